@@ -1,0 +1,1 @@
+"""Campaigns: from definition to plan to run to ledger."""

@@ -1,0 +1,98 @@
+"""The `clarion` command: parses, calls, prints. Rooms are loaded when one of their commands is called."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from core.commands import Desk
+from core.errors import EngineError
+from core.names import near_miss
+
+#: Every command, in the order people meet them: name → module, its function, the line shown in `--help`.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("campaigns.commands", "init", "Make a ready workspace in a folder."),
+    "demo": ("demo.commands", "demo", "Run the whole job on sample data, on this machine."),
+    "up": ("workers.commands", "up", "Start services, workers, scheduler and web on this machine."),
+    "down": ("workers.commands", "down", "Stop everything `clarion up` started."),
+    "doctor": ("workers.commands", "doctor", "Say what is set up and what is missing."),
+    "import": ("customers.commands", "import_", "Import customers, purchases, events, consents or suppressions."),
+    "customer": ("customers.commands", "customer", "Show one customer."),
+    "tiers": ("customers.commands", "tiers", "Show how many customers are in each level, and their revenue."),
+    "validate": ("campaigns.commands", "validate", "Check every file of the workspace."),
+    "schema": ("campaigns.commands", "schema", "Write JSON Schemas that editors complete and check with."),
+    "segment": ("segments.commands", "segment", "Count, list, show and explain segments."),
+    "preview": ("campaigns.commands", "preview", "Render a campaign's mailing for one customer."),
+    "send-test": ("campaigns.commands", "send_test", "Send a rendered mailing to yourself."),
+    "plan": ("campaigns.commands", "plan", "Show what would be sent to how many people, and who is left out."),
+    "apply": ("campaigns.commands", "apply", "Carry out exactly the plan that was reviewed."),
+    "send": ("campaigns.commands", "send", "Plan and apply one campaign."),
+    "pause": ("campaigns.commands", "pause", "Hand over nothing more until resumed."),
+    "resume": ("campaigns.commands", "resume", "Go on where a paused campaign stopped."),
+    "cancel": ("campaigns.commands", "cancel", "End a campaign; what was not handed over never will be."),
+    "status": ("campaigns.commands", "status", "Show the ledger's counts, and check that they balance."),
+    "why": ("campaigns.commands", "why", "Explain what happened to one customer in one campaign."),
+    "report": ("reports.commands", "report", "Show what came back."),
+    "suppress": ("suppression.commands", "suppress", "Add, list, check and remove suppressions."),
+    "consent": ("suppression.commands", "consent", "Show what a customer agreed to."),
+    "worker": ("workers.commands", "worker", "Run worker processes."),
+    "scheduler": ("workers.commands", "scheduler", "Run the scheduler."),
+    "web": ("web.commands", "web", "Serve tracking, unsubscribe and view-in-browser pages."),
+    "db": ("workers.commands", "db", "Look after the database."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), function)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and (close := near_miss(args[0], COMMANDS)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close!r}?")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Ours becomes one message on stderr and an exit code; a bug keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except EngineError as error:
+            click.echo(f"clarion: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clarion", prog_name="clarion")
+@click.option(
+    "-w", "--workspace", "folder", type=click.Path(path_type=Path, file_okay=False),
+    help="The workspace folder (default: the current one, or $CLARION_WORKSPACE).",
+)
+@click.pass_context
+def clarion(ctx: click.Context, folder: Path | None) -> None:
+    """Campaigns as code: files → plan with head counts → run → a ledger that balances."""
+    if ctx.obj is None:
+        ctx.obj = Desk(folder)
+
+
+def main() -> None:
+    """The console script."""
+    clarion(prog_name="clarion")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The time, from one place, so that tests and the simulator can set it.
+
+Leases are the exception: they always use the database's own clock.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class SteppedClock:
+    """A clock that moves only when told to."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def step(self, by: timedelta) -> None:
+        self.instant += by

@@ -1,0 +1,126 @@
+"""What every command shares: the workspace it works in, and how it prints.
+
+Results go to stdout, progress and remarks to stderr. `--json` prints one document with stable keys.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import click
+
+from core.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from core.database import Database
+    from core.workspace import Workspace
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+@dataclass
+class Desk:
+    """What a command works with, opened on first use: `ctx.obj` of every command (`@click.pass_obj`)."""
+
+    folder: Path | None = None
+    clock: Clock = SystemClock()  # noqa: RUF009  frozen, has no state
+
+    @cached_property
+    def workspace(self) -> "Workspace":
+        from core.workspace import Workspace
+
+        return Workspace.find(self.folder)
+
+    @cached_property
+    def database(self) -> "Database":
+        from core.database import open_database
+
+        return open_database(self.workspace)
+
+
+def json_option(command: CommandT) -> CommandT:
+    """Adds `--json`, given to the command as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def print_json(document: Any) -> None:
+    """`document` as JSON on stdout; decimals become numbers, instants ISO 8601 in UTC."""
+    click.echo(json.dumps(document, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID | Path):
+        return str(value)
+    raise TypeError(f"cannot print a {type(value).__name__} as JSON")
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """`rows` as a table on stdout: numbers to the right, texts to the left. Prints `(none)` for no rows."""
+    listed = list(rows)
+    if not listed:
+        click.echo("(none)")
+        return
+    names = list(columns or listed[0])
+    cells = [[shown(row.get(name)) for name in names] for row in listed]
+    numeric = [all(isinstance(row.get(name), int | float | Decimal | None) for row in listed) for name in names]
+    heads = [name.replace("_", " ") for name in names]
+    widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
+    for line in (heads, ["─" * width for width in widths], *cells):
+        padded = (_padded(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def shown(value: Any) -> str:
+    """A value as tables show it: thousands grouped, instants to the minute."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float | Decimal):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M %Z")
+    return str(value)
+
+
+def _width(text: str) -> int:
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if right else text + blanks
+
+
+def remark(text: str) -> None:
+    """One line for the person at the keyboard, on stderr."""
+    click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def progress(label: str, length: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr while the block runs; yields a function that takes the number of steps done since.
+
+    Off a terminal nothing is drawn.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _steps: None
+        return
+    with click.progressbar(length=length or 0, label=label, file=sys.stderr, show_pos=True) as bar:
+        yield bar.update

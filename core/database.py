@@ -1,0 +1,122 @@
+"""PostgreSQL: one engine a process, transactions, bulk copies."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from core import embedded
+from core.errors import ConfigError, ServiceError
+from core.ids import keyed_hash
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database that holds Clarion's schema. `url` is a libpq URL (`postgresql://…`)."""
+
+    url: str
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The process's engine. Call `dispose` after a fork."""
+        from sqlalchemy import create_engine
+
+        return create_engine(_sqlalchemy_url(self.url), pool_size=5, max_overflow=10, pool_pre_ping=True)
+
+    @contextlib.contextmanager
+    def begin(self) -> "Iterator[Connection]":
+        """A transaction: committed on leaving, rolled back on an error.
+
+        Raises:
+            ServiceError: the server cannot be reached.
+        """
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            connection = self.engine.connect()
+        except OperationalError as error:
+            raise _unreachable(error) from error
+        with connection, connection.begin():
+            yield connection
+
+    def dispose(self) -> None:
+        """Every pooled connection is closed; the next use opens new ones."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+
+def _sqlalchemy_url(url: str) -> str:
+    return "postgresql+psycopg://" + url.split("://", 1)[1]
+
+
+def _unreachable(error: Exception) -> ServiceError:
+    first_line = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    return ServiceError(f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml")
+
+
+def copy_rows(
+    connection: "Connection", table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """`rows` are in `table`, by COPY; returns their number. Atomic with the connection's transaction."""
+    from psycopg import sql
+
+    count = 0
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count
+
+
+def analyze(connection: "Connection", *tables: str) -> None:
+    """The planner's statistics of `tables` are fresh. Needed after bulk loads: without it a claim costs ten times
+    as much."""
+    from sqlalchemy import text
+
+    for table in tables:
+        connection.execute(text(f'ANALYZE "{table}"'))
+
+
+def open_database(workspace: Workspace) -> Database:
+    """The workspace's database, started when it is the embedded one, with the schema in place.
+
+    Repeat: safe.
+
+    Raises:
+        ServiceError: it cannot be started or reached, or an external one lacks the schema.
+        ConfigError: it was made with another secret.
+    """
+    from core.migrate import ensure_schema
+
+    is_embedded = workspace.settings.database == "embedded"
+    url = embedded.ensure_postgres(workspace) if is_embedded else workspace.settings.database
+    database = Database(url)
+    ensure_schema(database, may_upgrade=is_embedded)
+    _check_secret(database, workspace.secret)
+    return database
+
+
+def _check_secret(database: Database, secret: bytes) -> None:
+    from sqlalchemy import select
+    from sqlalchemy.dialects.postgresql import insert
+
+    from core.schema import installation
+
+    check = keyed_hash(secret, "secret-check", b"clarion").hex()
+    with database.begin() as connection:
+        stored = connection.execute(select(installation.c.secret_check)).scalar()
+        if stored is None:
+            connection.execute(insert(installation).values(secret_check=check).on_conflict_do_nothing())
+        elif stored != check:
+            raise ConfigError(
+                "this database was made with another secret: opt-outs and links would no longer match",
+                hint="restore the secret (CLARION_SECRET or .clarion/secret) this installation began with",
+            )

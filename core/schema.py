@@ -1,0 +1,401 @@
+"""Every table of the database, in one file. Columns that need words have them in `comment`.
+
+Owners (the room that writes a table): customers, purchase, activity, customer_metrics, tier_change:
+`customers/`; consent, suppression: `suppression/`; campaign_version, run, message, batch, attempt:
+`campaigns/`; hit: `tracking/`. Any room may read any table.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, ENUM, INET, JSONB, UUID
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def _at(name: str, *, nullable: bool = True, default: bool = False, comment: str | None = None) -> Column[Any]:
+    server_default = func.now() if default else None
+    return Column(
+        name, DateTime(timezone=True), nullable=nullable and not default, server_default=server_default, comment=comment
+    )
+
+
+def _jsonb(name: str) -> Column[Any]:
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"))
+
+
+# --- customers -------------------------------------------------------------------------------------
+
+customer = Table(
+    "customer",
+    metadata,
+    _id(),
+    Column("external_id", Text, nullable=False, comment="the key in the system the customer came from"),
+    Column("email", Text, comment="as sent to: local part as entered, domain in lower case"),
+    Column("address_key", UUID, comment="keyed hash of the comparable form of email (core.ids.address_key)"),
+    Column("smtputf8", Boolean, nullable=False, server_default=text("false")),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("company", Text),
+    Column("phone", Text),
+    Column("country", Text, comment="ISO 3166-1 alpha-2 where known, else as imported"),
+    Column("language", Text, comment="BCP 47"),
+    Column("zone", Text, comment="IANA time zone name"),
+    Column("owner", Text, comment="the employee a key customer belongs to"),
+    _jsonb("attributes"),
+    Column("source", Text, comment="where the row came from, for example the file name of its first import"),
+    _at("created_at", default=True),
+    _at("updated_at", default=True),
+    UniqueConstraint("external_id"),
+    Index("ix_customer_address_key", "address_key"),
+)
+
+purchase = Table(
+    "purchase",
+    metadata,
+    _id(),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("line_key", Text, nullable=False, comment="tells the lines of one order apart, equal on every import"),
+    _at("ordered_at", nullable=False),
+    Column("product", Text),
+    Column("category", Text),
+    Column("description", Text),
+    Column("quantity", Numeric(18, 4), nullable=False, server_default=text("1"), comment="negative: returned"),
+    Column("amount", Numeric(18, 4), nullable=False, comment="of the line; negative: returned or cancelled"),
+    Column("cost", Numeric(18, 4), comment="what the goods of the line cost us"),
+    Column("currency", Text, nullable=False),
+    UniqueConstraint("order_id", "line_key"),
+    Index("ix_purchase_customer_id_ordered_at", "customer_id", "ordered_at"),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    _id(),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False, comment="what the customer did, for example page_view, ticket_opened"),
+    _at("occurred_at", nullable=False),
+    _jsonb("properties"),
+    Column("value", Numeric(18, 4)),
+    Column("source", Text),
+    Column("event_key", Text, nullable=False, comment="equal on every import of the same activity"),
+    UniqueConstraint("event_key"),
+    Index("ix_activity_customer_id_name_occurred_at", "customer_id", "name", "occurred_at"),
+)
+
+customer_metrics = Table(
+    "customer_metrics",
+    metadata,
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), primary_key=True),
+    _at("first_order_at"),
+    _at("last_order_at"),
+    Column("order_count", Integer, nullable=False, server_default=text("0"), comment="frequency: distinct orders"),
+    Column("monetary", Numeric(18, 4), nullable=False, server_default=text("0"), comment="net of returns"),
+    Column("gross_profit", Numeric(18, 4), nullable=False, server_default=text("0")),
+    Column("average_order_value", Numeric(18, 4)),
+    Column("recency_days", Integer, comment="whole days from the last order to as_of"),
+    Column("recency_score", SmallInteger),
+    Column("frequency_score", SmallInteger),
+    Column("monetary_score", SmallInteger),
+    Column("rfm", Text, comment="named group of the recency and frequency scores"),
+    Column("abc", Text),
+    Column("pyramid", Text, nullable=False, server_default=text("'suspect'")),
+    Column("quadrant", Text),
+    _at("as_of", nullable=False, comment="the instant the metrics describe"),
+)
+
+tier_change = Table(
+    "tier_change",
+    metadata,
+    _id(),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("scheme", Text, nullable=False, comment="rfm, abc, pyramid or quadrant"),
+    Column("level_from", Text),
+    Column("level_to", Text),
+    _at("changed_at", nullable=False),
+    Index("ix_tier_change_customer_id", "customer_id"),
+    Index("ix_tier_change_scheme_changed_at", "scheme", "changed_at"),
+)
+
+import_run = Table(
+    "import_run",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("encoding", Text),
+    Column("counts", JSONB, nullable=False),
+    _at("imported_at", default=True),
+)
+
+# --- permission --------------------------------------------------------------------------------------
+
+consent = Table(
+    "consent",
+    metadata,
+    _id(),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("channel", Text, nullable=False, server_default=text("'email'")),
+    Column("topic", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"),
+    Column("source", Text, nullable=False),
+    Column("wording", Text, comment="version of the text that was agreed to"),
+    _jsonb("proof"),
+    _at("captured_at", nullable=False),
+    _at("expires_at"),
+    CheckConstraint("state IN ('granted', 'confirmed', 'withdrawn')", name="state"),
+    UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
+    Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
+    comment="append-only; the latest row of a customer, channel and topic counts",
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    _id(),
+    Column("address_key", UUID, nullable=False),
+    Column("channel", Text, nullable=False, server_default=text("'email'")),
+    Column("scope", Text, nullable=False, comment="global, channel, topic or campaign"),
+    Column("scope_name", Text, nullable=False, server_default=text("''"), comment="the topic or campaign"),
+    Column("reason", Text, nullable=False, comment="unsubscribed, hard_bounce, complaint, manual, legal, …"),
+    Column("source", Text, nullable=False, comment="what recorded it: one_click, page, import, operator, …"),
+    _jsonb("evidence"),
+    _at("created_at", default=True),
+    _at("expires_at"),
+    _at("lifted_at"),
+    Column("lifted_because", Text),
+    CheckConstraint("scope IN ('global', 'channel', 'topic', 'campaign')", name="scope"),
+    Index(
+        "uq_suppression_active",
+        "address_key", "channel", "scope", "scope_name", "reason",
+        unique=True,
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
+    comment="an entry without lifted_at, not yet expired, forbids sending; outranks everything",
+)
+
+# --- campaigns -----------------------------------------------------------------------------------------
+
+#: The states of a message; `campaigns.ledger.TRANSITIONS` says which may follow which.
+MESSAGE_STATES: Final = (
+    "planned", "claimed", "handed_over", "accepted", "deferred", "failed", "unknown", "skipped",
+    "delivered", "bounced", "complained",
+)
+message_state = ENUM(*MESSAGE_STATES, name="message_state", metadata=metadata)
+
+campaign_version = Table(
+    "campaign_version",
+    metadata,
+    _id(),
+    Column("campaign", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="of the definition and everything it uses"),
+    Column("kind", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("definition", JSONB, nullable=False, comment="the campaign, its segment texts and template sources"),
+    Column("links", JSONB, nullable=False, server_default=text("'[]'::jsonb"), comment="tracked targets by position"),
+    Column("piece", Text, nullable=False, comment="fingerprint of the unpersonalised content"),
+    Column("goal_event", Text, comment="the activity that counts as conversion; 'purchase' means orders"),
+    Column("goal_within", Interval),
+    Column("fixed_cost", Numeric(18, 4), nullable=False, server_default=text("0")),
+    Column("cost_per_message", Numeric(18, 6), nullable=False, server_default=text("0")),
+    Column("currency", Text),
+    _at("created_at", default=True),
+    UniqueConstraint("campaign", "fingerprint"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    _id(),
+    Column("campaign", Text, nullable=False),
+    Column("version_id", BigInteger, ForeignKey("campaign_version.id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("occurrence", Text, nullable=False, comment="'1' for a broadcast, the nominal time for a recurring one"),
+    Column("state", Text, nullable=False),
+    Column("audience", BigInteger, nullable=False, server_default=text("0"), comment="rows in message, counted once"),
+    Column("digest", Text, nullable=False, comment="of who is in it and why not; equal to the plan's"),
+    _at("starts_at", nullable=False),
+    _at("valid_until", comment="messages not handed over by then are skipped as expired"),
+    _at("created_at", default=True),
+    _at("finished_at"),
+    CheckConstraint("state IN ('scheduled', 'running', 'paused', 'finished', 'cancelled')", name="state"),
+    Index("ix_run_campaign", "campaign", text("id DESC")),
+)
+
+message = Table(
+    "message",
+    metadata,
+    _id(),
+    Column("run_id", BigInteger, ForeignKey("run.id"), nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("occurrence", Text, nullable=False),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="SET NULL")),
+    Column("address_key", UUID, comment="NULL for a customer without an address, who is skipped"),
+    Column("state", message_state, nullable=False),
+    Column("skip_reason", Text),
+    Column("not_before", DateTime(timezone=True), nullable=False),
+    _at("state_at", default=True, comment="when the message came into its state"),
+    Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
+    _at("accepted_at"),
+    CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
+    # One message per address, campaign, step and occurrence: the promise "never twice" as the database keeps it.
+    Index(
+        "uq_message_address", "campaign", "step", "occurrence", "address_key",
+        unique=True, postgresql_where=text("skip_reason IS NULL"),
+    ),
+    Index("uq_message_customer", "run_id", "customer_id", unique=True),
+    Index("ix_message_customer_id", "customer_id"),
+    postgresql_with={"fillfactor": 75},
+    comment="the ledger: one row per person of a frozen audience. No index names state: its updates stay HOT",
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    _id(),
+    Column("run_id", BigInteger, ForeignKey("run.id"), nullable=False),
+    Column("queue", Text, nullable=False, server_default=text("'bulk'"), comment="bulk or transactional"),
+    Column("message_ids", ARRAY(BigInteger), nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'ready'")),
+    _at("not_before", nullable=False),
+    _at("published_at", comment="when the broker was last told of it"),
+    _at("lease_until", comment="by the database's clock"),
+    Column("worker", Text),
+    Column("claim_count", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("state IN ('ready', 'claimed', 'done')", name="state"),
+    Index("ix_batch_open", "not_before", postgresql_where=text("state <> 'done'")),
+    Index("ix_batch_run_id", "run_id"),
+    comment="a piece of work for one worker: a few hundred messages of one run",
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    Column("number", SmallInteger, nullable=False, comment="1 for the first hand-over"),
+    Column("transport", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("outcome", message_state, nullable=False),
+    Column("code", SmallInteger, comment="the three-digit reply"),
+    Column("enhanced", Text, comment="RFC 3463 status, for example 5.1.1"),
+    Column("reply", Text, comment="the server's words, at most 500 characters"),
+    _at("handed_over_at"),
+    _at("answered_at"),
+    Index("ix_attempt_message_id", "message_id"),
+    comment="append-only: every hand-over and what became of it",
+)
+
+schedule_tick = Table(
+    "schedule_tick",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("nominal_at", DateTime(timezone=True), primary_key=True),
+    _at("done_at", default=True),
+    comment="a tick that was carried out; it is never carried out again",
+)
+
+# --- what came back --------------------------------------------------------------------------------------
+
+hit = Table(
+    "hit",
+    metadata,
+    _id(),
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("link", SmallInteger, comment="position in campaign_version.links; None for a link of its own"),
+    _at("occurred_at", nullable=False),
+    Column("ip", INET),
+    Column("user_agent", Text),
+    Column("label", Text, nullable=False, server_default=text("'human'"), comment="human or machine"),
+    Column("evidence", Text, comment="why it was labelled machine"),
+    CheckConstraint("kind IN ('open', 'click', 'view', 'unsubscribe')", name="kind"),
+    CheckConstraint("label IN ('human', 'machine')", name="label"),
+    Index("ix_hit_message_id_kind", "message_id", "kind"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    _at("at", default=True),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    _jsonb("detail"),
+    comment="append-only: who did what; no message bodies, no addresses",
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("secret_check", Text, nullable=False, comment="tells a wrong secret; the secret cannot be had from it"),
+    Column("created_on", Date, nullable=False, server_default=func.current_date()),
+    CheckConstraint('"only"', name="single_row"),
+)
+
+#: An order of a customer: lines of one order id, net. Read where `did("purchase")` or conversions are asked.
+VIEWS: Final = {
+    "customer_order": """
+        SELECT customer_id, order_id, min(ordered_at) AS ordered_at, sum(amount) AS amount
+        FROM purchase GROUP BY customer_id, order_id
+    """,
+    # A conversion is counted for the campaign's message that came last before it, within the goal's window.
+    "conversion": """
+        SELECT DISTINCT ON (r.campaign, done.customer_id, done.reference)
+               r.campaign, m.run_id, m.id AS message_id, done.customer_id, done.reference, done.at, done.value
+        FROM message m
+        JOIN run r ON r.id = m.run_id
+        JOIN campaign_version v ON v.id = r.version_id
+        JOIN LATERAL (
+            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at, sum(o.amount) AS value
+            FROM purchase o
+            WHERE v.goal_event = 'purchase' AND o.customer_id = m.customer_id
+              AND o.ordered_at >= m.accepted_at AND o.ordered_at < m.accepted_at + v.goal_within
+            GROUP BY o.customer_id, o.order_id
+            HAVING sum(o.amount) > 0
+            UNION ALL
+            SELECT a.customer_id, 'activity:' || a.id, a.occurred_at, coalesce(a.value, 0)
+            FROM activity a
+            WHERE v.goal_event <> 'purchase' AND a.name = v.goal_event AND a.customer_id = m.customer_id
+              AND a.occurred_at >= m.accepted_at AND a.occurred_at < m.accepted_at + v.goal_within
+        ) done ON true
+        WHERE m.accepted_at IS NOT NULL
+        ORDER BY r.campaign, done.customer_id, done.reference, m.accepted_at DESC
+    """,
+}

@@ -1,0 +1,178 @@
+"""`clarion.yaml`: who sends, through what, about which topics, and how customers are ranked."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from core.addresses import parse_address
+from core.errors import AddressError
+from core.units import Duration, Share, ZoneName, parse_duration
+from core.yaml_files import Section
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=80)]
+
+
+def _email(text: str) -> str:
+    try:
+        return parse_address(text).email
+    except AddressError as error:
+        raise ValueError(f"got {text!r}, expected an e-mail address; {error.message}") from None
+
+
+def _header_text(text: str) -> str:
+    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text):
+        raise ValueError("holds a line break or control character, expected one line of text")
+    return text
+
+
+Email = Annotated[str, AfterValidator(_email)]
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"got {text!r}, expected an address such as 'https://news.example.com'")
+    return text.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Organisation(Section):
+    """Who is writing; named in the footer of every mailing."""
+
+    name: HeaderText
+    postal_address: Annotated[str, StringConstraints(min_length=10, strip_whitespace=True)]
+    website: HttpUrl | None = None
+    language: str = "en"
+    zone: ZoneName = "UTC"
+
+
+class Sender(Section):
+    """One From line."""
+
+    name: HeaderText
+    email: Email
+    reply_to: Email | None = None
+
+
+def _smtp_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError(f"got {text!r}, expected 'smtp://host:port' or 'smtps://user:${{PASSWORD}}@host:465'")
+    return text
+
+
+class Transport(Section):
+    """One way out: an SMTP relay. `url` may carry user and password; both are never stored or printed."""
+
+    url: Annotated[str, AfterValidator(_smtp_url)] = Field(repr=False)
+    tls: Literal["starttls", "implicit", "none"] | None = None  # None: implicit for smtps, starttls off loopback
+    connections: Annotated[int, Field(ge=1, le=200)] = 10
+    messages_per_connection: Annotated[int, Field(ge=1)] = 1000
+    helo: str | None = None  # the name given in EHLO; the machine's full name when absent
+
+    @property
+    def shown(self) -> str:
+        """The address without user and password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
+
+
+class Topic(Section):
+    """What people may agree to."""
+
+    label: HeaderText
+    description: str = ""
+
+
+class Tracking(Section):
+    """Where links lead, and what is recorded."""
+
+    base_url: HttpUrl = "http://127.0.0.1:8025"
+    opens: bool = True
+    clicks: bool = True
+
+
+class Pyramid(Section):
+    """Shares of the active customers, ranked by value, in the upper levels; the rest is small."""
+
+    top: Share = 0.01
+    big: Share = 0.04
+    medium: Share = 0.15
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Pyramid":
+        if self.top + self.big + self.medium >= 1:
+            raise ValueError("top, big and medium leave nobody for small, expected a sum below 100%")
+        return self
+
+
+class Abc(Section):
+    """Cumulative shares of revenue at which class A and class B end."""
+
+    a: Share = 0.80
+    b: Share = 0.95
+
+
+class Quadrant(Section):
+    """Order value × order frequency; None: the median of the customers who bought."""
+
+    value: float | None = None
+    frequency: float | None = None
+
+
+class Tiers(Section):
+    """How customers are ranked."""
+
+    value: Literal["monetary", "gross_profit"] = "monetary"
+    period: Duration | None = None  # only purchases this recent count; None: all
+    inactive_after: Duration = parse_duration("365d")
+    pyramid: Pyramid = Pyramid()
+    abc: Abc = Abc()
+    quadrant: Quadrant = Quadrant()
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
+
+
+class Web(Section):
+    """Where the public pages listen."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8025
+
+
+class Workers(Section):
+    """How many processes `clarion up` starts, and how many messages one task carries."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 2
+    batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
+    lease: Duration = parse_duration("5m")
+
+
+class Settings(Section):
+    """The whole of `clarion.yaml`."""
+
+    organisation: Organisation
+    database: str = Field("embedded", repr=False)
+    broker: str = Field("embedded", repr=False)
+    secret: str | None = Field(None, repr=False)  # None: made by `clarion init`, kept in .clarion/secret
+    senders: Annotated[dict[Name, Sender], Field(min_length=1)]
+    transports: Annotated[dict[Name, Transport], Field(min_length=1)]
+    topics: Annotated[dict[Name, Topic], Field(min_length=1)]
+    tracking: Tracking = Tracking()
+    tiers: Tiers = Tiers()
+    web: Web = Web()
+    workers: Workers = Workers()
+
+    @model_validator(mode="after")
+    def _services(self) -> "Settings":
+        if self.database != "embedded" and not self.database.startswith(("postgresql://", "postgres://")):
+            raise ValueError("database: got another scheme, expected 'embedded' or 'postgresql://…'")
+        if self.broker != "embedded" and not self.broker.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("broker: got another scheme, expected 'embedded' or 'redis://…'")
+        if self.secret is not None and len(self.secret) < 32:
+            raise ValueError("secret: expected at least 32 characters, for example from `openssl rand -hex 32`")
+        return self

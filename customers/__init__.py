@@ -1,0 +1,1 @@
+"""Customers: imported, cleaned, measured and ranked."""

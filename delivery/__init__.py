@@ -1,0 +1,1 @@
+"""Delivery: message bytes, and the transports that carry them."""

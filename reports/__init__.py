@@ -1,0 +1,1 @@
+"""Reports: what came back, in figures and pictures."""

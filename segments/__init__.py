@@ -1,0 +1,1 @@
+"""Segments: one expression language, compiled to one SQL statement."""

@@ -1,0 +1,1 @@
+"""Suppression: consent, opt-outs, and the one gate every message passes."""

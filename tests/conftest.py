@@ -1,0 +1,120 @@
+"""The real PostgreSQL and Valkey, started once a test run, and a fresh database for each test that asks."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from core import embedded
+from core.clock import SteppedClock
+from core.database import Database
+from core.migrate import ensure_schema
+from core.workspace import Workspace
+
+settings.register_profile("clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("clarion")
+
+MINIMAL_SETTINGS = """\
+organisation: {{name: "Paper & Co", postal_address: "1 Mill Lane, 12345 Papertown"}}
+database: "{database}"
+broker: "{broker}"
+secret: "0123456789abcdef0123456789abcdef"
+senders:
+  offers: {{name: "Paper & Co", email: offers@paper.example, reply_to: help@paper.example}}
+transports:
+  main: {{url: "smtp://127.0.0.1:{smtp_port}", connections: 4}}
+topics:
+  promotions: {{label: "Offers and promotions"}}
+  news: {{label: "News"}}
+"""
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """The workspace whose embedded services every test uses; both are destroyed at the end."""
+    root = tmp_path_factory.mktemp("server")
+    (root / "clarion.yaml").write_text(
+        MINIMAL_SETTINGS.format(database="embedded", broker="embedded", smtp_port=2525), encoding="utf-8"
+    )
+    workspace = Workspace(root)
+    # fsync off: the tests' data need not survive a power cut. The product never does this.
+    url = embedded.ensure_postgres(workspace, options={"fsync": "off", "full_page_writes": "off"})
+    template = Database(url)
+    ensure_schema(template, may_upgrade=True)
+    template.dispose()
+    yield workspace
+    embedded.destroy(workspace)
+
+
+@pytest.fixture(scope="session")
+def broker(server: Workspace) -> str:
+    """The URL of a real Valkey."""
+    return embedded.ensure_valkey(server)
+
+
+def _fresh_database(server: Workspace) -> str:
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    sockets = embedded.places(server).sockets
+    with psycopg.connect(f"postgresql://postgres@/postgres?host={sockets}", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE clarion")
+    return f"postgresql://postgres@/{name}?host={sockets}"
+
+
+def _drop(server: Workspace, url: str) -> None:
+    name = url.split("@/")[1].split("?")[0]
+    sockets = embedded.places(server).sockets
+    with psycopg.connect(f"postgresql://postgres@/postgres?host={sockets}", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: Workspace) -> Iterator[Database]:
+    """An empty database with the schema, for one test."""
+    fresh = Database(_fresh_database(server))
+    yield fresh
+    fresh.dispose()
+    _drop(server, fresh.url)
+
+
+@pytest.fixture(scope="module")
+def module_database(server: Workspace) -> Iterator[Database]:
+    """A database shared by the tests of one file, for data that is loaded once and only read."""
+    fresh = Database(_fresh_database(server))
+    yield fresh
+    fresh.dispose()
+    _drop(server, fresh.url)
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    """A clock that stands at noon UTC on 2 March 2026 until it is stepped."""
+    return SteppedClock(datetime(2026, 3, 2, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
+    """
+    Builds a workspace folder: `make_workspace(database=…, broker=…, smtp_port=…, files={"segments/a.yaml": "…"})`.
+    """
+
+    def build(
+        *, database: Database | None = None, broker: str = "embedded", smtp_port: int = 2525,
+        files: dict[str, str] | None = None, settings: str = MINIMAL_SETTINGS,
+    ) -> Workspace:
+        root = tmp_path / f"workspace{next(_numbers)}"
+        root.mkdir()
+        url = database.url if database else "embedded"
+        text = settings.format(database=url, broker=broker, smtp_port=smtp_port)
+        for name, content in {"clarion.yaml": text, **(files or {})}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        return Workspace(root)
+
+    return build

@@ -1,0 +1,1 @@
+"""Tracking: signed tokens, and the hits that come back."""

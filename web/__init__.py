@@ -1,0 +1,1 @@
+"""Web: the public pages, one ASGI app."""

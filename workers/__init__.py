@@ -1,0 +1,1 @@
+"""Workers: Celery, the scheduler, and what starts them. No rule is decided here."""
