@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from core import embedded
-from core.database import Database, open_database
+from core.database import open_database
 from core.migrate import current_revision, head_revision, upgrade
 
 
@@ -15,13 +15,13 @@ def _modes(path: Path) -> dict[Path, int]:
     return {parent: stat.S_IMODE(parent.stat().st_mode) for parent in (path, *path.parents)}
 
 
-def test_postgres_18_answers_and_a_second_start_changes_nothing(server):
+def test_postgres_18_answers_and_a_second_start_changes_nothing(server, database):
     """
     The embedded database is PostgreSQL 18, and starting it again returns the same URL.
     """
     url = embedded.ensure_postgres(server)
 
-    with Database(url).begin() as connection:
+    with database.begin() as connection:
         version = connection.execute(text("SHOW server_version")).scalar_one()
     assert version.startswith("18")
     assert url == embedded.ensure_postgres(server)
