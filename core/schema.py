@@ -1,8 +1,8 @@
 """Every table of the database, in one file. Columns that need words have them in `comment`.
 
 Owners (the room that writes a table): customers, purchase, activity, customer_metrics, tier_change:
-`customers/`; consent, suppression: `suppression/`; campaign_version, run, message, batch, attempt:
-`campaigns/`; hit: `tracking/`. Any room may read any table.
+`customers/`; consent, suppression: `suppression/`; campaign_version, run, message, batch, attempt,
+schedule, schedule_tick: `campaigns/`; hit: `tracking/`. Any room may read any table.
 """
 
 from typing import Any, Final
@@ -318,6 +318,18 @@ attempt = Table(
     _at("answered_at"),
     Index("ix_attempt_message_id", "message_id"),
     comment="append-only: every hand-over and what became of it",
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("campaign", Text, primary_key=True),
+    Column("version_id", BigInteger, ForeignKey("campaign_version.id"), nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    _at("since", nullable=False, comment="times before it are never made up for"),
+    comment="the recurring campaigns that were applied",
 )
 
 schedule_tick = Table(

@@ -189,6 +189,17 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_run'))
     )
     op.create_index('ix_run_campaign', 'run', ['campaign', sa.literal_column('id DESC')], unique=False)
+    op.create_table('schedule',
+    sa.Column('campaign', sa.Text(), nullable=False),
+    sa.Column('version_id', sa.BigInteger(), nullable=False),
+    sa.Column('cron', sa.Text(), nullable=False),
+    sa.Column('zone', sa.Text(), nullable=False),
+    sa.Column('active', sa.Boolean(), server_default=sa.text('true'), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False, comment='times before it are never made up for'),
+    sa.ForeignKeyConstraint(['version_id'], ['campaign_version.id'], name=op.f('fk_schedule_version_id')),
+    sa.PrimaryKeyConstraint('campaign', name=op.f('pk_schedule')),
+    comment='the recurring campaigns that were applied'
+    )
     op.create_table('tier_change',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),

@@ -1,0 +1,154 @@
+"""Everything the workspace's files define, loaded together, with every mistake in them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from campaigns.definition import CampaignFile
+from core.errors import NotFound, Problem
+from core.names import did_you_mean
+from core.settings import NAME_PATTERN, Settings
+from core.workspace import Workspace, raise_if
+from core.yaml_files import Document, build, read_document
+from segments.definition import Segment, load_segments
+from segments.membership import Vocabulary, check_segments
+from templates.definition import TemplateSource, load_templates
+from templates.mailing import check_templates
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign file, read; `definition` is None when it has mistakes."""
+
+    name: str
+    definition: CampaignFile | None
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The definitions of one workspace."""
+
+    settings: Settings
+    segments: Mapping[str, Segment]
+    templates: Mapping[str, TemplateSource]
+    campaigns: Mapping[str, CampaignFile]
+    vocabulary: Vocabulary
+
+    def campaign(self, name: str) -> CampaignFile:
+        """The campaign called `name`.
+
+        Raises:
+            NotFound: there is none; near misses are named.
+        """
+        if name not in self.campaigns:
+            raise NotFound(f"no campaign {name!r}", hint=did_you_mean(name, self.campaigns))
+        return self.campaigns[name]
+
+
+@dataclass(slots=True)
+class _Names:
+    """The names that campaign files may use, also when clarion.yaml itself has mistakes."""
+
+    topics: frozenset[str]
+    senders: frozenset[str]
+    transports: frozenset[str]
+
+
+def load(workspace: Workspace) -> Catalogue:
+    """Every definition of the workspace.
+
+    Raises:
+        ConfigError: with every problem of every file.
+    """
+    catalogue, problems = examine(workspace)
+    raise_if(problems)
+    assert catalogue is not None  # noqa: S101  no problems means it could be built
+    return catalogue
+
+
+def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
+    """The definitions, or None where they cannot be used, and every problem of every file, sorted by place."""
+    settings, document = workspace.read_settings()
+    names = _names_in(document)
+    segments, segment_problems = load_segments(workspace)
+    templates, template_problems = load_templates(workspace)
+    campaigns, campaign_problems = _load_campaigns(workspace)
+    vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
+    problems = [
+        *document.problems, *segment_problems, *template_problems, *campaign_problems,
+        *check_segments(vocabulary),
+        *check_templates(templates, settings.organisation if settings else None),
+        *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
+    ]
+    problems = sorted(set(problems))
+    if settings is None:
+        return None, problems
+    good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
+    return Catalogue(settings, segments, templates, good, vocabulary), problems
+
+
+def _names_in(document: Document) -> _Names:
+    content = document.content if isinstance(document.content, dict) else {}
+
+    def keys(section: str) -> frozenset[str]:
+        part = content.get(section)
+        return frozenset(part) if isinstance(part, dict) else frozenset()
+
+    return _Names(keys("topics"), keys("senders"), keys("transports"))
+
+
+def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:
+    found: dict[str, Campaign] = {}
+    problems: list[Problem] = []
+    for path in workspace.files("campaigns", ".yaml", ".yml"):
+        shown = workspace.shown(path)
+        document = read_document(path, shown)
+        definition = build(CampaignFile, document)
+        problems += document.problems
+        if not re.fullmatch(NAME_PATTERN, path.stem):
+            problems.append(Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'"))
+        if path.stem in found:
+            other = found[path.stem].document.file
+            problems.append(Problem(shown, 0, f"duplicate name {path.stem!r} (also {other})", "rename one of the files"))
+            continue
+        found[path.stem] = Campaign(path.stem, definition, document)
+    return found, problems
+
+
+def _cross_check(
+    campaign: Campaign, names: _Names, segments: Mapping[str, Segment], templates: Mapping[str, TemplateSource]
+) -> Iterable[Problem]:
+    """The names a campaign file uses exist. Works on the raw content, so that it speaks beside other mistakes."""
+    content = campaign.document.content
+    if not isinstance(content, dict):
+        return
+    audience, send = content.get("audience"), content.get("send")
+    wanted: list[tuple[tuple[str | int, ...], str, Iterable[str]]] = [(("topic",), "topic", names.topics)]
+    if isinstance(audience, dict):
+        wanted.append((("audience", "segment"), "segment", segments))
+        listed = audience.get("exclude")
+        excluded = listed if isinstance(listed, list) else []
+        wanted += [(("audience", "exclude", index), "segment", segments) for index in range(len(excluded))]
+    if isinstance(send, dict):
+        wanted += [
+            (("send", "template"), "template", [n for n in templates if "/" not in n] or templates),
+            (("send", "from"), "sender", names.senders),
+            (("send", "transport"), "transport", names.transports),
+        ]
+    for path, noun, known in wanted:
+        value = _value_at(content, path)
+        everything = templates if noun == "template" else known
+        if isinstance(value, str) and value not in everything:
+            yield campaign.document.problem(path, f"no {noun} {value!r}", did_you_mean(value, known))
+
+
+def _value_at(content: object, path: tuple[str | int, ...]) -> object:
+    for part in path:
+        if isinstance(content, dict) and part in content:
+            content = content[part]
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            content = content[part]
+        else:
+            return None
+    return content
