@@ -1,7 +1,6 @@
 """The `clarion` command: parses, calls, prints. Rooms are loaded when one of their commands is called."""
 
 import importlib
-import sys
 from pathlib import Path
 
 import click
@@ -17,7 +16,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("workers.commands", "up", "Start services, workers, scheduler and web on this machine."),
     "down": ("workers.commands", "down", "Stop everything `clarion up` started."),
     "doctor": ("workers.commands", "doctor", "Say what is set up and what is missing."),
-    "import": ("customers.commands", "import_", "Import customers, purchases, events, consents or suppressions."),
+    "import": (
+        "customers.commands",
+        "import_",
+        "Import customers, purchases, events, consents or suppressions.",
+    ),
     "customer": ("customers.commands", "customer", "Show one customer."),
     "tiers": ("customers.commands", "tiers", "Show how many customers are in each level, and their revenue."),
     "validate": ("campaigns.commands", "validate", "Check every file of the workspace."),
@@ -25,7 +28,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "segment": ("segments.commands", "segment", "Count, list, show and explain segments."),
     "preview": ("campaigns.commands", "preview", "Render a campaign's mailing for one customer."),
     "send-test": ("campaigns.commands", "send_test", "Send a rendered mailing to yourself."),
-    "plan": ("campaigns.commands", "plan", "Show what would be sent to how many people, and who is left out."),
+    "plan": (
+        "campaigns.commands",
+        "plan",
+        "Show what would be sent to how many people, and who is left out.",
+    ),
     "apply": ("campaigns.commands", "apply", "Carry out exactly the plan that was reviewed."),
     "send": ("campaigns.commands", "send", "Plan and apply one campaign."),
     "pause": ("campaigns.commands", "pause", "Hand over nothing more until resumed."),
@@ -79,7 +86,10 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="clarion", prog_name="clarion")
 @click.option(
-    "-w", "--workspace", "folder", type=click.Path(path_type=Path, file_okay=False),
+    "-w",
+    "--workspace",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
     help="The workspace folder (default: the current one, or $CLARION_WORKSPACE).",
 )
 @click.pass_context
@@ -95,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,7 +18,18 @@ _PLAIN = re.compile(
 )
 #: Invisible characters that arrive by copy and paste: zero-width, bidirectional marks, BOM, soft hyphen.
 _INVISIBLE = dict.fromkeys(
-    [0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+    [
+        0xAD,
+        0x200B,
+        0x200C,
+        0x200D,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        0x2060,
+        *range(0x2066, 0x206A),
+        0xFEFF,
+    ]
 )
 _MAX_LOCAL, _MAX_DOMAIN = 64, 255
 #: Reserved names which mail cannot reach; email-validator refuses them (RFC 2606, RFC 6761).

@@ -74,11 +74,15 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None
         return
     names = list(columns or listed[0])
     cells = [[shown(row.get(name)) for name in names] for row in listed]
-    numeric = [all(isinstance(row.get(name), int | float | Decimal | None) for row in listed) for name in names]
+    numeric = [
+        all(isinstance(row.get(name), int | float | Decimal | None) for row in listed) for name in names
+    ]
     heads = [name.replace("_", " ") for name in names]
     widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
     for line in (heads, ["─" * width for width in widths], *cells):
-        padded = (_padded(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True))
+        padded = (
+            _padded(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True)
+        )
         click.echo("  ".join(padded).rstrip())
 
 
@@ -115,7 +119,7 @@ def remark(text: str) -> None:
 
 @contextlib.contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr while the block runs; yields a function that takes the number of steps done since.
+    """A progress bar on stderr while the block runs; yields a function that takes the steps done since.
 
     Off a terminal nothing is drawn.
     """

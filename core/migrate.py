@@ -66,7 +66,8 @@ def ensure_schema(database: "Database", *, may_upgrade: bool) -> None:
         return
     if current is not None and current > head:
         raise ServiceError(
-            f"the database is newer than this Clarion (schema {current}, expected {head})", hint="install the newer one"
+            f"the database is newer than this Clarion (schema {current}, expected {head})",
+            hint="install the newer one",
         )
     if not may_upgrade:
         raise ServiceError(

@@ -45,10 +45,16 @@ def _id() -> Column[int]:
     return Column("id", BigInteger, Identity(), primary_key=True)
 
 
-def _at(name: str, *, nullable: bool = True, default: bool = False, comment: str | None = None) -> Column[Any]:
+def _at(
+    name: str, *, nullable: bool = True, default: bool = False, comment: str | None = None
+) -> Column[Any]:
     server_default = func.now() if default else None
     return Column(
-        name, DateTime(timezone=True), nullable=nullable and not default, server_default=server_default, comment=comment
+        name,
+        DateTime(timezone=True),
+        nullable=nullable and not default,
+        server_default=server_default,
+        comment=comment,
     )
 
 
@@ -88,12 +94,16 @@ purchase = Table(
     _id(),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
     Column("order_id", Text, nullable=False),
-    Column("line_key", Text, nullable=False, comment="tells the lines of one order apart, equal on every import"),
+    Column(
+        "line_key", Text, nullable=False, comment="tells the lines of one order apart, equal on every import"
+    ),
     _at("ordered_at", nullable=False),
     Column("product", Text),
     Column("category", Text),
     Column("description", Text),
-    Column("quantity", Numeric(18, 4), nullable=False, server_default=text("1"), comment="negative: returned"),
+    Column(
+        "quantity", Numeric(18, 4), nullable=False, server_default=text("1"), comment="negative: returned"
+    ),
     Column("amount", Numeric(18, 4), nullable=False, comment="of the line; negative: returned or cancelled"),
     Column("cost", Numeric(18, 4), comment="what the goods of the line cost us"),
     Column("currency", Text, nullable=False),
@@ -106,7 +116,9 @@ activity = Table(
     metadata,
     _id(),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
-    Column("name", Text, nullable=False, comment="what the customer did, for example page_view, ticket_opened"),
+    Column(
+        "name", Text, nullable=False, comment="what the customer did, for example page_view, ticket_opened"
+    ),
     _at("occurred_at", nullable=False),
     _jsonb("properties"),
     Column("value", Numeric(18, 4)),
@@ -122,7 +134,9 @@ customer_metrics = Table(
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), primary_key=True),
     _at("first_order_at"),
     _at("last_order_at"),
-    Column("order_count", Integer, nullable=False, server_default=text("0"), comment="frequency: distinct orders"),
+    Column(
+        "order_count", Integer, nullable=False, server_default=text("0"), comment="frequency: distinct orders"
+    ),
     Column("monetary", Numeric(18, 4), nullable=False, server_default=text("0"), comment="net of returns"),
     Column("gross_profit", Numeric(18, 4), nullable=False, server_default=text("0")),
     Column("average_order_value", Numeric(18, 4)),
@@ -171,14 +185,18 @@ consent = Table(
     Column("channel", Text, nullable=False, server_default=text("'email'")),
     Column("topic", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"),
+    Column(
+        "basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"
+    ),
     Column("source", Text, nullable=False),
     Column("wording", Text, comment="version of the text that was agreed to"),
     _jsonb("proof"),
     _at("captured_at", nullable=False),
     _at("expires_at"),
     CheckConstraint("state IN ('granted', 'confirmed', 'withdrawn')", name="state"),
-    UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
+    UniqueConstraint(
+        "customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"
+    ),
     Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
     comment="append-only; the latest row of a customer, channel and topic counts",
 )
@@ -201,7 +219,11 @@ suppression = Table(
     CheckConstraint("scope IN ('global', 'channel', 'topic', 'campaign')", name="scope"),
     Index(
         "uq_suppression_active",
-        "address_key", "channel", "scope", "scope_name", "reason",
+        "address_key",
+        "channel",
+        "scope",
+        "scope_name",
+        "reason",
         unique=True,
         postgresql_where=text("lifted_at IS NULL"),
     ),
@@ -212,8 +234,17 @@ suppression = Table(
 
 #: The states of a message; `campaigns.ledger.TRANSITIONS` says which may follow which.
 MESSAGE_STATES: Final = (
-    "planned", "claimed", "handed_over", "accepted", "deferred", "failed", "unknown", "skipped",
-    "delivered", "bounced", "complained",
+    "planned",
+    "claimed",
+    "handed_over",
+    "accepted",
+    "deferred",
+    "failed",
+    "unknown",
+    "skipped",
+    "delivered",
+    "bounced",
+    "complained",
 )
 message_state = ENUM(*MESSAGE_STATES, name="message_state", metadata=metadata)
 
@@ -225,8 +256,16 @@ campaign_version = Table(
     Column("fingerprint", Text, nullable=False, comment="of the definition and everything it uses"),
     Column("kind", Text, nullable=False),
     Column("topic", Text, nullable=False),
-    Column("definition", JSONB, nullable=False, comment="the campaign, its segment texts and template sources"),
-    Column("links", JSONB, nullable=False, server_default=text("'[]'::jsonb"), comment="tracked targets by position"),
+    Column(
+        "definition", JSONB, nullable=False, comment="the campaign, its segment texts and template sources"
+    ),
+    Column(
+        "links",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'::jsonb"),
+        comment="tracked targets by position",
+    ),
     Column("piece", Text, nullable=False, comment="fingerprint of the unpersonalised content"),
     Column("goal_event", Text, comment="the activity that counts as conversion; 'purchase' means orders"),
     Column("goal_within", Interval),
@@ -244,9 +283,20 @@ run = Table(
     Column("campaign", Text, nullable=False),
     Column("version_id", BigInteger, ForeignKey("campaign_version.id"), nullable=False),
     Column("step", Text, nullable=False),
-    Column("occurrence", Text, nullable=False, comment="'1' for a broadcast, the nominal time for a recurring one"),
+    Column(
+        "occurrence",
+        Text,
+        nullable=False,
+        comment="'1' for a broadcast, the nominal time for a recurring one",
+    ),
     Column("state", Text, nullable=False),
-    Column("audience", BigInteger, nullable=False, server_default=text("0"), comment="rows in message, counted once"),
+    Column(
+        "audience",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="rows in message, counted once",
+    ),
     Column("digest", Text, nullable=False, comment="of who is in it and why not; equal to the plan's"),
     _at("starts_at", nullable=False),
     _at("valid_until", comment="messages not handed over by then are skipped as expired"),
@@ -273,10 +323,15 @@ message = Table(
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
-    # One message per address, campaign, step and occurrence: the promise "never twice" as the database keeps it.
+    # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.
     Index(
-        "uq_message_address", "campaign", "step", "occurrence", "address_key",
-        unique=True, postgresql_where=text("skip_reason IS NULL"),
+        "uq_message_address",
+        "campaign",
+        "step",
+        "occurrence",
+        "address_key",
+        unique=True,
+        postgresql_where=text("skip_reason IS NULL"),
     ),
     Index("uq_message_customer", "run_id", "customer_id", unique=True),
     Index("ix_message_customer_id", "customer_id"),
@@ -376,7 +431,9 @@ installation = Table(
     "installation",
     metadata,
     Column("only", Boolean, primary_key=True, server_default=text("true")),
-    Column("secret_check", Text, nullable=False, comment="tells a wrong secret; the secret cannot be had from it"),
+    Column(
+        "secret_check", Text, nullable=False, comment="tells a wrong secret; the secret cannot be had from it"
+    ),
     Column("created_on", Date, nullable=False, server_default=func.current_date()),
     CheckConstraint('"only"', name="single_row"),
 )
@@ -395,7 +452,8 @@ VIEWS: Final = {
         JOIN run r ON r.id = m.run_id
         JOIN campaign_version v ON v.id = r.version_id
         JOIN LATERAL (
-            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at, sum(o.amount) AS value
+            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at,
+                   sum(o.amount) AS value
             FROM purchase o
             WHERE v.goal_event = 'purchase' AND o.customer_id = m.customer_id
               AND o.ordered_at >= m.accepted_at AND o.ordered_at < m.accepted_at + v.goal_within

@@ -140,7 +140,9 @@ def local_instant(wall: datetime, zone: str) -> datetime:
     return wall.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, when_used="json")]
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, when_used="json")
+]
 Share = Annotated[float, BeforeValidator(parse_share)]
 ZoneName = Annotated[str, BeforeValidator(parse_zone)]
 CronText = Annotated[str, BeforeValidator(parse_cron)]
@@ -150,4 +152,6 @@ def _wall_text(wall: datetime) -> Any:
     return wall.isoformat(timespec="minutes" if not wall.second else "seconds")
 
 
-WallTime = Annotated[datetime, BeforeValidator(parse_wall_time), PlainSerializer(_wall_text, when_used="json")]
+WallTime = Annotated[
+    datetime, BeforeValidator(parse_wall_time), PlainSerializer(_wall_text, when_used="json")
+]

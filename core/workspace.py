@@ -84,7 +84,7 @@ class Workspace:
 
     @cached_property
     def secret(self) -> bytes:
-        """The key of address keys, tokens and Message-IDs: from the settings, the environment, or `.clarion/secret`.
+        """The key of address keys, tokens and Message-IDs: from settings, environment, or `.clarion/secret`.
 
         It is made once for a workspace that has none. Everything signed or hashed depends on it, so all
         machines of one installation must share it.

@@ -91,7 +91,10 @@ def _syntax_problem(file: str, error: yaml.YAMLError) -> Problem:
     what = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
     message = f"YAML syntax: {what}" + (f" ({context})" if context else "")
-    hint = "indentation is two blanks a level; quote a text that holds ': ' or starts with one of @ % * & ! | > [ {"
+    hint = (
+        "indentation is two blanks a level; "
+        "quote a text that holds ': ' or starts with one of @ % * & ! | > [ {"
+    )
     return Problem(file, mark.line + 1 if mark else 0, message, hint)
 
 
@@ -113,7 +116,9 @@ def _mapping(node: yaml.MappingNode, path: Path_, document: Document) -> dict[st
             line = key_node.start_mark.line + 1
             first = document.line((*path, key))
             document.problems.append(
-                Problem(document.file, line, f"duplicate name {key!r} (first at line {first})", "keep one of them")
+                Problem(
+                    document.file, line, f"duplicate name {key!r} (first at line {first})", "keep one of them"
+                )
             )
             continue
         document.lines[(*path, key)] = key_node.start_mark.line + 1
@@ -142,7 +147,9 @@ def _expanded(text: str, path: Path_, document: Document) -> str:
         value = os.environ.get(name, default)
         if value is None:
             hint = f"set it before starting Clarion, or write ${{{name}:-default}}"
-            document.problems.append(document.problem(path, f"the environment variable {name} is not set", hint))
+            document.problems.append(
+                document.problem(path, f"the environment variable {name} is not set", hint)
+            )
             return ""
         return value
 
@@ -162,7 +169,9 @@ def build(model: type[ModelT], document: Document) -> ModelT | None:
     try:
         built = model.model_validate(content)
     except ValidationError as error:
-        document.problems.extend(_described(detail, model, document) for detail in error.errors(include_url=False))
+        document.problems.extend(
+            _described(detail, model, document) for detail in error.errors(include_url=False)
+        )
         return None
     return built
 
@@ -190,7 +199,8 @@ def _described(detail: ErrorDetails, model: type[BaseModel], document: Document)
     if kind == "extra_forbidden":
         parent = path[:-1]
         return document.problem(
-            path, f"unknown key {path[-1]!r}" + (f" in {'.'.join(map(str, parent))}" if parent else ""),
+            path,
+            f"unknown key {path[-1]!r}" + (f" in {'.'.join(map(str, parent))}" if parent else ""),
             did_you_mean(str(path[-1]), _known_keys(model, parent)),
         )
     if kind == "missing":

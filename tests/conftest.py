@@ -16,7 +16,9 @@ from core.database import Database
 from core.migrate import ensure_schema
 from core.workspace import Workspace
 
-settings.register_profile("clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 settings.load_profile("clarion")
 
 MINIMAL_SETTINGS = """\
@@ -100,12 +102,16 @@ def clock() -> SteppedClock:
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
     """
-    Builds a workspace folder: `make_workspace(database=…, broker=…, smtp_port=…, files={"segments/a.yaml": "…"})`.
+    Builds a workspace folder: `make_workspace(database=…, broker=…, smtp_port=…, files={"a.yaml": …})`.
     """
 
     def build(
-        *, database: Database | None = None, broker: str = "embedded", smtp_port: int = 2525,
-        files: dict[str, str] | None = None, settings: str = MINIMAL_SETTINGS,
+        *,
+        database: Database | None = None,
+        broker: str = "embedded",
+        smtp_port: int = 2525,
+        files: dict[str, str] | None = None,
+        settings: str = MINIMAL_SETTINGS,
     ) -> Workspace:
         root = tmp_path / f"workspace{next(_numbers)}"
         root.mkdir()

@@ -24,11 +24,17 @@ def _inserted(connection: Connection, table: Any, values: dict[str, Any]) -> int
     return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
 
 
-def make_customer(connection: Connection, *, email: str | None = "", consents: tuple[str, ...] = (), **values: Any) -> int:
-    """A customer, with an address of their own unless `email` is None, who agreed to the topics in `consents`."""
+def make_customer(
+    connection: Connection, *, email: str | None = "", consents: tuple[str, ...] = (), **values: Any
+) -> int:
+    """A customer who agreed to the topics in `consents`; with an own address unless `email` is None."""
     number = next(_numbers)
     email = f"c{number}@customers.example" if email == "" else email
-    values = {"external_id": f"C{number}", "email": email, "address_key": key_of(email) if email else None} | values
+    values = {
+        "external_id": f"C{number}",
+        "email": email,
+        "address_key": key_of(email) if email else None,
+    } | values
     customer_id = _inserted(connection, schema.customer, values)
     for topic in consents:
         make_consent(connection, customer_id, topic=topic)
@@ -38,7 +44,11 @@ def make_customer(connection: Connection, *, email: str | None = "", consents: t
 def make_consent(connection: Connection, customer_id: int, **values: Any) -> int:
     """A consent of the customer to `promotions` by e-mail."""
     defaults = {
-        "topic": "promotions", "state": "granted", "basis": "consent", "source": "test", "captured_at": LONG_AGO,
+        "topic": "promotions",
+        "state": "granted",
+        "basis": "consent",
+        "source": "test",
+        "captured_at": LONG_AGO,
     }
     return _inserted(connection, schema.consent, {"customer_id": customer_id} | defaults | values)
 
@@ -47,7 +57,11 @@ def make_purchase(connection: Connection, customer_id: int, **values: Any) -> in
     """An order of one line over 100.00."""
     number = next(_numbers)
     defaults = {
-        "order_id": f"O{number}", "line_key": "1", "ordered_at": LONG_AGO, "quantity": 1, "amount": 100,
+        "order_id": f"O{number}",
+        "line_key": "1",
+        "ordered_at": LONG_AGO,
+        "quantity": 1,
+        "amount": 100,
         "currency": "EUR",
     }
     return _inserted(connection, schema.purchase, {"customer_id": customer_id} | defaults | values)
@@ -68,8 +82,12 @@ def make_suppression(connection: Connection, email: str, **values: Any) -> int:
 def make_version(connection: Connection, campaign: str = "spring-paper", **values: Any) -> int:
     """A version of a campaign."""
     defaults = {
-        "fingerprint": f"f{next(_numbers)}", "kind": "broadcast", "topic": "promotions", "definition": {},
-        "links": [], "piece": "p",
+        "fingerprint": f"f{next(_numbers)}",
+        "kind": "broadcast",
+        "topic": "promotions",
+        "definition": {},
+        "links": [],
+        "piece": "p",
     }
     return _inserted(connection, schema.campaign_version, {"campaign": campaign} | defaults | values)
 
@@ -85,12 +103,44 @@ def make_run(connection: Connection, campaign: str = "spring-paper", **values: A
 def make_message(connection: Connection, run_id: int, customer_id: int, **values: Any) -> int:
     """A message of the run to the customer, accepted unless another `state` is given."""
     run = connection.execute(schema.run.select().where(schema.run.c.id == run_id)).mappings().one()
-    key = connection.execute(
-        schema.customer.select().where(schema.customer.c.id == customer_id)
-    ).mappings().one()["address_key"]
+    key = (
+        connection.execute(schema.customer.select().where(schema.customer.c.id == customer_id))
+        .mappings()
+        .one()["address_key"]
+    )
     defaults = {
-        "campaign": run["campaign"], "step": run["step"], "occurrence": run["occurrence"], "address_key": key,
-        "state": "accepted", "not_before": LONG_AGO, "state_at": LONG_AGO,
+        "campaign": run["campaign"],
+        "step": run["step"],
+        "occurrence": run["occurrence"],
+        "address_key": key,
+        "state": "accepted",
+        "not_before": LONG_AGO,
+        "state_at": LONG_AGO,
     }
     defaults["accepted_at"] = LONG_AGO if (values.get("state", "accepted") == "accepted") else None
-    return _inserted(connection, schema.message, {"run_id": run_id, "customer_id": customer_id} | defaults | values)
+    return _inserted(
+        connection, schema.message, {"run_id": run_id, "customer_id": customer_id} | defaults | values
+    )
+
+
+def make_attempt(connection: Connection, message_id: int, **values: Any) -> None:
+    """A hand-over of the message to the transport `main`, refused because there is no such mailbox."""
+    defaults = {
+        "number": 1,
+        "transport": "main",
+        "worker": "w1",
+        "outcome": "failed",
+        "code": 550,
+        "enhanced": "5.1.1",
+        "reply": "no such mailbox",
+        "handed_over_at": LONG_AGO,
+        "answered_at": LONG_AGO,
+    }
+    connection.execute(insert(schema.attempt).values(message_id=message_id, **(defaults | values)))
+
+
+def make_hit(connection: Connection, message_id: int, kind: str = "open", **values: Any) -> int:
+    """A person's answer to the message: an open, unless another `kind` is given."""
+    return _inserted(
+        connection, schema.hit, {"message_id": message_id, "kind": kind, "occurred_at": LONG_AGO} | values
+    )
