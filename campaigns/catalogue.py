@@ -76,15 +76,24 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     campaigns, campaign_problems = _load_campaigns(workspace)
     vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
     problems = [
-        *document.problems, *segment_problems, *template_problems, *campaign_problems,
+        *document.problems,
+        *segment_problems,
+        *template_problems,
+        *campaign_problems,
         *check_segments(vocabulary),
         *check_templates(templates, settings.organisation if settings else None),
-        *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
+        *(
+            problem
+            for campaign in campaigns.values()
+            for problem in _cross_check(campaign, names, segments, templates)
+        ),
     ]
     problems = sorted(set(problems))
     if settings is None:
         return None, problems
-    good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
+    good = {
+        name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None
+    }
     return Catalogue(settings, segments, templates, good, vocabulary), problems
 
 
@@ -107,17 +116,24 @@ def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Pro
         definition = build(CampaignFile, document)
         problems += document.problems
         if not re.fullmatch(NAME_PATTERN, path.stem):
-            problems.append(Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'"))
+            problems.append(
+                Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'")
+            )
         if path.stem in found:
             other = found[path.stem].document.file
-            problems.append(Problem(shown, 0, f"duplicate name {path.stem!r} (also {other})", "rename one of the files"))
+            problems.append(
+                Problem(shown, 0, f"duplicate name {path.stem!r} (also {other})", "rename one of the files")
+            )
             continue
         found[path.stem] = Campaign(path.stem, definition, document)
     return found, problems
 
 
 def _cross_check(
-    campaign: Campaign, names: _Names, segments: Mapping[str, Segment], templates: Mapping[str, TemplateSource]
+    campaign: Campaign,
+    names: _Names,
+    segments: Mapping[str, Segment],
+    templates: Mapping[str, TemplateSource],
 ) -> Iterable[Problem]:
     """The names a campaign file uses exist. Works on the raw content, so that it speaks beside other mistakes."""
     content = campaign.document.content

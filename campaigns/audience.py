@@ -1,0 +1,110 @@
+"""The audience of one step, decided person by person in one statement: who gets it, and why the others do not.
+
+The plan counts this statement, the freeze inserts it: they cannot disagree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import CTE, ColumnElement, Connection, Select, and_, case, exists, func, literal, select
+
+from campaigns.versions import SEND_STEP, Version
+from core.schema import customer, message
+from segments.membership import audience
+from suppression.gate import skip_reason
+
+#: Skip reasons this module adds to those of the gate.
+ALREADY_MESSAGED = "already_messaged"
+DUPLICATE_ADDRESS = "duplicate_address"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Heads of one decided audience: `would_send` + the sum of `skipped` is everybody."""
+
+    audience: int
+    would_send: int
+    skipped: Mapping[str, int]
+    digest: str  # of who is in it and what was decided; the same people and decisions give the same text
+
+
+def decided(version: Version, occurrence: str, now: datetime) -> CTE:
+    """One row per person of the audience: customer_id, address_key, zone, skip_reason (NULL: would be sent).
+
+    Of several customers behind one address, the one known longest is kept.
+    """
+    gated = _gated(version, occurrence, now)
+    rank = func.row_number().over(
+        partition_by=[gated.c.address_key, gated.c.skip_reason.is_(None)], order_by=gated.c.customer_id
+    )
+    reason = case(
+        (and_(gated.c.skip_reason.is_(None), rank > 1), literal(DUPLICATE_ADDRESS)), else_=gated.c.skip_reason
+    )
+    columns = (gated.c.customer_id, gated.c.address_key, gated.c.zone)
+    return select(*columns, reason.label("skip_reason")).cte("decided")
+
+
+def _gated(version: Version, occurrence: str, now: datetime) -> CTE:
+    definition = version.definition
+    gate = skip_reason(
+        customer.c.id, customer.c.address_key, topic=definition.topic, campaign=version.campaign, now=now
+    )
+    reason = func.coalesce(gate, case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))))
+    query = select(
+        customer.c.id.label("customer_id"),
+        customer.c.address_key,
+        customer.c.zone,
+        reason.label("skip_reason"),
+    )
+    return _selected(query, version, now).cte("gated")
+
+
+def _selected(
+    query: Select[tuple[int, object, str, str]], version: Version, now: datetime
+) -> Select[tuple[int, object, str, str]]:
+    names = version.definition.audience
+    query = query.where(customer.c.id.in_(audience(names.segment, version.vocabulary, now=now)))
+    for excluded in names.exclude:
+        query = query.where(customer.c.id.not_in(audience(excluded, version.vocabulary, now=now)))
+    return query
+
+
+def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
+    """The address has a message of this campaign, step and occurrence (index uq_message_address)."""
+    return exists().where(
+        message.c.campaign == version.campaign,
+        message.c.step == SEND_STEP,
+        message.c.occurrence == occurrence,
+        message.c.address_key == customer.c.address_key,
+        message.c.skip_reason.is_(None),
+    )
+
+
+def count(connection: Connection, version: Version, occurrence: str, now: datetime) -> Counts:
+    """The heads of the audience as it would be decided now; nothing is written."""
+    rows = decided(version, occurrence, now)
+    return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+
+
+def counted(connection: Connection, rows: Select[tuple[int, object, str | None]]) -> Counts:
+    """The heads and the digest of decided rows (customer_id, address_key, skip_reason)."""
+    people = rows.subquery("people")
+    decision = func.concat(people.c.customer_id, ":", people.c.address_key, ":", people.c.skip_reason)
+    # A sum of 64-bit hashes does not depend on the order of rows, and needs no sort.
+    fingerprint = func.sum(func.hashtextextended(decision, 0))
+    query = select(people.c.skip_reason, func.count().label("heads"), fingerprint).group_by(
+        people.c.skip_reason
+    )
+    heads: dict[str | None, int] = {}
+    total = 0
+    for reason, number, part in connection.execute(query):
+        heads[reason] = number
+        total += int(part)
+    would_send = heads.pop(None, 0)
+    everybody = would_send + sum(heads.values())
+    skipped = {
+        str(reason): number
+        for reason, number in sorted(heads.items(), key=lambda item: (-item[1], str(item[0])))
+    }
+    return Counts(everybody, would_send, skipped, f"{everybody}:{total & (1 << 128) - 1:032x}")

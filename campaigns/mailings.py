@@ -1,0 +1,209 @@
+"""From a message of the ledger to its mail: the customer's context, the rendered parts, the headers.
+
+Message-ID, tracking tokens and date are functions of the message row and the workspace's secret, so a repeated
+attempt has the same ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from campaigns import versions
+from campaigns.versions import Version
+from core.addresses import parse_address
+from core.ids import keyed_hash
+from core.schema import customer, customer_metrics, message, run
+from core.workspace import Workspace
+from delivery.message_bytes import Mail
+from templates.mailing import Mailing, Rendered
+from tracking.links import TrackedUrls
+from tracking.tokens import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A compiled version: everything that does not depend on the recipient."""
+
+    version: Version
+    mailing: Mailing
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One message's row with its customer."""
+
+    message_id: int
+    email: str
+    smtputf8: bool
+    not_before: datetime
+    identity: str  # campaign, step, occurrence and address key: what the Message-ID is made from
+    customer: Mapping[str, Any]  # as templates see it
+
+
+class Studio:
+    """Renders messages of one workspace; keeps compiled versions by id."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._secret = workspace.secret
+        self._base_url = workspace.settings.tracking.base_url
+        self._signer = Signer(workspace.secret)
+        self._letters: dict[int, Letter] = {}
+
+    def letter(self, connection: Connection, version_id: int) -> Letter:
+        """The compiled version with this id."""
+        if version_id not in self._letters:
+            version = versions.fetch(connection, version_id)
+            self._letters[version_id] = Letter(version, version.mailing())
+        return self._letters[version_id]
+
+    def render(self, letter: Letter, recipient: Recipient) -> Rendered:
+        """The mailing as this recipient gets it.
+
+        Raises:
+            RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
+        """
+        return letter.mailing.render(
+            self._context(letter.version, recipient), self._urls(letter.version, recipient)
+        )
+
+    def mail(self, letter: Letter, recipient: Recipient) -> Mail:
+        """The whole mail for this recipient, headers included.
+
+        Raises:
+            RenderError: as for `render`.
+        """
+        rendered = self.render(letter, recipient)
+        version, sender = letter.version, letter.version.sender
+        unsubscribe = self._urls(version, recipient).unsubscribe
+        given = recipient.customer
+        name = " ".join(part for part in (given["first_name"], given["last_name"]) if part)
+        return Mail(
+            message_id=self._message_id(recipient, sender.email),
+            date=recipient.not_before,
+            sender_name=sender.name,
+            sender_email=sender.email,
+            reply_to=sender.reply_to,
+            recipient_email=recipient.email,
+            recipient_name=name,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            headers=(
+                ("List-Unsubscribe", f"<{unsubscribe}>"),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+                ("List-Id", f"<{version.definition.topic}.{sender.email.rpartition('@')[2]}>"),
+                ("Precedence", "bulk"),
+            ),
+        )
+
+    def _message_id(self, recipient: Recipient, sender_email: str) -> str:
+        token = keyed_hash(self._secret, "message-id", recipient.identity.encode()).hex()
+        return f"{token}@{parse_address(sender_email).domain}"
+
+    def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
+        return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
+
+    def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
+        organisation, sender = version.organisation, version.sender
+        return {
+            "customer": recipient.customer,
+            "organisation": {
+                "name": organisation.name,
+                "postal_address": organisation.postal_address,
+                "website": organisation.website or "",
+            },
+            "campaign": {"name": version.campaign, "topic": version.definition.topic},
+            "sender": {"name": sender.name, "email": sender.email},
+        }
+
+
+#: What templates may know of a customer: columns of both tables under the names marketers use.
+_CONTEXT = (
+    *(
+        customer.c[name]
+        for name in (
+            "external_id",
+            "email",
+            "first_name",
+            "last_name",
+            "company",
+            "phone",
+            "country",
+            "language",
+            "zone",
+            "owner",
+            "attributes",
+        )
+    ),
+    customer_metrics.c.pyramid.label("tier"),
+    *(
+        customer_metrics.c[name]
+        for name in (
+            "abc",
+            "rfm",
+            "quadrant",
+            "order_count",
+            "monetary",
+            "first_order_at",
+            "last_order_at",
+            "recency_days",
+        )
+    ),
+)
+_NAMES = tuple(column.name for column in _CONTEXT)
+
+
+def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
+    """The recipients of these messages, in order of message id. A message whose customer is gone has none."""
+    query = (
+        select(
+            message.c.id.label("message_id"),
+            message.c.not_before,
+            customer.c.smtputf8,
+            message.c.campaign,
+            message.c.step,
+            message.c.occurrence,
+            message.c.address_key,
+            *_CONTEXT,
+        )
+        .join(customer, customer.c.id == message.c.customer_id)
+        .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
+        .where(message.c.id.in_(message_ids), customer.c.email.is_not(None))
+        .order_by(message.c.id)
+    )
+    for row in connection.execute(query).mappings():
+        identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
+        yield Recipient(
+            row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, _shown(row)
+        )
+
+
+def _shown(row: RowMapping) -> dict[str, Any]:
+    return {name: row[name] for name in _NAMES}
+
+
+def sample_recipient(connection: Connection, customer_id: int, now: datetime) -> Recipient:
+    """The customer as the recipient of a message that is not in the ledger (id 0), for previews."""
+    query = (
+        select(customer.c.smtputf8, *_CONTEXT)
+        .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
+        .where(customer.c.id == customer_id)
+    )
+    row = connection.execute(query).mappings().one()
+    return Recipient(0, row["email"] or "", row["smtputf8"], now, f"preview|{customer_id}", _shown(row))
+
+
+def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
+    """The mailing of a message as its recipient got it, for view-in-browser; None when there is no such message."""
+    query = (
+        select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
+    )
+    version_id = connection.execute(query).scalar()
+    recipient = next(recipients(connection, [message_id]), None)
+    if version_id is None or recipient is None:
+        return None
+    studio = Studio(workspace)
+    return studio.render(studio.letter(connection, version_id), recipient)

@@ -1,0 +1,144 @@
+"""What would happen, told before it happens: per campaign, its stages, head counts, and the digest apply checks."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from campaigns import audience, versions
+from campaigns.audience import Counts
+from campaigns.catalogue import Catalogue
+from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
+from campaigns.timing import first_instant
+from campaigns.versions import Version
+from core.errors import PlanError
+from core.schema import campaign_version, schedule
+
+#: The layout of a plan file; one of another number is refused.
+FORMAT = 1
+#: The occurrence of a broadcast: it happens once.
+ONCE = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPlan:
+    """What applying would do for one campaign. No stages: nothing."""
+
+    campaign: str
+    fingerprint: str
+    counts: Counts
+    stages: tuple[Stage, ...]
+    starts_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A reviewed intention: `apply` runs exactly this, or refuses."""
+
+    made_at: datetime
+    campaigns: tuple[CampaignPlan, ...]
+
+    @property
+    def pending(self) -> tuple[CampaignPlan, ...]:
+        """The campaigns for which something would be done."""
+        return tuple(campaign for campaign in self.campaigns if campaign.stages)
+
+
+def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str], now: datetime) -> Plan:
+    """The plan of the named campaigns (all, when none is named); nothing is written.
+
+    Raises:
+        NotFound: a name is unknown.
+        PlanError: an audience exceeds its campaign's `max_audience`.
+    """
+    chosen = list(names) or list(catalogue.campaigns)
+    pinned = [versions.pin(catalogue, name) for name in chosen]
+    return Plan(now, tuple(plan_version(connection, version, now) for version in pinned))
+
+
+def plan_version(connection: Connection, version: Version, now: datetime) -> CampaignPlan:
+    """The plan of one pinned campaign."""
+    counts = audience.count(connection, version, ONCE, now)
+    starts_at = first_instant(version, now)
+    stages = _stages(connection, version, counts)
+    limit = version.definition.limits.max_audience
+    if stages and limit is not None and counts.would_send > limit:
+        raise PlanError(
+            f"{version.campaign}: {counts.would_send:,} people would be written to (expected at most {limit:,})",
+            hint="narrow the segment, or raise limits.max_audience",
+        )
+    return CampaignPlan(version.campaign, version.fingerprint, counts, stages, starts_at)
+
+
+def _stages(connection: Connection, version: Version, counts: Counts) -> tuple[Stage, ...]:
+    if version.definition.kind == "recurring":
+        return () if _registered(connection, version) else (Register(version),)
+    if counts.would_send == 0:
+        return ()
+    return FreezeAudience(version, ONCE, counts), CutBatches()
+
+
+def _registered(connection: Connection, version: Version) -> bool:
+    query = (
+        select(campaign_version.c.fingerprint)
+        .join(schedule, schedule.c.version_id == campaign_version.c.id)
+        .where(schedule.c.campaign == version.campaign, schedule.c.active)
+    )
+    return connection.execute(query).scalar() == version.fingerprint
+
+
+def to_file(plan: Plan) -> dict[str, Any]:
+    """The plan as a JSON document; `from_file` reads it back."""
+    return {
+        "format": FORMAT,
+        "made_at": plan.made_at.isoformat(),
+        "campaigns": [
+            {
+                "name": item.campaign,
+                "fingerprint": item.fingerprint,
+                "digest": item.counts.digest,
+                "audience": item.counts.audience,
+                "would_send": item.counts.would_send,
+                "skipped": dict(item.counts.skipped),
+                "pending": bool(item.stages),
+            }
+            for item in plan.campaigns
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """One campaign of a plan file: what was shown to the person who approved it."""
+
+    campaign: str
+    fingerprint: str
+    counts: Counts
+    pending: bool
+
+
+def from_file(document: Mapping[str, Any]) -> list[Reviewed]:
+    """The campaigns of a plan file.
+
+    Raises:
+        PlanError: it is no plan file, or of another format.
+    """
+    if document.get("format") != FORMAT:
+        raise PlanError(
+            f"this is no plan file (format {document.get('format')!r}, expected {FORMAT})",
+            hint="write one with `clarion plan --out FILE`",
+        )
+    try:
+        return [
+            Reviewed(
+                item["name"],
+                item["fingerprint"],
+                Counts(item["audience"], item["would_send"], item["skipped"], item["digest"]),
+                item["pending"],
+            )
+            for item in document["campaigns"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise PlanError(f"the plan file is damaged: {error} is missing", hint="make the plan again") from None

@@ -1,0 +1,68 @@
+"""A campaign's mailing as one customer would get it, without a message in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from campaigns import mailings, versions
+from campaigns.catalogue import Catalogue
+from campaigns.mailings import Letter, Studio
+from core.errors import TransportError
+from core.workspace import Workspace
+from delivery.message_bytes import Mail, write_message
+from delivery.smtp import Endpoint, Outcome, OutcomeState, Outgoing, SmtpPool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The mail, and its finished bytes. Its links carry message number 0: following one records nothing."""
+
+    mail: Mail
+    content: bytes
+
+
+def preview(
+    connection: Connection,
+    workspace: Workspace,
+    catalogue: Catalogue,
+    campaign: str,
+    person: Mapping[str, Any],
+    now: datetime,
+) -> Preview:
+    """The mailing of `campaign` for the customer `person` (a row of `customer`).
+
+    Raises:
+        NotFound: no such campaign.
+        RenderError: the mailing cannot be rendered for this customer; the message says why.
+    """
+    version = versions.pin(catalogue, campaign)
+    recipient = mailings.sample_recipient(connection, person["id"], now)
+    mail = Studio(workspace).mail(Letter(version, version.mailing()), recipient)
+    return Preview(mail, write_message(mail))
+
+
+async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> Outcome:
+    """One mail is handed to the transport (the first of the settings unless named); its answer is returned.
+
+    Not recorded in the ledger: for tests to oneself only.
+    """
+    transports = workspace.settings.transports
+    name = transport or next(iter(transports))
+    pool = SmtpPool(Endpoint.of(transports[name]))
+    answers: list[Outcome] = []
+
+    async def collect(answered: Any, ids: Any) -> Any:
+        answers.extend(outcome for _, outcome in answered)
+        return ids
+
+    try:
+        outgoing = Outgoing(0, mail.sender_email, mail.recipient_email, write_message(mail), smtputf8=False)
+        await pool.deliver([outgoing], collect)
+    finally:
+        await pool.close()
+    if answers[-1].state is OutcomeState.NOT_SENT:
+        raise TransportError(f"{name}: {answers[-1].reply}", hint="check `transports:` in clarion.yaml")
+    return answers[-1]

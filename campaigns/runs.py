@@ -1,0 +1,265 @@
+"""Carrying out plans: a run is made, its audience frozen, its batches cut, all in one transaction."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from campaigns import audience, versions
+from campaigns.audience import Counts
+from campaigns.catalogue import Catalogue
+from campaigns.plan import CampaignPlan, Reviewed, plan_version
+from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
+from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone, zone_of
+from campaigns.versions import SEND_STEP, Version
+from core.database import analyze
+from core.errors import PlanError, StalePlan
+from core.schema import batch, customer, message, run, schedule
+
+#: PostgreSQL channel on which the scheduler hears that there is work.
+WORK_CHANNEL = "clarion_work"
+#: Frozen audiences from here on refresh the planner's statistics: without that a claim costs ten times as much.
+_ANALYZE_FROM = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was made."""
+
+    run_id: int
+    campaign: str
+    counts: Counts
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the stages of one campaign share while they run."""
+
+    connection: Connection
+    now: datetime
+    batch_size: int
+    started: Started | None = None
+
+
+def apply_reviewed(
+    connection: Connection, catalogue: Catalogue, reviewed: Iterable[Reviewed], now: datetime
+) -> list[Started]:
+    """Exactly what was reviewed is under way; the runs that were made are returned.
+
+    Atomic: yes, over all campaigns. Repeat: safe; what was applied has nothing pending any more.
+
+    Raises:
+        StalePlan: files, people or permissions changed since; nothing was done.
+    """
+    started: list[Started] = []
+    for item in reviewed:
+        _lock(connection, item.campaign)
+        version = versions.pin(catalogue, item.campaign)
+        if version.fingerprint != item.fingerprint:
+            raise StalePlan(
+                f"{item.campaign}: its files changed since the plan was made", hint="make the plan again"
+            )
+        plan = plan_version(connection, version, now)
+        if _nothing_to_do(connection, item, plan):
+            continue
+        if plan.counts.digest != item.counts.digest and version.definition.kind == "broadcast":
+            raise StalePlan(
+                _moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it"
+            )
+        started += apply_plan(connection, plan, now, catalogue.settings.workers.batch_size)
+    return started
+
+
+def _nothing_to_do(connection: Connection, item: Reviewed, plan: CampaignPlan) -> bool:
+    """Nothing was pending and nothing is; or this very plan was applied before."""
+    if not item.pending:
+        return not plan.stages
+    applied = select(run.c.id).where(run.c.campaign == item.campaign, run.c.digest == item.counts.digest)
+    return connection.execute(applied).first() is not None
+
+
+def _moved(campaign: str, before: Counts, after: Counts) -> str:
+    return (
+        f"{campaign}: the audience changed since the plan was made "
+        f"(planned {before.would_send:,} of {before.audience:,}, now {after.would_send:,} of {after.audience:,})"
+    )
+
+
+def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime, batch_size: int) -> list[Started]:
+    """The stages of one campaign's plan are carried out, in order."""
+    work = _Work(connection, now, batch_size)
+    for stage in plan.stages:
+        carry_out(stage, work)
+    return [work.started] if work.started else []
+
+
+def start_occurrence(
+    connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int
+) -> Started | None:
+    """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
+    version = versions.fetch(connection, version_id)
+    _lock(connection, version.campaign)
+    known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
+    if connection.execute(known).scalar() is not None:
+        return None
+    work = _Work(connection, now, batch_size)
+    for stage in (FreezeAudience(version, occurrence, None), CutBatches()):
+        carry_out(stage, work)
+    return work.started
+
+
+def _lock(connection: Connection, campaign: str) -> None:
+    """Applications of one campaign wait for each other until the end of their transaction."""
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("campaign:" + campaign, 0))))
+
+
+def carry_out(stage: Stage, work: _Work) -> None:
+    """The stage is done within the work's transaction."""
+    RUN[type(stage)](stage, work)
+
+
+def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
+    connection, version, now = work.connection, stage.version, work.now
+    version_id = versions.store(connection, version)
+    starts_at = first_instant(version, now) or now
+    run_id = connection.execute(
+        insert(run)
+        .values(
+            campaign=version.campaign,
+            version_id=version_id,
+            step=SEND_STEP,
+            occurrence=stage.occurrence,
+            state="running",
+            digest="",
+            starts_at=starts_at,
+        )
+        .returning(run.c.id)
+    ).scalar_one()
+    _insert_messages(connection, version, run_id, stage.occurrence, now)
+    frozen = select(message.c.customer_id, message.c.address_key, message.c.skip_reason).where(
+        message.c.run_id == run_id
+    )
+    counts = audience.counted(connection, frozen)
+    if stage.counts is not None and counts.digest != stage.counts.digest:
+        raise StalePlan(
+            _moved(version.campaign, stage.counts, counts), hint="make the plan again and review it"
+        )
+    connection.execute(
+        update(run)
+        .where(run.c.id == run_id)
+        .values(
+            audience=counts.audience,
+            digest=counts.digest,
+            valid_until=_valid_until(connection, version, run_id),
+        )
+    )
+    if counts.audience >= _ANALYZE_FROM:
+        analyze(connection, "message")
+    work.started = Started(run_id, version.campaign, counts)
+
+
+def _insert_messages(
+    connection: Connection, version: Version, run_id: int, occurrence: str, now: datetime
+) -> None:
+    rows = audience.decided(version, occurrence, now)
+    connection.execute(text("SET LOCAL work_mem = '256MB'"))
+    start = first_instant(version, now) or now
+    names = [
+        "run_id",
+        "campaign",
+        "step",
+        "occurrence",
+        "customer_id",
+        "address_key",
+        "state",
+        "skip_reason",
+        "not_before",
+    ]
+    state = cast(case((rows.c.skip_reason.is_(None), "planned"), else_="skipped"), message.c.state.type)
+    query = select(
+        literal(run_id),
+        literal(version.campaign),
+        literal(SEND_STEP),
+        literal(occurrence),
+        rows.c.customer_id,
+        rows.c.address_key,
+        state,
+        rows.c.skip_reason,
+        literal(start),
+    ).order_by(rows.c.customer_id)
+    connection.execute(insert(message).from_select(names, query))
+    _set_recipient_times(connection, version, run_id, now)
+
+
+def _set_recipient_times(connection: Connection, version: Version, run_id: int, now: datetime) -> None:
+    """Every message waits for its recipient's own local time, where the campaign asks for that."""
+    if not in_recipient_zone(version):
+        return
+    mine = (message.c.run_id == run_id) & (message.c.customer_id == customer.c.id)
+    zones = connection.execute(select(customer.c.zone).where(mine).distinct()).scalars().all()
+    for zone, instant in instants_by_zone(version, zones, now).items():
+        same = customer.c.zone.is_(None) if zone is None else customer.c.zone == zone
+        connection.execute(update(message).where(mine, same).values(not_before=instant))
+
+
+def _valid_until(connection: Connection, version: Version, run_id: int) -> datetime | None:
+    valid_for = version.definition.limits.valid_for
+    if valid_for is None:
+        return None
+    last = connection.execute(
+        select(func.max(message.c.not_before)).where(message.c.run_id == run_id)
+    ).scalar()
+    return last + valid_for if last else None
+
+
+_CUT = text("""
+    INSERT INTO batch (run_id, message_ids, not_before)
+    SELECT :run_id, array_agg(id ORDER BY id), not_before
+    FROM (
+        SELECT id, not_before, (row_number() OVER (PARTITION BY not_before ORDER BY id) - 1) / :size AS slice
+        FROM message WHERE run_id = :run_id AND state = 'planned'
+    ) AS waiting
+    GROUP BY not_before, slice ORDER BY not_before, slice
+""")
+
+
+def _run_batches(_stage: CutBatches, work: _Work) -> None:
+    if work.started is None:
+        raise PlanError("batches are cut from a frozen audience, and none was frozen")
+    work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": work.batch_size})
+    work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
+    _finish_if_empty(work.connection, work.started.run_id, work.now)
+
+
+def _finish_if_empty(connection: Connection, run_id: int, now: datetime) -> None:
+    """A run nobody of which would be sent to is finished at once."""
+    open_batches = select(batch.c.id).where(batch.c.run_id == run_id).exists()
+    connection.execute(
+        update(run).where(run.c.id == run_id, ~open_batches).values(state="finished", finished_at=now)
+    )
+
+
+def _run_register(stage: Register, work: _Work) -> None:
+    version_id = versions.store(work.connection, stage.version)
+    definition = stage.version.definition
+    cron = definition.schedule.cron if definition.schedule else None
+    values = {
+        "version_id": version_id,
+        "cron": cron,
+        "zone": zone_of(stage.version),
+        "active": True,
+        "since": work.now,
+    }
+    statement = upsert(schedule).values(campaign=stage.version.campaign, **values)
+    work.connection.execute(statement.on_conflict_do_update(index_elements=["campaign"], set_=values))
+    work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
+
+
+RUN: Final[dict[type, Callable[[Any, _Work], None]]] = {
+    FreezeAudience: _run_freeze,
+    CutBatches: _run_batches,
+    Register: _run_register,
+}

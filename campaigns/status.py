@@ -1,0 +1,191 @@
+"""The ledger's counts for a campaign, and the proof that they balance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from campaigns.ledger import OPEN, State
+from core.errors import NotFound
+from core.schema import attempt, batch, campaign_version, message, run, schedule
+
+#: States after acceptance: what the receiver did later does not take it back.
+TAKEN: Final = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One run's ledger. `broken` lists the rules that do not hold; empty: it balances."""
+
+    campaign: str
+    run: int
+    state: str
+    occurrence: str
+    starts_at: datetime
+    audience: int
+    states: Mapping[str, int]  # every state but skipped
+    skipped: Mapping[str, int]
+    broken: tuple[str, ...]
+
+    @property
+    def balanced(self) -> bool:
+        return not self.broken
+
+    @property
+    def open(self) -> int:
+        """Messages that still have something ahead of them."""
+        return sum(self.states[state] for state in OPEN)
+
+    def document(self) -> dict[str, Any]:
+        """The public form: `accepted` counts everything the transport took, whatever came back later."""
+        taken = sum(self.states[state] for state in TAKEN)
+        named = {state: self.states[state] for state in ("planned", "claimed", "handed_over")}
+        later = {state: self.states[state] for state in ("deferred", "failed", "unknown")}
+        return {
+            "campaign": self.campaign,
+            "run": self.run,
+            "state": self.state,
+            "occurrence": self.occurrence,
+            "starts_at": self.starts_at,
+            "audience": self.audience,
+            **named,
+            "accepted": taken,
+            **later,
+            "delivered": self.states["delivered"],
+            "bounced": self.states["bounced"],
+            "complained": self.states["complained"],
+            "skipped": dict(self.skipped),
+            "balanced": self.balanced,
+            "broken": list(self.broken),
+        }
+
+
+def statuses(connection: Connection, campaign: str | None = None) -> list[Status]:
+    """One status per run, newest first; of one campaign or all.
+
+    Raises:
+        NotFound: the named campaign never ran.
+    """
+    query = select(run.c.id).order_by(run.c.id.desc())
+    if campaign is not None:
+        query = query.where(run.c.campaign == campaign)
+    ids = list(connection.execute(query).scalars())
+    if campaign is not None and not ids:
+        raise NotFound(
+            f"campaign {campaign!r} has not run", hint="start it with `clarion send` or `clarion apply`"
+        )
+    return [status_of(connection, run_id) for run_id in ids]
+
+
+def status_of(connection: Connection, run_id: int) -> Status:
+    """The status of one run, with every rule of the ledger checked."""
+    row = connection.execute(select(run).where(run.c.id == run_id)).mappings().one()
+    query = (
+        select(message.c.state, message.c.skip_reason, func.count().label("heads"))
+        .where(message.c.run_id == run_id)
+        .group_by(message.c.state, message.c.skip_reason)
+    )
+    states = {state.value: 0 for state in State if state != State.SKIPPED}
+    skipped: dict[str, int] = {}
+    for state, reason, heads in connection.execute(query):
+        if state == State.SKIPPED:
+            skipped[reason] = heads
+        else:
+            states[state] += heads
+    broken = tuple(_broken(connection, row["id"], row["state"], row["audience"], states, skipped))
+    return Status(
+        row["campaign"],
+        run_id,
+        row["state"],
+        row["occurrence"],
+        row["starts_at"],
+        row["audience"],
+        states,
+        dict(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
+        broken,
+    )
+
+
+def _broken(
+    connection: Connection,
+    run_id: int,
+    state: str,
+    audience: int,
+    states: Mapping[str, int],
+    skipped: Mapping[str, int],
+) -> list[str]:
+    found = []
+    total = sum(states.values()) + sum(skipped.values())
+    if total != audience:
+        found.append(f"the audience was {audience:,}, the ledger has {total:,} rows")
+    still_open = sum(states[name] for name in OPEN)
+    if state in ("finished", "cancelled") and still_open:
+        found.append(f"the run is {state}, but {still_open:,} messages are open")
+    lost = _without_batch(connection, run_id)
+    if lost:
+        found.append(f"{lost:,} open messages are in no batch: nobody would send them")
+    twice = _doubled(connection, run_id)
+    if twice:
+        found.append(f"{twice:,} addresses have more than one message of this campaign, step and occurrence")
+    unanswered = _without_attempt(connection, run_id)
+    if unanswered:
+        found.append(f"{unanswered:,} answered messages have no attempt on record")
+    return found
+
+
+def _without_batch(connection: Connection, run_id: int) -> int:
+    held = (
+        select(func.unnest(batch.c.message_ids).label("id"))
+        .where(batch.c.run_id == run_id, batch.c.state != "done")
+        .cte("held")
+    )
+    query = (
+        select(func.count())
+        .select_from(message)
+        .where(message.c.run_id == run_id, message.c.state.in_(OPEN), message.c.id.not_in(select(held.c.id)))
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _doubled(connection: Connection, run_id: int) -> int:
+    """Counted from the rows, not from the unique index: a check must not trust what it checks."""
+    mine = select(run.c.campaign, run.c.step, run.c.occurrence).where(run.c.id == run_id).cte("mine")
+    twice = (
+        select(message.c.address_key)
+        .join(
+            mine,
+            (message.c.campaign == mine.c.campaign)
+            & (message.c.step == mine.c.step)
+            & (message.c.occurrence == mine.c.occurrence),
+        )
+        .where(message.c.skip_reason.is_(None))
+        .group_by(message.c.address_key)
+        .having(func.count() > 1)
+        .subquery()
+    )
+    return int(connection.execute(select(func.count()).select_from(twice)).scalar_one())
+
+
+def _without_attempt(connection: Connection, run_id: int) -> int:
+    answered = message.c.state.in_(["accepted", "failed", "unknown", "delivered", "bounced", "complained"])
+    recorded = select(attempt.c.message_id).where(attempt.c.message_id == message.c.id).exists()
+    query = select(func.count()).select_from(message).where(message.c.run_id == run_id, answered, ~recorded)
+    return int(connection.execute(query).scalar_one())
+
+
+def scheduled(connection: Connection) -> list[dict[str, Any]]:
+    """The recurring campaigns the scheduler knows: campaign, cron, zone, active."""
+    query = (
+        select(
+            schedule.c.campaign,
+            schedule.c.cron,
+            schedule.c.zone,
+            schedule.c.active,
+            campaign_version.c.fingerprint,
+        )
+        .join(campaign_version, campaign_version.c.id == schedule.c.version_id)
+        .order_by(schedule.c.campaign)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]

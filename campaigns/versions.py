@@ -1,0 +1,182 @@
+"""A campaign with everything it uses, pinned: what runs is this, whatever happens to the files meanwhile."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from campaigns.catalogue import Catalogue
+from campaigns.definition import CampaignFile
+from core.schema import campaign_version
+from core.settings import Organisation, Sender
+from segments.definition import Segment
+from segments.membership import Vocabulary
+from templates.definition import TemplateSource
+from templates.mailing import Mailing, compile_mailing
+
+#: The one step of a broadcast or recurring campaign.
+SEND_STEP = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One campaign at one state of its files. `fingerprint` changes when anything that is sent or asked changes."""
+
+    campaign: str
+    definition: CampaignFile
+    segments: Mapping[str, Segment]
+    templates: Mapping[str, TemplateSource]
+    sender: Sender
+    organisation: Organisation
+    topics: frozenset[str]
+    transport: str
+    opens: bool
+    clicks: bool
+    currency: str
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The names its segments may use."""
+        return Vocabulary(self.segments, self.topics, None)
+
+    def mailing(self) -> Mailing:
+        """The compiled mailing.
+
+        Raises:
+            ConfigError: the template has mistakes.
+        """
+        send = self.definition.send
+        return compile_mailing(
+            send.template,
+            self.templates,
+            organisation=self.organisation,
+            opens=self.opens,
+            clicks=self.clicks,
+            subject=send.subject,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of everything stored."""
+        canonical = json.dumps(self.stored(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+    def stored(self) -> dict[str, Any]:
+        """The version as plain JSON values; `from_stored` reads it back. Holds no secret."""
+        return {
+            "campaign": self.definition.stored(),
+            "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
+            "templates": {name: source.text for name, source in sorted(self.templates.items())},
+            "sender": self.sender.model_dump(mode="json"),
+            "organisation": self.organisation.model_dump(mode="json"),
+            "topics": sorted(self.topics),
+            "transport": self.transport,
+            "opens": self.opens,
+            "clicks": self.clicks,
+            "currency": self.currency,
+        }
+
+    @classmethod
+    def from_stored(cls, campaign: str, stored: Mapping[str, Any]) -> "Version":
+        """The version that `stored()` described."""
+        segments = {
+            n: Segment(n, f"segments/{n}.yaml", where, "", 1) for n, where in stored["segments"].items()
+        }
+        return cls(
+            campaign=campaign,
+            definition=CampaignFile.model_validate(stored["campaign"]),
+            segments=segments,
+            templates={name: TemplateSource(name, text) for name, text in stored["templates"].items()},
+            sender=Sender.model_validate(stored["sender"]),
+            organisation=Organisation.model_validate(stored["organisation"]),
+            topics=frozenset(stored["topics"]),
+            transport=stored["transport"],
+            opens=stored["opens"],
+            clicks=stored["clicks"],
+            currency=stored["currency"],
+        )
+
+
+def pin(catalogue: Catalogue, name: str) -> Version:
+    """The campaign `name` with everything it uses, as the files say now.
+
+    Raises:
+        NotFound: there is no such campaign.
+    """
+    definition = catalogue.campaign(name)
+    settings = catalogue.settings
+    asked = (definition.audience.segment, *definition.audience.exclude)
+    whole = compile_mailing(
+        definition.send.template,
+        catalogue.templates,
+        organisation=settings.organisation,
+        opens=settings.tracking.opens,
+        clicks=settings.tracking.clicks,
+        subject=definition.send.subject,
+    )
+    return Version(
+        campaign=name,
+        definition=definition,
+        segments={used: catalogue.segments[used] for used in _reachable(asked, catalogue.segments)},
+        templates={used: catalogue.templates[used] for used in whole.uses},
+        sender=settings.senders[definition.send.sender],
+        organisation=settings.organisation,
+        topics=frozenset(settings.topics),
+        transport=definition.send.transport or next(iter(settings.transports)),
+        opens=settings.tracking.opens,
+        clicks=settings.tracking.clicks,
+        currency=definition.cost.currency or settings.tiers.currency,
+    )
+
+
+def _reachable(names: tuple[str, ...], segments: Mapping[str, Segment]) -> set[str]:
+    """`names`, and every segment their rules ask for."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in segments and name not in found:
+            found.add(name)
+            waiting += re.findall(r"in_segment\(\s*[\"']([^\"']+)[\"']", segments[name].where)
+    return found
+
+
+def store(connection: Connection, version: Version) -> int:
+    """The version is in `campaign_version`; its id is returned. Repeat: safe, the same id."""
+    table, mailing, definition = campaign_version, version.mailing(), version.definition
+    goal, cost = definition.goal, definition.cost
+    connection.execute(
+        insert(table)
+        .values(
+            campaign=version.campaign,
+            fingerprint=version.fingerprint,
+            kind=definition.kind,
+            topic=definition.topic,
+            definition=version.stored(),
+            links=list(mailing.links),
+            piece=mailing.piece,
+            goal_event=goal.event if goal else None,
+            goal_within=goal.within if goal else None,
+            fixed_cost=cost.fixed,
+            cost_per_message=cost.per_message,
+            currency=version.currency,
+        )
+        .on_conflict_do_nothing()
+    )
+    where = (table.c.campaign == version.campaign) & (table.c.fingerprint == version.fingerprint)
+    return int(connection.execute(select(table.c.id).where(where)).scalar_one())
+
+
+def fetch(connection: Connection, version_id: int) -> Version:
+    """The stored version with this id."""
+    row = (
+        connection.execute(select(campaign_version).where(campaign_version.c.id == version_id))
+        .mappings()
+        .one()
+    )
+    return Version.from_stored(row["campaign"], row["definition"])

@@ -1,0 +1,216 @@
+"""What happened to one customer in one campaign, and why, from stored facts only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, exists, func, literal, select
+
+from campaigns import audience, versions
+from campaigns.catalogue import Catalogue
+from campaigns.plan import ONCE
+from campaigns.versions import Version
+from core.schema import attempt, consent, hit, message, run, suppression
+from segments.membership import audience as segment_audience
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing on record."""
+
+    at: datetime | None
+    what: str
+
+    def document(self) -> dict[str, Any]:
+        return {"at": self.at, "what": self.what}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The decision about one customer in one campaign.
+
+    `outcome` is a message's state, or for somebody who has no message: would_send, would_skip, not_in_audience.
+    """
+
+    customer: str
+    campaign: str
+    outcome: str
+    reason: str
+    at: datetime | None
+    facts: tuple[Fact, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The public form."""
+        return {
+            "customer": self.customer,
+            "campaign": self.campaign,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "at": self.at,
+            "facts": [fact.document() for fact in self.facts],
+        }
+
+
+#: Skip reasons in a sentence; `suppressed:<reason>` is put together in `_sentence`.
+SENTENCES = {
+    "no_address": "the customer has no e-mail address",
+    "not_consented": "there is no valid consent for the campaign's topic",
+    "duplicate_address": "another customer of the audience has the same address and got the message",
+    "already_messaged": "the address already has a message of this campaign",
+    "render_failed": "the mailing could not be rendered for this customer",
+    "expired": "its time had passed before it could be handed over (limits.valid_for)",
+    "cancelled": "the run was cancelled before the message was handed over",
+}
+_STATES = {
+    "planned": "waits for its time and a worker",
+    "claimed": "is in a worker's hands",
+    "handed_over": "was handed over; the answer is awaited",
+    "accepted": "was accepted by the transport",
+    "deferred": "was put off by the server; it is tried again",
+    "failed": "was refused for good",
+    "unknown": "was handed over, and the answer was lost: it may have arrived, and is not sent again",
+    "delivered": "was delivered",
+    "bounced": "came back",
+    "complained": "was reported as spam",
+}
+
+
+def explain(
+    connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
+) -> Answer:
+    """The decision about `person` (a row of `customer`) in `campaign`, with the facts behind it, oldest first.
+
+    Raises:
+        NotFound: there is neither a run nor a file of that campaign.
+    """
+    rows = _messages(connection, person["id"], campaign)
+    facts = [fact for row in rows for fact in _message_facts(connection, row)]
+    facts += _permission_facts(connection, person)
+    outlook = (
+        _outlook(connection, catalogue, person, campaign, now) if campaign in catalogue.campaigns else None
+    )
+    if rows:
+        last = rows[-1]
+        facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
+        if outlook is not None:
+            facts.append(Fact(now, f"in a plan made now: {outlook[1]}"))
+        return Answer(
+            person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts)
+        )
+    if outlook is None:
+        catalogue.campaign(campaign)
+    assert outlook is not None  # noqa: S101  the line above raises otherwise
+    facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
+    return Answer(person["external_id"], campaign, outlook[0], outlook[1], None, tuple(facts))
+
+
+def _messages(connection: Connection, customer_id: int, campaign: str) -> list[RowMapping]:
+    query = (
+        select(message, run.c.created_at.label("frozen_at"), run.c.state.label("run_state"))
+        .join(run, run.c.id == message.c.run_id)
+        .where(message.c.customer_id == customer_id, message.c.campaign == campaign)
+        .order_by(message.c.id)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def _reason(row: RowMapping) -> str:
+    if row["skip_reason"]:
+        return f"{row['skip_reason']}: {_sentence(row['skip_reason'])}"
+    return f"the message {_STATES[row['state']]}"
+
+
+def _sentence(reason: str) -> str:
+    if reason.startswith("suppressed:"):
+        return f"the address is suppressed ({reason.partition(':')[2]})"
+    return SENTENCES.get(reason, reason)
+
+
+def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
+    facts = [
+        Fact(
+            row["frozen_at"],
+            f"in the frozen audience of run {row['run_id']} (occurrence {row['occurrence']})",
+        )
+    ]
+    if row["skip_reason"]:
+        facts.append(Fact(row["state_at"], f"skipped, {_reason(row)}"))
+    elif row["state"] in ("planned", "claimed", "handed_over"):
+        facts.append(
+            Fact(
+                row["state_at"],
+                f"message {row['id']} {_STATES[row['state']]}, not before {row['not_before']:%Y-%m-%d %H:%M %Z}",
+            )
+        )
+    for tried in connection.execute(
+        select(attempt).where(attempt.c.message_id == row["id"]).order_by(attempt.c.number)
+    ).mappings():
+        reply = " ".join(str(part) for part in (tried["code"], tried["enhanced"], tried["reply"]) if part)
+        via = f" by {tried['transport']}" if tried["transport"] else ""
+        facts.append(
+            Fact(
+                tried["answered_at"],
+                f"attempt {tried['number']}{via}: {tried['outcome']}{f' ({reply})' if reply else ''}",
+            )
+        )
+    hits = select(
+        hit.c.kind, hit.c.label, func.min(hit.c.occurred_at).label("first"), func.count().label("times")
+    )
+    hits = hits.where(hit.c.message_id == row["id"]).group_by(hit.c.kind, hit.c.label)
+    for seen in connection.execute(hits):
+        times = f" ({seen.times} times)" if seen.times > 1 else ""
+        facts.append(Fact(seen.first, f"{seen.kind} by a {seen.label}{times}"))
+    return facts
+
+
+def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
+    facts = []
+    for row in connection.execute(select(consent).where(consent.c.customer_id == person["id"])).mappings():
+        facts.append(
+            Fact(
+                row["captured_at"],
+                f"consent for {row['topic']}: {row['state']} ({row['basis']}, from {row['source']})",
+            )
+        )
+    entries = select(suppression).where(suppression.c.address_key == person["address_key"])
+    for row in connection.execute(entries).mappings():
+        scope = row["scope"] + (f" {row['scope_name']}" if row["scope_name"] else "")
+        facts.append(
+            Fact(row["created_at"], f"suppressed for {scope}: {row['reason']} (from {row['source']})")
+        )
+        if row["lifted_at"]:
+            facts.append(Fact(row["lifted_at"], f"suppression for {scope} lifted: {row['lifted_because']}"))
+    return facts
+
+
+def _outlook(
+    connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
+) -> tuple[str, str]:
+    """What a plan made now would decide: outcome and sentence."""
+    version = versions.pin(catalogue, campaign)
+    people = audience.decided(version, ONCE, now)
+    row = connection.execute(
+        select(people.c.skip_reason).where(people.c.customer_id == person["id"])
+    ).one_or_none()
+    if row is None:
+        return "not_in_audience", _outside(connection, version, person["id"], now)
+    if row.skip_reason is None:
+        return "would_send", "in the audience, and nothing stands against it"
+    return "would_skip", f"{row.skip_reason}: {_sentence(row.skip_reason)}"
+
+
+def _outside(connection: Connection, version: Version, customer_id: int, now: datetime) -> str:
+    asked = version.definition.audience
+
+    def inside(name: str) -> bool:
+        members = segment_audience(name, version.vocabulary, now=now).subquery()
+        return bool(
+            connection.execute(select(exists().where(members.c.customer_id == literal(customer_id)))).scalar()
+        )
+
+    if not inside(asked.segment):
+        return f"not in segment {asked.segment}"
+    return next(
+        (f"excluded as a member of segment {name}" for name in asked.exclude if inside(name)),
+        "not in the audience",
+    )
