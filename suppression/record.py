@@ -1,0 +1,202 @@
+"""What people and operators said, written down: suppression entries, their lifting, and withdrawn consent.
+
+Writes the tables suppression and consent. Entries are never deleted: lifting one sets `lifted_at` and the
+reason, and a stronger word is a new row.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, func, literal, or_, select, true, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from core import schema
+from core.errors import UsageError
+from suppression.gate import GIVEN
+
+Scope = Literal["global", "channel", "topic", "campaign"]
+
+_suppression, _consent, _message = schema.suppression, schema.consent, schema.message
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """An opt-out that is in force. `is_new` is False when it already was before."""
+
+    key: UUID
+    topic: str
+    everything: bool
+    is_new: bool
+
+
+def suppress(
+    connection: Connection,
+    key: UUID,
+    *,
+    scope: Scope,
+    scope_name: str = "",
+    reason: str,
+    source: str,
+    channel: str = "email",
+    evidence: Mapping[str, Any] | None = None,
+    expires_at: datetime | None = None,
+    now: datetime | None = None,
+) -> bool:
+    """An entry with this scope and reason forbids sending to the address until `expires_at` (None: for good).
+
+    True: a new entry was written. False: one that holds at least as long was already there and stays as it
+    is. `now` is the database's time when not given. Repeat: safe.
+    """
+    at = func.now() if now is None else now
+    entry = {
+        "address_key": key,
+        "channel": channel,
+        "scope": scope,
+        "scope_name": scope_name,
+        "reason": reason,
+    }
+    _close_shorter(connection, entry, expires_at, at)
+    written = connection.execute(
+        insert(_suppression)
+        .values(**entry, source=source, evidence=dict(evidence or {}), expires_at=expires_at, created_at=at)
+        .on_conflict_do_nothing(index_elements=list(entry), index_where=_suppression.c.lifted_at.is_(None))
+        .returning(_suppression.c.id)
+    )
+    return written.first() is not None
+
+
+def _close_shorter(
+    connection: Connection, entry: Mapping[str, Any], expires_at: datetime | None, at: Any
+) -> None:
+    """An open row that has expired, or would end before the new one, makes room for it."""
+    ends = _suppression.c.expires_at
+    connection.execute(
+        update(_suppression)
+        .where(*(_suppression.c[name] == value for name, value in entry.items()))
+        .where(_suppression.c.lifted_at.is_(None))
+        .where(ends.is_not(None) if expires_at is None else or_(ends <= at, ends < expires_at))
+        .values(lifted_at=at, lifted_because="replaced by a later entry")
+    )
+
+
+def lift(
+    connection: Connection,
+    key: UUID,
+    *,
+    because: str,
+    scope: Scope | None = None,
+    scope_name: str | None = None,
+    reason: str | None = None,
+    channel: str | None = None,
+    now: datetime | None = None,
+) -> int:
+    """No entry of the address that fits the given scope, name, reason and channel (None: any) forbids
+    sending.
+
+    Returns how many were lifted. They stay readable, with `because`. Withdrawn consent stays withdrawn.
+
+    Raises:
+        UsageError: `because` is empty: nothing is lifted silently.
+    """
+    if not because.strip():
+        raise UsageError("an entry is lifted only with a reason", hint="say why with --because")
+    wanted = {"scope": scope, "scope_name": scope_name, "reason": reason, "channel": channel}
+    lifted = connection.execute(
+        update(_suppression)
+        .where(_suppression.c.address_key == key, _suppression.c.lifted_at.is_(None))
+        .where(*(_suppression.c[name] == value for name, value in wanted.items() if value is not None))
+        .values(lifted_at=func.now() if now is None else now, lifted_because=because.strip())
+        .returning(_suppression.c.id)
+    )
+    return len(lifted.all())
+
+
+def unsubscribe(
+    connection: Connection, *, message_id: int, source: str, everything: bool = False, now: datetime
+) -> Unsubscribed | None:
+    """The recipient of the message gets no more mail about its topic (or, with `everything`, no more at all).
+
+    None when there is no such message, or it had no address. The address is suppressed, and consent is
+    withdrawn by the message's customer and by every other customer at the address. Repeat: safe, also
+    concurrently. Atomic with the connection's transaction.
+    """
+    found = connection.execute(
+        select(
+            _message.c.address_key,
+            _message.c.customer_id,
+            _message.c.campaign,
+            schema.campaign_version.c.topic,
+        )
+        .join(schema.run, schema.run.c.id == _message.c.run_id)
+        .join(schema.campaign_version, schema.campaign_version.c.id == schema.run.c.version_id)
+        .where(_message.c.id == message_id)
+    ).one_or_none()
+    if found is None or found.address_key is None:
+        return None
+    is_new = suppress(
+        connection,
+        found.address_key,
+        scope="global" if everything else "topic",
+        scope_name="" if everything else found.topic,
+        reason="unsubscribed",
+        source=source,
+        evidence={"message_id": message_id, "campaign": found.campaign},
+        now=now,
+    )
+    # After the insert: a concurrent opt-out has committed by now, so its withdrawal is seen and not repeated.
+    withdraw(
+        connection,
+        found.address_key,
+        customer_id=found.customer_id,
+        topic=None if everything else found.topic,
+        source=source,
+        proof={"message_id": message_id},
+        now=now,
+    )
+    return Unsubscribed(found.address_key, found.topic, everything, is_new)
+
+
+def withdraw(
+    connection: Connection,
+    key: UUID,
+    *,
+    customer_id: int | None = None,
+    topic: str | None,
+    source: str,
+    proof: Mapping[str, Any] | None = None,
+    channel: str = "email",
+    now: datetime,
+) -> int:
+    """Nobody at the address, nor the customer given, agrees to `topic` (None: to any topic) any more.
+
+    Returns how many consents were withdrawn; each is a new row. Repeat: safe, what is withdrawn stays as it
+    is.
+    """
+    latest, mine = _consent.alias("latest"), schema.customer
+    people = select(mine.c.id).where(or_(mine.c.address_key == key, mine.c.id == customer_id))
+    newest = (
+        select(latest)
+        .ext(distinct_on(latest.c.customer_id, latest.c.topic))
+        .where(latest.c.customer_id.in_(people), latest.c.channel == channel)
+        .where(true() if topic is None else latest.c.topic == topic)
+        .order_by(latest.c.customer_id, latest.c.topic, latest.c.captured_at.desc(), latest.c.id.desc())
+        .subquery("newest")
+    )
+    # A consent captured in the future (a wrong clock elsewhere) must not outlive its withdrawal.
+    captured_at = func.greatest(newest.c.captured_at, literal(now, newest.c.captured_at.type))
+    rows = select(
+        newest.c.customer_id,
+        newest.c.channel,
+        newest.c.topic,
+        literal("withdrawn"),
+        newest.c.basis,
+        literal(source),
+        literal(dict(proof or {}), schema.consent.c.proof.type),
+        captured_at,
+    ).where(newest.c.state.in_(GIVEN))
+    columns = ["customer_id", "channel", "topic", "state", "basis", "source", "proof", "captured_at"]
+    written = connection.execute(insert(_consent).from_select(columns, rows).returning(_consent.c.id))
+    return len(written.all())

@@ -1,0 +1,77 @@
+"""The links of one message: tracked targets, pixel, unsubscribe and view-in-browser.
+
+Fits `templates.mailing.Urls`. The links are functions of the message's id and the secret, so a retry carries
+the same bytes.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from core.errors import RenderError
+from tracking.tokens import Purpose, Signer
+
+#: A tracked URL longer than this is not made (S-6.3): some mail readers and gateways cut longer ones.
+MAX_URL: Final = 500
+#: Control characters, and the backslash that browsers read as a slash.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")
+#: Every visible ASCII character stays as it is written, so that the target arrives exactly.
+_VISIBLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def redirect_target(url: str) -> str | None:
+    """The URL as a Location header carries it; None when no link may lead there.
+
+    Taken are http and https with a host, without user name or control characters (S-6.2). A host name outside
+    ASCII becomes its A-label; blanks and other characters outside ASCII are percent-encoded; everything else
+    stays exactly as it is written.
+    """
+    if _UNSAFE.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+            return None
+        if not host.isascii():
+            url = url.replace(parts.netloc, parts.netloc.encode("idna").decode(), 1)
+    except ValueError:
+        return None
+    return quote(url, safe=_VISIBLE_ASCII)
+
+
+@dataclass(slots=True)
+class TrackedUrls:
+    """The links of one message below `base_url`. Without `opens` there is no pixel."""
+
+    base_url: str
+    signer: Signer
+    message_id: int
+    opens: bool = True
+    unsubscribe: str = field(init=False)
+    view: str = field(init=False)
+    pixel: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        sign, base = self.signer.sign, self.base_url
+        self.unsubscribe = f"{base}/u/{sign(Purpose.UNSUBSCRIBE, self.message_id)}"
+        self.view = f"{base}/v/{sign(Purpose.VIEW, self.message_id)}"
+        self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens else None
+
+    def click(self, position: int | None, url: str) -> str:
+        """The tracked link to the target at `position` of campaign_version.links, or, when None, to `url`
+        itself.
+
+        A personalised target too long for a tracked link of at most `MAX_URL` characters is returned as it
+        is.
+
+        Raises:
+            RenderError: `url` is not a web address a link may lead to.
+        """
+        if position is not None:
+            return f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, position)}"
+        if redirect_target(url) is None:
+            raise RenderError(f"a link leads to {url[:80]!r}, expected an http or https address")
+        tracked = f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, url=url)}"
+        return tracked if len(tracked) <= MAX_URL else url
