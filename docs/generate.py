@@ -218,8 +218,8 @@ def tables_page() -> str:
     """Every table and view of the database."""
     parts = [_NOTE, "# Tables", "What the database holds, for people who ask it questions of their own."]
     parts += [_table(table) for table in sorted(metadata.tables.values(), key=lambda table: table.name)]
-    for name, definition in VIEWS.items():
-        parts.append(f"## `{name}` (view)\n\n```sql\n{inspect.cleandoc(definition)}\n```")
+    for name, query in VIEWS.items():
+        parts.append(f"## `{name}` (view)\n\n```sql\n{inspect.cleandoc(query)}\n```")
     return "\n\n".join(parts) + "\n"
 
 
