@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from segments.membership import audience
 from sqlalchemy import CTE, ColumnElement, Connection, Select, and_, case, exists, func, literal, select
 
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
-from segments.membership import audience
 from suppression.gate import skip_reason
 
 #: Skip reasons this module adds to those of the gate.

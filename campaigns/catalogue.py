@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from segments.membership import Vocabulary, check_segments
+from templates.mailing import check_templates
+
 from campaigns.definition import CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
@@ -11,9 +14,7 @@ from core.settings import NAME_PATTERN, Settings
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 from segments.definition import Segment, load_segments
-from segments.membership import Vocabulary, check_segments
 from templates.definition import TemplateSource, load_templates
-from templates.mailing import check_templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,7 @@ def _cross_check(
 
 def _value_at(content: object, path: tuple[str | int, ...]) -> object:
     for part in path:
-        if isinstance(content, dict) and part in content:
-            content = content[part]
-        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+        if (isinstance(content, dict) and part in content) or (isinstance(content, list) and isinstance(part, int) and part < len(content)):
             content = content[part]
         else:
             return None

@@ -1,13 +1,9 @@
-"""Which of Clarion's processes are connected to the database: what each calls itself there."""
+"""Which of Clarion's processes are connected to the database, by the names they connect under."""
 
 from sqlalchemy import Connection, text
 
+#: `core.database` connects as this and the kind of process.
 PREFIX = "clarion "
-
-
-def application_name(process: str) -> str:
-    """The name a process of Clarion connects under: `clarion worker`, `clarion scheduler`."""
-    return PREFIX + process
 
 
 def present(connection: Connection) -> set[str]:

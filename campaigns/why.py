@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from segments.membership import audience as segment_audience
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
 from campaigns import audience, versions
@@ -11,7 +12,6 @@ from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
 from core.schema import attempt, consent, hit, message, run, suppression
-from segments.membership import audience as segment_audience
 
 
 @dataclass(frozen=True, slots=True)

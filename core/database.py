@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Database:
-    """A PostgreSQL database that holds Clarion's schema. `url` is a libpq URL (`postgresql://…`)."""
+    """A PostgreSQL database that holds Clarion's schema. `url` is a libpq URL (`postgresql://…`).
+
+    `process` says to the server what is connected (`worker`, `scheduler`, …): see `campaigns.presence`.
+    """
 
     url: str
+    process: str = "command"
 
     @cached_property
     def engine(self) -> "Engine":
         """The process's engine. Call `dispose` after a fork."""
         from sqlalchemy import create_engine
 
-        return create_engine(_sqlalchemy_url(self.url), pool_size=5, max_overflow=10, pool_pre_ping=True)
+        return create_engine(
+            _sqlalchemy_url(self.url),
+            pool_size=5,
+            max_overflow=10,
+            pool_pre_ping=True,
+            connect_args={"application_name": f"clarion {self.process}"},
+        )
 
     @contextlib.contextmanager
     def begin(self) -> "Iterator[Connection]":
@@ -91,7 +101,7 @@ def analyze(connection: "Connection", *tables: str) -> None:
         connection.execute(text(f'ANALYZE "{table}"'))
 
 
-def open_database(workspace: Workspace) -> Database:
+def open_database(workspace: Workspace, process: str = "command") -> Database:
     """The workspace's database, started when it is the embedded one, with the schema in place.
 
     Repeat: safe.
@@ -104,7 +114,7 @@ def open_database(workspace: Workspace) -> Database:
 
     is_embedded = workspace.settings.database == "embedded"
     url = embedded.ensure_postgres(workspace) if is_embedded else workspace.settings.database
-    database = Database(url)
+    database = Database(url, process)
     ensure_schema(database, may_upgrade=is_embedded)
     _check_secret(database, workspace.secret)
     return database

@@ -153,7 +153,7 @@ class Workers(Section):
 
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
-    lease: Duration = parse_duration("5m")
+    lease: Duration = parse_duration("1m")
 
 
 class Settings(Section):

@@ -1,0 +1,138 @@
+"""The one process that tells workers what is due: elected by the database, driven by APScheduler.
+
+Every tick may be repeated: publishing a batch twice is harmless because a batch is claimed once, and a recurring
+campaign's run is made once per nominal time. So an old leader that wakes up late does no harm either.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import psycopg
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from campaigns import ledger
+from campaigns.runs import WORK_CHANNEL, start_occurrence
+from core.clock import Clock
+from core.database import Database
+from core.schema import schedule, schedule_tick
+from workers.celery_app import SEND_BATCH
+
+_log = logging.getLogger("clarion.scheduler")
+#: Advisory lock of the leader.
+LEADER_LOCK: Final = 0x434C5343
+#: A batch nobody took is told again after this long.
+AGAIN_AFTER: Final = timedelta(seconds=30)
+_TICK_S: Final = 1.0
+_ELECTION_S: Final = 2.0
+
+
+class Ticks:
+    """What is done each second."""
+
+    def __init__(self, database: Database, app: Celery, clock: Clock, batch_size: int) -> None:
+        self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
+        self._one_at_a_time = threading.Lock()
+
+    def publish(self) -> int:
+        """Workers are told of every due batch; the number told is returned. Repeat: safe."""
+        with self._one_at_a_time:
+            with self._database.begin() as connection:
+                due = ledger.due_batches(connection, now=self._clock.now(), again_after=AGAIN_AFTER)
+            try:
+                for batch_id, queue in due:
+                    self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
+            except OperationalError as error:
+                _log.warning("the broker cannot be reached: %s; told again after %s", error, AGAIN_AFTER)
+            return len(due)
+
+    def start_recurring(self) -> list[str]:
+        """Every recurring campaign whose time has come has its run; their names are returned. Repeat: safe.
+
+        Of several missed times only the last is made up for.
+        """
+        started = []
+        with self._database.begin() as connection:
+            rows = connection.execute(select(schedule).where(schedule.c.active)).mappings().all()
+        for row in rows:
+            with self._database.begin() as connection:
+                nominal = self._due_time(connection, row["campaign"], row["cron"], row["zone"], row["since"])
+                if nominal is not None and self._tick(
+                    connection, row["campaign"], row["version_id"], nominal
+                ):
+                    started.append(str(row["campaign"]))
+        return started
+
+    def _due_time(
+        self, connection: Connection, name: str, cron: str, zone: str, since: datetime
+    ) -> datetime | None:
+        query = select(func.max(schedule_tick.c.nominal_at)).where(schedule_tick.c.schedule == name)
+        last = connection.execute(query).scalar()
+        return last_due(cron, zone, max(since, last) if last else since, self._clock.now())
+
+    def _tick(self, connection: Connection, name: str, version_id: int, nominal: datetime) -> bool:
+        tick = insert(schedule_tick).values(schedule=name, nominal_at=nominal).on_conflict_do_nothing()
+        if connection.execute(tick).rowcount == 0:
+            return False
+        occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+        started = start_occurrence(connection, version_id, occurrence, self._clock.now(), self._batch_size)
+        return started is not None
+
+
+def last_due(cron: str, zone: str, after: datetime, now: datetime) -> datetime | None:
+    """The last time of `cron` in `zone` after `after` and not after `now` (UTC); None when there is none."""
+    trigger = CronTrigger.from_crontab(cron, timezone=zone)
+    found, moment = None, after
+    while True:
+        following = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
+        if following is None or following > now:
+            return found
+        found = moment = following.astimezone(UTC)
+
+
+def run(database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None]) -> None:
+    """Leads when elected, until `stopping` is set; waits while another process leads.
+
+    A database that goes away is waited for; leadership ends with the connection that holds the lock.
+    """
+    while not stopping.is_set():
+        try:
+            with psycopg.connect(
+                database.url, autocommit=True, application_name="clarion scheduler"
+            ) as connection:
+                _lead(connection, ticks, stopping, elected)
+        except psycopg.OperationalError as error:
+            _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
+        stopping.wait(_ELECTION_S)
+
+
+def _lead(
+    connection: "psycopg.Connection[tuple[object, ...]]",
+    ticks: Ticks,
+    stopping: threading.Event,
+    elected: Callable[[], None],
+) -> None:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+    if row is None or not row[0]:
+        return
+    elected()
+    scheduler = BackgroundScheduler(timezone=UTC)
+    for job in (ticks.publish, ticks.start_recurring):
+        scheduler.add_job(
+            job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None
+        )
+    connection.execute(f"LISTEN {WORK_CHANNEL}")
+    scheduler.start()
+    try:
+        while not stopping.is_set():
+            for _ in connection.notifies(timeout=0.5, stop_after=1):
+                ticks.publish()
+    finally:
+        scheduler.shutdown(wait=True)

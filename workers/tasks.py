@@ -1,0 +1,60 @@
+"""What a worker process does: one task, which sends one batch."""
+
+import logging
+import os
+import socket
+from typing import Any
+
+from celery import Celery, signals
+
+from campaigns.sending import Courier
+from core.clock import SystemClock
+from core.database import open_database
+from core.workspace import Workspace
+from workers.celery_app import SEND_BATCH
+
+_log = logging.getLogger("clarion.worker")
+
+
+class Desk:
+    """The one courier of this process, made after the fork: connections are never shared between processes."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._courier: Courier | None = None
+
+    def open(self, **_: Any) -> None:
+        """The courier is there, and the database knows that a worker is present."""
+        database = open_database(self._workspace, "worker")
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self._courier = Courier(self._workspace, database, SystemClock(), name)
+
+    @property
+    def courier(self) -> Courier:
+        if self._courier is None:
+            self.open()
+        assert self._courier is not None  # noqa: S101  open() made it
+        return self._courier
+
+    def close(self, **_: Any) -> None:
+        """Connections are closed politely."""
+        if self._courier is not None:
+            self._courier.close()
+            self._courier.database.dispose()
+
+
+def register(app: Celery, workspace: Workspace) -> None:
+    """The application knows its task, and each of its processes opens and closes its own desk."""
+    desk = Desk(workspace)
+
+    @app.task(name=SEND_BATCH)  # type: ignore[untyped-decorator]
+    def send_batch(batch_id: int) -> None:
+        """The batch is sent, or was somebody else's. Repeat: safe."""
+        sent = desk.courier.send_batch(batch_id)
+        if sent is not None:
+            _log.info(
+                "batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed
+            )
+
+    signals.worker_process_init.connect(desk.open, weak=False)
+    signals.worker_process_shutdown.connect(desk.close, weak=False)
