@@ -6,7 +6,7 @@ opened all of them is one who opened. So no rate exceeds 100 % (standards S-6.19
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -170,33 +170,36 @@ def _remarks(report: CampaignReport) -> Iterator[str]:
         yield "Opens are a hint, not a measure: mail programs block the pixel, scanners and proxies load it."
 
 
+def summary(group: Group, money: Money) -> dict[str, object]:
+    """A campaign's figures and money under the keys of the public contract."""
+    return {
+        "campaign": group.name,
+        **{name: getattr(group.figures, name) for name in FIGURE_NAMES},
+        "revenue": money.revenue,
+        "cost": money.cost,
+        "profit": money.profit,
+        "return": money.return_,
+        "currency": money.currency,
+    }
+
+
 def document(report: CampaignReport) -> dict[str, object]:
     """The report as `clarion report NAME --json` prints it; the keys are a public contract."""
     return {
-        "campaign": report.campaign,
-        **{name: getattr(report.figures, name) for name in FIGURE_NAMES},
-        "cost": report.money.cost,
-        "profit": report.money.profit,
-        "return": report.money.return_,
-        "currency": report.money.currency,
+        **summary(Group(report.campaign, report.figures), report.money),
         "rates": {name: report.figures.rate(name) for name in RATES},
         "skip_reasons": {each.name: each.messages for each in report.skips},
+        "server_answers": {each.name: each.messages for each in report.answers},
         "tiers": [_group("tier", each) for each in report.tiers],
         "countries": [_group("country", each) for each in report.countries],
-        "links": [
-            {"url": each.url, "clicked_human": each.clicked_human, "clicked_machine": each.clicked_machine}
-            for each in report.links
-        ],
+        "links": [asdict(each) for each in report.links],
+        "timeline": [asdict(each) for each in report.timeline.moments] if report.timeline else [],
         "arms": [],
         "lift": [],
-        "runs": [
-            {"run": each.id, "occurrence": each.occurrence, "state": each.state, "starts_at": each.starts_at,
-             "finished_at": each.finished_at, "audience": each.audience}
-            for each in report.runs
-        ],
+        "runs": [asdict(each) for each in report.runs],
         "as_of": report.as_of,
         "remarks": list(report.remarks),
-    }  # fmt: skip
+    }
 
 
 #: The figures that are also shown as a share of the people written to.

@@ -1,0 +1,97 @@
+"""`clarion report` as it is typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import clarion
+from core.commands import Desk
+from core.database import Database
+from core.workspace import Workspace
+from tests.factories import make_customer, make_hit, make_message, make_run
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(database: Database, make_workspace: Callable[..., Workspace]) -> Run:
+    """Types a command in a workspace whose database is the test's."""
+    desk = Desk(make_workspace(database=database).root)
+
+    def typed(*arguments: str) -> Result:
+        return CliRunner().invoke(clarion, arguments, obj=desk)
+
+    yield typed
+    desk.database.dispose()
+
+
+@pytest.fixture
+def campaign(database: Database) -> str:
+    """A campaign of two messages, one of them clicked."""
+    with database.begin() as connection:
+        sent = make_run(connection)
+        messages = [make_message(connection, sent, make_customer(connection)) for _ in range(2)]
+        make_hit(connection, messages[0], "click", link=None)
+    return "spring-paper"
+
+
+def test_report_prints_json(run: Run, campaign: str) -> None:
+    """
+    `--json` is one document on stdout with the figures of the ledger.
+    """
+    printed = json.loads(run("report", campaign, "--json").stdout)
+
+    assert (printed["audience"], printed["accepted"], printed["clicked_human"]) == (2, 2, 1)
+
+
+def test_report_shows_bars_on_the_screen(run: Run, campaign: str) -> None:
+    """
+    Without options the figures come as text with bars, notes on stderr.
+    """
+    result = run("report", campaign)
+
+    assert result.exit_code == 0
+    assert "clicked              1   50.0 % ███████████████" in result.stdout
+    assert "no delivery reports" in result.stderr
+
+
+def test_report_writes_a_page(run: Run, campaign: str, tmp_path: Path) -> None:
+    """
+    `--html` writes the page, making the folder it belongs in.
+    """
+    target = tmp_path / "reports" / "spring.html"
+    result = run("report", campaign, "--html", str(target))
+
+    assert result.exit_code == 0
+    assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_report_lists_all_campaigns(run: Run, campaign: str) -> None:
+    """
+    Without a name there is one line per campaign.
+    """
+    assert campaign in run("report").stdout
+    assert json.loads(run("report", "--json").stdout)["campaigns"][0]["accepted"] == 2
+
+
+def test_report_of_nothing_is_no_error(run: Run) -> None:
+    """
+    Before the first campaign the list is empty, and the command says what to do.
+    """
+    result = run("report")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "clarion plan" in result.stderr
+
+
+def test_report_of_unknown_campaign_fails_with_a_hint(run: Run, campaign: str) -> None:
+    """
+    An unknown name exits 1 with the near miss on stderr.
+    """
+    result = run("report", "spring-papr")
+
+    assert result.exit_code == 1
+    assert "did you mean 'spring-paper'?" in result.stderr
