@@ -91,7 +91,7 @@ def _parse_rare(cleaned: str) -> Address:
     if not cleaned:
         raise AddressError("the address is empty")
     try:
-        checked = validate_email(unicodedata.normalize("NFKC", cleaned), check_deliverability=False)
+        checked = validate_email(unicodedata.normalize("NFKC", cleaned), check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise AddressError(f"not an e-mail address: {error}") from None
     email = f"{checked.local_part}@{checked.domain}"

@@ -1,0 +1,145 @@
+"""Durations, shares, zones and schedules as people write them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.units import (
+    format_duration,
+    local_instant,
+    parse_cron,
+    parse_duration,
+    parse_share,
+    parse_wall_time,
+    parse_zone,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90m", timedelta(minutes=90)),
+        ("14d", timedelta(days=14)),
+        ("1d 12h", timedelta(hours=36)),
+        ("1d12h", timedelta(hours=36)),
+        ("2 w", timedelta(weeks=2)),
+        ("1.5h", timedelta(minutes=90)),
+    ],
+)
+def test_duration_is_read(text, expected):
+    """
+    Numbers with the units s, m, h, d and w add up.
+    """
+    assert expected == parse_duration(text)
+
+
+@pytest.mark.parametrize("value", ["", "14", "d", "14 days", "0d", "-1d", 14, None, True])
+def test_duration_that_is_none_says_what_was_expected(value):
+    """
+    Anything else, and nothing at all, is refused with an example.
+    """
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("10%", 0.1), ("10 %", 0.1), (0.1, 0.1), (1, 1.0), ("0%", 0.0)])
+def test_share_is_read(value, expected):
+    """
+    A share is a percentage or a number from 0 to 1.
+    """
+    assert expected == parse_share(value)
+
+
+@pytest.mark.parametrize("value", ["110%", 10, -0.1, "0.1", "x%", True, None])
+def test_share_outside_the_range_is_refused(value):
+    """
+    10 is not taken for 10 %: the reader could not know which was meant.
+    """
+    with pytest.raises(ValueError, match="expected a share"):
+        parse_share(value)
+
+
+def test_zone_near_miss_is_named():
+    """
+    A misspelt zone is refused with the one likely meant.
+    """
+    with pytest.raises(ValueError, match="did you mean 'Europe/Berlin'"):
+        parse_zone("Europe/Berln")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30 8 * * mon", "30 8 * * mon"), ("*/15  9-17 *  jan-mar MON,wed", "*/15 9-17 * jan-mar mon,wed")],
+)
+def test_cron_is_normalised(text, expected):
+    """
+    Five fields are brought to single blanks and lower case.
+    """
+    assert expected == parse_cron(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("61 8 * * mon", "minute"),
+        ("0 24 * * *", "hour"),
+        ("0 8 0 * *", "day of month"),
+        ("0 8 * 13 *", "month"),
+        ("0 8 * * 1", "day of week"),
+        ("0 8 * * mun", "day of week"),
+        ("0 17-9 * * *", "hour"),
+        ("0 8/2 * * *", "hour"),
+        ("0 */0 * * *", "hour"),
+        ("0 8 * * mon,", "day of week"),
+    ],
+)
+def test_cron_mistake_is_named_by_its_field(text, place):
+    """
+    The message names the field which is wrong; days of the week by number are refused as ambiguous.
+    """
+    with pytest.raises(ValueError, match=f"as the {place} of"):
+        parse_cron(text)
+
+
+@pytest.mark.parametrize("text", ["", "daily", "0 8 * *", "0 8 * * * *", None])
+def test_cron_needs_five_fields(text):
+    """
+    Another number of fields is refused with an example.
+    """
+    with pytest.raises(ValueError, match="expected five fields"):
+        parse_cron(text)
+
+
+def test_wall_time_with_offset_is_refused():
+    """
+    A local time names its place in `zone`, not by an offset.
+    """
+    with pytest.raises(ValueError, match="without offset"):
+        parse_wall_time("2026-12-01T09:00+01:00")
+
+
+@pytest.mark.parametrize(
+    ("wall", "expected"),
+    [
+        (datetime.fromisoformat("2026-07-01T09:00"), datetime(2026, 7, 1, 7, 0, tzinfo=UTC)),
+        (
+            datetime.fromisoformat("2026-03-29T02:30"),
+            datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+        ),  # skipped: offset before the gap
+        (datetime.fromisoformat("2026-10-25T02:30"), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),  # repeated: the first
+    ],
+)
+def test_local_instant_is_defined_when_clocks_change(wall, expected):
+    """
+    A time that a clock change skips or repeats still means one instant (S-8.2).
+    """
+    assert expected == local_instant(wall, "Europe/Berlin")
+
+
+def test_duration_is_written_shortest():
+    """
+    The text has the largest units that fit.
+    """
+    assert "1w" != format_duration(timedelta(weeks=1))
+    assert "7d" == format_duration(timedelta(weeks=1))
+    assert "1d 12h" == format_duration(timedelta(hours=36))
