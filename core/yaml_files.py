@@ -36,7 +36,7 @@ for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?", "-+0123456789."),
+    ("float", r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)", "-+0123456789."),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
@@ -91,10 +91,7 @@ def _syntax_problem(file: str, error: yaml.YAMLError) -> Problem:
     what = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
     message = f"YAML syntax: {what}" + (f" ({context})" if context else "")
-    hint = (
-        "indentation is two blanks a level; "
-        "quote a text that holds ': ' or starts with one of @ % * & ! | > [ {"
-    )
+    hint = "indentation is two blanks a level; quote a text that holds ': ' or starts with one of @ % * & ! | > [ {"
     return Problem(file, mark.line + 1 if mark else 0, message, hint)
 
 
@@ -116,9 +113,7 @@ def _mapping(node: yaml.MappingNode, path: Path_, document: Document) -> dict[st
             line = key_node.start_mark.line + 1
             first = document.line((*path, key))
             document.problems.append(
-                Problem(
-                    document.file, line, f"duplicate name {key!r} (first at line {first})", "keep one of them"
-                )
+                Problem(document.file, line, f"duplicate name {key!r} (first at line {first})", "keep one of them")
             )
             continue
         document.lines[(*path, key)] = key_node.start_mark.line + 1
@@ -147,9 +142,7 @@ def _expanded(text: str, path: Path_, document: Document) -> str:
         value = os.environ.get(name, default)
         if value is None:
             hint = f"set it before starting Clarion, or write ${{{name}:-default}}"
-            document.problems.append(
-                document.problem(path, f"the environment variable {name} is not set", hint)
-            )
+            document.problems.append(document.problem(path, f"the environment variable {name} is not set", hint))
             return ""
         return value
 
@@ -169,9 +162,7 @@ def build(model: type[ModelT], document: Document) -> ModelT | None:
     try:
         built = model.model_validate(content)
     except ValidationError as error:
-        document.problems.extend(
-            _described(detail, model, document) for detail in error.errors(include_url=False)
-        )
+        document.problems.extend(_described(detail, model, document) for detail in error.errors(include_url=False))
         return None
     return built
 
