@@ -1,8 +1,6 @@
 """YAML with positions: every mistake at its line, all in one go, and only YAML 1.2's plain values."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Literal
 
 import pytest
@@ -19,7 +17,7 @@ class Colour(Section):
 
 class Palette(Section):
     title: str
-    colours: Mapping[str, Colour] = MappingProxyType({})
+    colours: dict[str, Colour] = Field(default_factory=dict)
     order: tuple[int, ...] = ()
     price: Decimal | None = None
     made_by: str | None = Field(None, alias="from")
