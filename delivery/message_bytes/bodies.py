@@ -1,6 +1,7 @@
 """Text parts: the cheapest transfer encoding that carries the text intact."""
 
 import binascii
+from collections.abc import Callable
 
 from core.errors import RenderError
 
@@ -17,10 +18,8 @@ def text_part(subtype: str, text: str, *, eight_bit: bool) -> bytes:
     """
     body = _octets(subtype, text)
     encoding = _encoding(body, eight_bit=eight_bit)
-    return (
-        f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
-        + _ENCODERS[encoding](body)
-    )
+    head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    return head.encode() + _ENCODERS[encoding](body)
 
 
 def _octets(subtype: str, text: str) -> bytes:
@@ -66,4 +65,9 @@ def _quoted_printable(body: bytes) -> bytes:
     return encoded if b"\n" in body else encoded.replace(b"\n", b"\r\n")
 
 
-_ENCODERS = {"7bit": bytes, "8bit": bytes, "base64": _base64, "quoted-printable": _quoted_printable}
+_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "7bit": bytes,
+    "8bit": bytes,
+    "base64": _base64,
+    "quoted-printable": _quoted_printable,
+}

@@ -32,7 +32,8 @@ def _room(column: int) -> int:
 
 
 def _q_chunks(text: str, column: int) -> Iterator[str]:
-    room, chunk, length = _room(column), [], 0
+    chunk: list[str] = []
+    room, length = _room(column), 0
     for character in text:
         encoded = "".join([_Q[octet] for octet in character.encode()])
         if length + len(encoded) > room:

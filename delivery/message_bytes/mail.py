@@ -8,9 +8,9 @@ from datetime import datetime
 class Mail:
     """Everything a message says. Equal mails become equal bytes.
 
-    `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None makes
-    a message of one plain part. `headers` are further header lines in order; none of them may be one that the
-    writer writes itself, and no name may occur twice.
+    `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None means
+    one plain part. `headers` are further header lines in order; none of them may be one that the writer writes
+    itself, and no name may occur twice.
     """
 
     message_id: str

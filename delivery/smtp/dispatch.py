@@ -1,0 +1,250 @@
+"""One delivery: messages out of their source, through the gate, to whichever connection is free.
+
+The gate is a group commit. While one call of `hand_over` is under way, further connections become ready and
+answers come in; the next call takes all of them. A slow connection delays nobody.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from delivery.smtp.envelope import Envelope, envelope_of
+from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
+from delivery.smtp.features import Features
+from delivery.smtp.messages import HandOver, Outcome, OutcomeState, Outgoing
+from delivery.smtp.session import Session
+
+
+class Crew(Protocol):
+    """Whoever keeps the connections."""
+
+    def open_more(self, count: int) -> None:
+        """Up to `count` connections more could be used; if there can be none, `Dispatch.stop` is called."""
+        ...
+
+    def gone(self, session: Session) -> None:
+        """The session's connection is closed, for the reason in `session.broken_by`."""
+        ...
+
+
+class Dispatch:
+    """The desk that sessions take messages from, for one call of `SmtpPool.deliver`.
+
+    `ahead` messages are fetched from the source before a connection asks for them.
+    """
+
+    def __init__(self, messages: Iterable[Outgoing], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
+        self._source = iter(messages)
+        self._hand_over = hand_over
+        self._ahead = ahead
+        self._crew = crew
+        self._queue: deque[Envelope] = deque()
+        self._open_count = 0  # taken from the source and not concluded
+        self._is_exhausted = False
+        self._error: BaseException | None = None
+        self._fault: TransportFault | None = None
+        self._ready: list[Session] = []
+        self._in_call: list[Session] = []
+        self._idle: list[Session] = []
+        self._answered: list[tuple[int, Outcome]] = []
+        self._woken = asyncio.Event()
+
+    async def run(self, sessions: Iterable[Session]) -> None:
+        """Every message is concluded and every answer reported.
+
+        Raises:
+            TransportFault: the transport cannot be used; what had been taken from the source was reported as
+                not_sent, the rest was left in it.
+            Exception: whatever the source of the messages or `hand_over` raised.
+        """
+        self._idle.extend(sessions)
+        self._fill(self._ahead)
+        while self._open_count or not self._is_exhausted:
+            self._employ()
+            await self._woken.wait()
+            self._woken.clear()
+            if self._ready:
+                await self._pass_gate()
+        if self._answered:
+            await self._hand_over(self._report(), ())
+        if self._error is not None:
+            raise self._error
+        if self._fault is not None:
+            raise self._fault
+
+    # What sessions call.
+
+    def take(self, features: Features) -> Envelope | None:
+        """The next message that a server with these features can be given."""
+        while self._fill(1):
+            envelope = self._queue.popleft()
+            refusal = envelope.refusal(features)
+            if refusal is None:
+                return envelope
+            self.answered(envelope, refusal)
+        return None
+
+    def ready(self, session: Session) -> None:
+        """The session waits at the gate."""
+        self._ready.append(session)
+        self._woken.set()
+
+    def answered(self, envelope: Envelope, outcome: Outcome) -> None:
+        """The message is concluded; its outcome goes with the next call of `hand_over`."""
+        self._conclude(envelope.id, outcome)
+
+    def stranded(self, session: Session, envelope: Envelope, trouble: Trouble) -> None:
+        """The connection broke before the final dot: the message gets another connection, once, or is deferred.
+
+        A connection that was resting may have been closed long ago: that costs the message nothing (S-1.28).
+        """
+        if session in self._in_call:
+            return  # `_pass_gate` settles it, when it knows whether the hand-over was recorded
+        if session.at_gate and session in self._ready:
+            self._ready.remove(session)
+        if self._fault is not None:
+            self.answered(envelope, _not_sent(self._fault))
+            return
+        if not session.is_stale and not self._has_second_chance(session, envelope, trouble):
+            self.answered(envelope, _deferred(trouble))
+            return
+        envelope.had_second_chance |= not session.is_stale
+        self._queue.appendleft(envelope)
+        self._woken.set()
+
+    def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
+        """The server refuses this client: nothing more is taken, and nobody failed."""
+        self._conclude(envelope.id, _not_sent(fault))
+        self.stop(fault)
+
+    def idle(self, session: Session) -> None:
+        """The session waits for work."""
+        self._idle.append(session)
+
+    def gone(self, session: Session) -> None:
+        """The session is out; if work is left, a new connection is opened for it."""
+        if session in self._idle:
+            self._idle.remove(session)
+        self._crew.gone(session)
+        self._woken.set()
+
+    # What the pool calls.
+
+    def welcome(self, session: Session) -> None:
+        """A new connection takes part."""
+        session.proceed()
+        self._woken.set()
+
+    def stop(self, fault: TransportFault) -> None:
+        """No further message is taken, and those waiting are not sent; those under way are concluded."""
+        self._fault = self._fault or fault
+        self._is_exhausted = True
+        while self._queue:
+            self._conclude(self._queue.popleft().id, _not_sent(fault))
+        self._woken.set()
+
+    def crash(self, error: BaseException) -> None:
+        """The delivery ends with `error`, when what is under way is concluded."""
+        self._error = self._error or error
+        self.stop(TransportFault("the delivery was broken off", temporary=True))
+
+    # The gate.
+
+    async def _pass_gate(self) -> None:
+        window, self._ready = self._ready, []
+        self._in_call = window
+        try:
+            going = await self._call(
+                [session.current.id for session in window if session.current is not None]
+            )
+        finally:
+            self._in_call = []
+        for session in window:
+            self._let_through(session, going)
+        self._woken.set()
+
+    async def _call(self, ids: list[int]) -> frozenset[int]:
+        """The ids that may go. Meanwhile the next messages are fetched, which is where they are rendered."""
+        call = asyncio.ensure_future(self._hand_over(self._report(), ids))
+        try:
+            await asyncio.sleep(0)
+            while not call.done() and len(self._queue) < self._ahead and self._fetch():
+                await asyncio.sleep(0)
+            return frozenset(await call)
+        finally:
+            call.cancel()
+
+    def _let_through(self, session: Session, going: frozenset[int]) -> None:
+        envelope = session.current
+        if envelope is None:
+            return
+        if envelope.id not in going:
+            self._open_count -= 1
+            session.refuse()
+        elif session.broken_by is not None:  # the hand-over is on record, so another one would be refused
+            self.answered(envelope, _deferred(session.broken_by))
+        else:
+            session.release()
+
+    def _report(self) -> list[tuple[int, Outcome]]:
+        answered, self._answered = self._answered, []
+        return answered
+
+    # Work and workers.
+
+    def _employ(self) -> None:
+        """Waiting messages get the idle sessions; for the rest more connections are opened."""
+        while self._idle and self._fill(1):
+            self._idle.pop().proceed()
+        if self._fill(1):
+            self._crew.open_more(len(self._queue))
+
+    def _fill(self, count: int) -> bool:
+        """`count` messages wait in the queue, or as many as the source has left; False when there is none."""
+        while len(self._queue) < count and self._fetch():
+            pass
+        return bool(self._queue)
+
+    def _fetch(self) -> bool:
+        """One more message was taken from the source; False when it has ended."""
+        if self._is_exhausted:
+            return False
+        try:
+            outgoing = next(self._source, None)
+        except Exception as error:  # noqa: BLE001  the caller's own: raised again when all is concluded
+            self._error = error
+            outgoing = None
+        if outgoing is None:
+            self._is_exhausted = True
+            return False
+        self._open_count += 1
+        made = envelope_of(outgoing)
+        if isinstance(made, Outcome):
+            self._conclude(outgoing.id, made)
+        else:
+            self._queue.append(made)
+        return True
+
+    def _conclude(self, message_id: int, outcome: Outcome) -> None:
+        self._open_count -= 1
+        self._answered.append((message_id, outcome))
+        if not self._open_count:
+            self._woken.set()
+
+    def _has_second_chance(self, session: Session, envelope: Envelope, trouble: Trouble) -> bool:
+        if envelope.had_second_chance:
+            return False
+        if trouble.kind is TroubleKind.CLOSING:  # 421 after good service is about the connection (S-1.5)
+            return session.has_served
+        return trouble.kind is TroubleKind.LOST
+
+
+def _deferred(trouble: Trouble) -> Outcome:
+    if trouble.reply is not None:
+        return trouble.reply.outcome(OutcomeState.DEFERRED)
+    return Outcome(OutcomeState.DEFERRED, None, None, f"before the end of the message: {trouble.text}")
+
+
+def _not_sent(fault: TransportFault) -> Outcome:
+    return Outcome(OutcomeState.NOT_SENT, None, None, fault.message)

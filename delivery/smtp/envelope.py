@@ -1,0 +1,91 @@
+"""A message made ready for the wire: who it is from and to, and its content dot-stuffed."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from core.errors import AddressError
+from delivery.addr_spec import wire_address
+from delivery.smtp.features import Features
+from delivery.smtp.messages import Outcome, OutcomeState, Outgoing
+
+
+@dataclass(slots=True, eq=False)
+class Envelope:
+    """One message on its way. `lines` are dot-stuffed and end with CRLF, the final dot not included.
+
+    `size` counts the octets before dot-stuffing (RFC 1870); `had_second_chance` is set when its first
+    connection broke.
+    """
+
+    id: int
+    path: bytes
+    recipient: bytes
+    lines: bytes
+    size: int
+    eight_bit: bool
+    smtputf8: bool
+    had_second_chance: bool = False
+
+    def mail_command(self, features: Features) -> bytes:
+        """MAIL with the parameters that the server offers and this message needs."""
+        command = b"MAIL FROM:<%b>" % self.path
+        if features.size:
+            command += b" SIZE=%d" % self.size
+        if self.eight_bit:
+            command += b" BODY=8BITMIME"
+        if self.smtputf8:
+            command += b" SMTPUTF8"
+        return command + b"\r\n"
+
+    def refusal(self, features: Features) -> Outcome | None:
+        """Why this server cannot be given the message at all; None when it can."""
+        if features.largest is not None and self.size > features.largest:
+            return _failed(
+                "5.3.4", f"message of {self.size} octets, the server takes at most {features.largest}"
+            )
+        if self.smtputf8 and not features.smtputf8:
+            return _failed("5.6.7", "unsupported address: the server does not offer SMTPUTF8")
+        if self.eight_bit and not features.eight_bit:
+            return _failed("5.6.3", "message holds 8-bit octets and the server does not offer 8BITMIME")
+        return None
+
+
+def envelope_of(outgoing: Outgoing) -> Envelope | Outcome:
+    """The message ready for the wire, or the outcome that it fails with before any server is asked."""
+    try:
+        path = _path(outgoing.mail_from)
+    except AddressError as error:
+        return _failed("5.1.7", f"sender: {error.message}")
+    try:
+        recipient = wire_address(outgoing.recipient).encode()
+    except AddressError as error:
+        return _failed("5.1.3", f"recipient: {error.message}")
+    content = outgoing.content
+    if not _has_crlf_lines_only(content):
+        return _failed("5.6.0", "message holds a bare CR or LF")
+    smtputf8 = outgoing.smtputf8 or not (recipient.isascii() and path.isascii())
+    return Envelope(
+        outgoing.id, path, recipient, _stuffed(content), len(content), not content.isascii(), smtputf8
+    )
+
+
+@lru_cache(maxsize=64)
+def _path(mail_from: str) -> bytes:
+    return wire_address(mail_from).encode() if mail_from else b""
+
+
+def _has_crlf_lines_only(content: bytes) -> bool:
+    """S-1.16: a bare CR or LF could be taken for the end of the message by one server and not by the next."""
+    return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r") and content.endswith(
+        b"\r\n"
+    )
+
+
+def _stuffed(content: bytes) -> bytes:
+    if b"\n." in content:
+        content = content.replace(b"\n.", b"\n..")
+    return b"." + content if content.startswith(b".") else content
+
+
+def _failed(enhanced: str, text: str) -> Outcome:
+    return Outcome(OutcomeState.FAILED, None, enhanced, text)

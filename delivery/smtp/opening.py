@@ -1,0 +1,153 @@
+"""A connection is brought up: greeting, EHLO, TLS, AUTH. Whatever goes wrong here is the transport's fault."""
+
+import asyncio
+import base64
+import ipaddress
+import socket
+import ssl
+
+from delivery.smtp.connection import Connection
+from delivery.smtp.endpoint import Endpoint, Tls
+from delivery.smtp.faults import TransportFault
+from delivery.smtp.features import Features
+from delivery.smtp.replies import Reply
+
+
+async def open_connection(endpoint: Endpoint, context: ssl.SSLContext | None) -> tuple[Connection, Features]:
+    """A connection that is private if the endpoint says so, logged in if it has a user, and ready for MAIL.
+
+    `context` None stands for Python's verifying default.
+
+    Raises:
+        TransportFault: in every other case; nothing was sent, and no password without verified TLS (S-1.23).
+    """
+    opening = _Opening(endpoint, context)
+    try:
+        return await opening.run()
+    except TransportFault:
+        opening.abandon()
+        raise
+    except ssl.SSLCertVerificationError as error:
+        opening.abandon()
+        hint = "the certificate must be valid for this very host name"
+        raise opening.fault(
+            f"certificate refused: {error.verify_message}", temporary=False, hint=hint
+        ) from error
+    except ssl.SSLError as error:
+        opening.abandon()
+        raise opening.fault(f"TLS failed: {error.reason or error}", temporary=False) from error
+    except TimeoutError as error:
+        opening.abandon()
+        raise opening.fault("no answer within its time", temporary=True) from error
+    except OSError as error:
+        opening.abandon()
+        raise opening.fault(f"cannot connect: {error}", temporary=True) from error
+    except BaseException:
+        opening.abandon()
+        raise
+
+
+class _Opening:
+    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+        self._endpoint = endpoint
+        self._timers = endpoint.timers
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._connection = Connection(endpoint, self._loop)
+
+    async def run(self) -> tuple[Connection, Features]:
+        await self._connect()
+        self._expect(2, await self._connection.reply(self._timers.greeting), "the greeting")
+        features = await self._hello()
+        if self._endpoint.tls is Tls.STARTTLS:
+            await self._start_tls(features)
+            features = await self._hello()  # everything offered before is forgotten (S-1.24)
+        if self._endpoint.user is not None:
+            await self._log_in(features, self._endpoint.user, self._endpoint.password or "")
+        return self._connection, features
+
+    def abandon(self) -> None:
+        """The connection is cut off, however far it came."""
+        if self._connection.is_open:
+            self._connection.transport.abort()
+
+    def fault(self, what: str, *, temporary: bool, hint: str = "") -> TransportFault:
+        return TransportFault(what, temporary=temporary, hint=hint, where=self._endpoint.shown)
+
+    async def _connect(self) -> None:
+        implicit = self._endpoint.tls is Tls.IMPLICIT
+        async with asyncio.timeout(self._timers.connect):
+            await self._loop.create_connection(
+                lambda: self._connection,
+                self._endpoint.host,
+                self._endpoint.port,
+                ssl=self._tls_context() if implicit else None,
+            )
+
+    async def _hello(self) -> Features:
+        """EHLO, or HELO for a server that does not know it (RFC 5321 section 3.2)."""
+        name = self._endpoint.helo or self._own_name()
+        reply = await self._command(f"EHLO {name}")
+        if reply.kind == 5 and reply.code != 521:
+            self._expect(2, await self._command(f"HELO {name}"), "HELO")
+            return Features()
+        self._expect(2, reply, "EHLO")
+        return Features.of(reply)
+
+    async def _start_tls(self, features: Features) -> None:
+        if not features.starttls:
+            hint = "set tls: implicit for port 465, or tls: none where plain text is meant"
+            raise self.fault("the server does not offer STARTTLS", temporary=False, hint=hint)
+        self._expect(2, await self._command("STARTTLS"), "STARTTLS")
+        if self._connection.has_unread_octets:
+            raise self.fault("the server spoke between STARTTLS and the handshake", temporary=False)
+        transport = await self._loop.start_tls(
+            self._connection.transport,
+            self._connection,
+            self._tls_context(),
+            server_hostname=self._endpoint.host,
+            ssl_handshake_timeout=self._timers.hello,
+        )
+        if transport is None:
+            raise ConnectionError("the connection was lost during the handshake")
+        self._connection.use(transport)
+
+    async def _log_in(self, features: Features, user: str, password: str) -> None:
+        if self._endpoint.tls is Tls.NONE:
+            raise self.fault("a password may travel inside TLS only", temporary=False)
+        if "PLAIN" in features.auth:
+            reply = await self._command(f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
+        elif "LOGIN" in features.auth:
+            self._expect(3, await self._command("AUTH LOGIN"), "AUTH")
+            self._expect(3, await self._command(_base64(user)), "AUTH")
+            reply = await self._command(_base64(password))
+        else:
+            offered = ", ".join(sorted(features.auth)) or "nothing"
+            raise self.fault(f"AUTH: the server offers {offered}, expected PLAIN or LOGIN", temporary=False)
+        self._expect(2, reply, "AUTH")
+
+    async def _command(self, line: str) -> Reply:
+        self._connection.write(f"{line}\r\n".encode())
+        return await self._connection.reply(self._timers.hello)
+
+    def _expect(self, kind: int, reply: Reply, what: str) -> None:
+        if reply.kind != kind:
+            hint = "check user and password of the transport" if what == "AUTH" else ""
+            raise self.fault(
+                f"the server refused {what}: {reply.code} {reply.text}", temporary=reply.kind == 4, hint=hint
+            )
+
+    def _tls_context(self) -> ssl.SSLContext:
+        return self._context if self._context is not None else ssl.create_default_context()
+
+    def _own_name(self) -> str:
+        """The machine's full name, else the address literal of this end; never localhost (S-1.44)."""
+        name = socket.gethostname()
+        if "." in name and not name.startswith("localhost"):
+            return name
+        own = ipaddress.ip_address(self._connection.transport.get_extra_info("sockname")[0].partition("%")[0])
+        return f"[{own}]" if own.version == 4 else f"[IPv6:{own}]"
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
