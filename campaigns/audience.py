@@ -93,9 +93,7 @@ def counted(connection: Connection, rows: Select[tuple[int, object, str | None]]
     decision = func.concat(people.c.customer_id, ":", people.c.address_key, ":", people.c.skip_reason)
     # A sum of 64-bit hashes does not depend on the order of rows, and needs no sort.
     fingerprint = func.sum(func.hashtextextended(decision, 0))
-    query = select(people.c.skip_reason, func.count().label("heads"), fingerprint).group_by(
-        people.c.skip_reason
-    )
+    query = select(people.c.skip_reason, func.count().label("heads"), fingerprint).group_by(people.c.skip_reason)
     heads: dict[str | None, int] = {}
     total = 0
     for reason, number, part in connection.execute(query):
@@ -104,7 +102,6 @@ def counted(connection: Connection, rows: Select[tuple[int, object, str | None]]
     would_send = heads.pop(None, 0)
     everybody = would_send + sum(heads.values())
     skipped = {
-        str(reason): number
-        for reason, number in sorted(heads.items(), key=lambda item: (-item[1], str(item[0])))
+        str(reason): number for reason, number in sorted(heads.items(), key=lambda item: (-item[1], str(item[0])))
     }
     return Counts(everybody, would_send, skipped, f"{everybody}:{total & (1 << 128) - 1:032x}")

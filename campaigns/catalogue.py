@@ -83,18 +83,12 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *campaign_problems,
         *check_segments(vocabulary),
         *check_templates(templates, settings.organisation if settings else None),
-        *(
-            problem
-            for campaign in campaigns.values()
-            for problem in _cross_check(campaign, names, segments, templates)
-        ),
+        *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
     ]
     problems = sorted(set(problems))
     if settings is None:
         return None, problems
-    good = {
-        name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None
-    }
+    good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
     return Catalogue(settings, segments, templates, good, vocabulary), problems
 
 
@@ -117,9 +111,7 @@ def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Pro
         definition = build(CampaignFile, document)
         problems += document.problems
         if not re.fullmatch(NAME_PATTERN, path.stem):
-            problems.append(
-                Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'")
-            )
+            problems.append(Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'"))
         if path.stem in found:
             other = found[path.stem].document.file
             problems.append(
@@ -162,7 +154,9 @@ def _cross_check(
 
 def _value_at(content: object, path: tuple[str | int, ...]) -> object:
     for part in path:
-        if (isinstance(content, dict) and part in content) or (isinstance(content, list) and isinstance(part, int) and part < len(content)):
+        if (isinstance(content, dict) and part in content) or (
+            isinstance(content, list) and isinstance(part, int) and part < len(content)
+        ):
             content = content[part]
         else:
             return None

@@ -30,28 +30,21 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     befores, after = ORDERS[verb]
     scheduled = _order_schedule(connection, campaign, verb, now)
     states = {
-        row.id: row.state
-        for row in connection.execute(select(run.c.id, run.c.state).where(run.c.campaign == campaign))
+        row.id: row.state for row in connection.execute(select(run.c.id, run.c.state).where(run.c.campaign == campaign))
     }
     if not states and not scheduled:
-        raise NotFound(
-            f"campaign {campaign!r} has no run", hint="start it with `clarion send` or `clarion apply`"
-        )
+        raise NotFound(f"campaign {campaign!r} has no run", hint="start it with `clarion send` or `clarion apply`")
     changed = [run_id for run_id, state in states.items() if state in befores]
     if not changed and not scheduled and after not in states.values():
         found = ", ".join(sorted(set(states.values())))
-        raise PlanError(
-            f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})"
-        )
+        raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
     connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after))
     if verb == "cancel":
         _cancel_messages(connection, changed, now)
     if verb == "resume":
         connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     connection.execute(
-        insert(audit).values(
-            actor=actor, action=verb, subject=f"campaign:{campaign}", detail={"runs": changed}
-        )
+        insert(audit).values(actor=actor, action=verb, subject=f"campaign:{campaign}", detail={"runs": changed})
     )
     return changed
 
@@ -60,9 +53,7 @@ def _order_schedule(connection: Connection, campaign: str, verb: str, now: datet
     values: dict[str, object] = {"active": verb == "resume"}
     if verb == "resume":
         values["since"] = now
-    return bool(
-        connection.execute(update(schedule).where(schedule.c.campaign == campaign).values(**values)).rowcount
-    )
+    return bool(connection.execute(update(schedule).where(schedule.c.campaign == campaign).values(**values)).rowcount)
 
 
 def _cancel_messages(connection: Connection, runs: list[int], now: datetime) -> None:
@@ -73,7 +64,5 @@ def _cancel_messages(connection: Connection, runs: list[int], now: datetime) -> 
         .where(message.c.run_id.in_(runs), open_states)
         .values(state="skipped", skip_reason="cancelled", state_at=now)
     )
-    connection.execute(
-        update(batch).where(batch.c.run_id.in_(runs), batch.c.state == "ready").values(state="done")
-    )
+    connection.execute(update(batch).where(batch.c.run_id.in_(runs), batch.c.state == "ready").values(state="done"))
     connection.execute(update(run).where(run.c.id.in_(runs)).values(finished_at=now))

@@ -58,18 +58,14 @@ class Cost(Section):
 
     fixed: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     per_message: Annotated[Decimal, Field(ge=0)] = Decimal(0)
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = (
-        None  # None: that of the tiers
-    )
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None  # None: that of the tiers
 
 
 class Limits(Section):
     """What must not be exceeded."""
 
     max_audience: Annotated[int, Field(ge=1)] | None = None
-    valid_for: Duration | None = (
-        None  # what is not handed over this long after its time is skipped as expired
-    )
+    valid_for: Duration | None = None  # what is not handed over this long after its time is skipped as expired
 
 
 class CampaignFile(Section):

@@ -65,9 +65,7 @@ class Studio:
         Raises:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
-        return letter.mailing.render(
-            self._context(letter.version, recipient), self._urls(letter.version, recipient)
-        )
+        return letter.mailing.render(self._context(letter.version, recipient), self._urls(letter.version, recipient))
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
         """The whole mail for this recipient, headers included.
@@ -176,9 +174,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
     )
     for row in connection.execute(query).mappings():
         identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
-        yield Recipient(
-            row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, _shown(row)
-        )
+        yield Recipient(row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, _shown(row))
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
@@ -198,9 +194,7 @@ def sample_recipient(connection: Connection, customer_id: int, now: datetime) ->
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
     """The mailing of a message as its recipient got it, for view-in-browser; None when there is no such message."""
-    query = (
-        select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
-    )
+    query = select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
     version_id = connection.execute(query).scalar()
     recipient = next(recipients(connection, [message_id]), None)
     if version_id is None or recipient is None:

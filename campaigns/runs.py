@@ -59,16 +59,12 @@ def apply_reviewed(
         _lock(connection, item.campaign)
         version = versions.pin(catalogue, item.campaign)
         if version.fingerprint != item.fingerprint:
-            raise StalePlan(
-                f"{item.campaign}: its files changed since the plan was made", hint="make the plan again"
-            )
+            raise StalePlan(f"{item.campaign}: its files changed since the plan was made", hint="make the plan again")
         plan = plan_version(connection, version, now)
         if _nothing_to_do(connection, item, plan):
             continue
         if plan.counts.digest != item.counts.digest and version.definition.kind == "broadcast":
-            raise StalePlan(
-                _moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it"
-            )
+            raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
         started += apply_plan(connection, plan, now, catalogue.settings.workers.batch_size)
     return started
 
@@ -144,9 +140,7 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     )
     counts = audience.counted(connection, frozen)
     if stage.counts is not None and counts.digest != stage.counts.digest:
-        raise StalePlan(
-            _moved(version.campaign, stage.counts, counts), hint="make the plan again and review it"
-        )
+        raise StalePlan(_moved(version.campaign, stage.counts, counts), hint="make the plan again and review it")
     connection.execute(
         update(run)
         .where(run.c.id == run_id)
@@ -161,9 +155,7 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     work.started = Started(run_id, version.campaign, counts)
 
 
-def _insert_messages(
-    connection: Connection, version: Version, run_id: int, occurrence: str, now: datetime
-) -> None:
+def _insert_messages(connection: Connection, version: Version, run_id: int, occurrence: str, now: datetime) -> None:
     rows = audience.decided(version, occurrence, now)
     connection.execute(text("SET LOCAL work_mem = '256MB'"))
     start = first_instant(version, now) or now
@@ -209,9 +201,7 @@ def _valid_until(connection: Connection, version: Version, run_id: int) -> datet
     valid_for = version.definition.limits.valid_for
     if valid_for is None:
         return None
-    last = connection.execute(
-        select(func.max(message.c.not_before)).where(message.c.run_id == run_id)
-    ).scalar()
+    last = connection.execute(select(func.max(message.c.not_before)).where(message.c.run_id == run_id)).scalar()
     return last + valid_for if last else None
 
 
@@ -237,9 +227,7 @@ def _run_batches(_stage: CutBatches, work: _Work) -> None:
 def _finish_if_empty(connection: Connection, run_id: int, now: datetime) -> None:
     """A run nobody of which would be sent to is finished at once."""
     open_batches = select(batch.c.id).where(batch.c.run_id == run_id).exists()
-    connection.execute(
-        update(run).where(run.c.id == run_id, ~open_batches).values(state="finished", finished_at=now)
-    )
+    connection.execute(update(run).where(run.c.id == run_id, ~open_batches).values(state="finished", finished_at=now))
 
 
 def _run_register(stage: Register, work: _Work) -> None:

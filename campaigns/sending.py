@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from campaigns import ledger, mailings
+from campaigns import batches, ledger, mailings
 from campaigns.ledger import Claim
 from campaigns.mailings import Letter, Recipient, Studio
 from core.clock import Clock
@@ -75,7 +75,7 @@ class Courier:
             gone = set(held.message_ids) - {person.message_id for person in people}
             ledger.skip(connection, sorted(gone), "no_address", now)
             ledger.skip(connection, trip.render_failed, "render_failed", now)
-            ledger.close(connection, held, now, pause=ledger.TRANSPORT_PAUSE if fault else ledger.AT_ONCE)
+            batches.close(connection, held, now, pause=batches.TRANSPORT_PAUSE if fault else batches.AT_ONCE)
         return Sent(held.batch_id, len(held.message_ids), len(trip.render_failed), fault)
 
     def _pool(self, transport: str) -> SmtpPool:
@@ -136,15 +136,11 @@ class _Trip:
                 continue
             yield Outgoing(person.message_id, sender, person.email, content, person.smtputf8)
 
-    async def _hand_over(
-        self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]
-    ) -> Collection[int]:
+    async def _hand_over(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, self._write, answered, ids, self.courier.clock.now())
 
-    def _write(
-        self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int], now: datetime
-    ) -> Collection[int]:
+    def _write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int], now: datetime) -> Collection[int]:
         """Runs in a thread, so that connections go on while the commit is on its way."""
         transport = self.letter.version.transport
         with self.courier.database.begin() as connection:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
-from campaigns.ledger import OPEN, State
+from campaigns.states import OPEN, State
 from core.errors import NotFound
 from core.schema import attempt, batch, campaign_version, message, run, schedule
 
@@ -73,9 +73,7 @@ def statuses(connection: Connection, campaign: str | None = None) -> list[Status
         query = query.where(run.c.campaign == campaign)
     ids = list(connection.execute(query).scalars())
     if campaign is not None and not ids:
-        raise NotFound(
-            f"campaign {campaign!r} has not run", hint="start it with `clarion send` or `clarion apply`"
-        )
+        raise NotFound(f"campaign {campaign!r} has not run", hint="start it with `clarion send` or `clarion apply`")
     return [status_of(connection, run_id) for run_id in ids]
 
 

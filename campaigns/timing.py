@@ -32,9 +32,7 @@ def first_instant(version: Version, now: datetime) -> datetime | None:
     return max(now, local_instant(schedule.at, zone_of(version)))
 
 
-def instants_by_zone(
-    version: Version, zones: Iterable[str | None], now: datetime
-) -> Mapping[str | None, datetime]:
+def instants_by_zone(version: Version, zones: Iterable[str | None], now: datetime) -> Mapping[str | None, datetime]:
     """For each zone of the recipients, the instant their messages may go, never before `now`.
 
     A zone that is missing or unknown uses the organisation's. A place whose time has passed is served at once.
@@ -46,6 +44,5 @@ def instants_by_zone(
     known = available_timezones()
     own = version.organisation.zone
     return {
-        zone: max(now, local_instant(schedule.at, zone if zone in known else own)).astimezone(UTC)
-        for zone in zones
+        zone: max(now, local_instant(schedule.at, zone if zone in known else own)).astimezone(UTC) for zone in zones
     }

@@ -84,9 +84,7 @@ class Version:
     @classmethod
     def from_stored(cls, campaign: str, stored: Mapping[str, Any]) -> "Version":
         """The version that `stored()` described."""
-        segments = {
-            n: Segment(n, f"segments/{n}.yaml", where, "", 1) for n, where in stored["segments"].items()
-        }
+        segments = {n: Segment(n, f"segments/{n}.yaml", where, "", 1) for n, where in stored["segments"].items()}
         return cls(
             campaign=campaign,
             definition=CampaignFile.model_validate(stored["campaign"]),
@@ -174,9 +172,5 @@ def store(connection: Connection, version: Version) -> int:
 
 def fetch(connection: Connection, version_id: int) -> Version:
     """The stored version with this id."""
-    row = (
-        connection.execute(select(campaign_version).where(campaign_version.c.id == version_id))
-        .mappings()
-        .one()
-    )
+    row = connection.execute(select(campaign_version).where(campaign_version.c.id == version_id)).mappings().one()
     return Version.from_stored(row["campaign"], row["definition"])

@@ -75,9 +75,7 @@ _STATES = {
 }
 
 
-def explain(
-    connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
-) -> Answer:
+def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime) -> Answer:
     """The decision about `person` (a row of `customer`) in `campaign`, with the facts behind it, oldest first.
 
     Raises:
@@ -86,17 +84,13 @@ def explain(
     rows = _messages(connection, person["id"], campaign)
     facts = [fact for row in rows for fact in _message_facts(connection, row)]
     facts += _permission_facts(connection, person)
-    outlook = (
-        _outlook(connection, catalogue, person, campaign, now) if campaign in catalogue.campaigns else None
-    )
+    outlook = _outlook(connection, catalogue, person, campaign, now) if campaign in catalogue.campaigns else None
     if rows:
         last = rows[-1]
         facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
         if outlook is not None:
             facts.append(Fact(now, f"in a plan made now: {outlook[1]}"))
-        return Answer(
-            person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts)
-        )
+        return Answer(person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts))
     if outlook is None:
         catalogue.campaign(campaign)
     assert outlook is not None  # noqa: S101  the line above raises otherwise
@@ -153,9 +147,7 @@ def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
                 f"attempt {tried['number']}{via}: {tried['outcome']}{f' ({reply})' if reply else ''}",
             )
         )
-    hits = select(
-        hit.c.kind, hit.c.label, func.min(hit.c.occurred_at).label("first"), func.count().label("times")
-    )
+    hits = select(hit.c.kind, hit.c.label, func.min(hit.c.occurred_at).label("first"), func.count().label("times"))
     hits = hits.where(hit.c.message_id == row["id"]).group_by(hit.c.kind, hit.c.label)
     for seen in connection.execute(hits):
         times = f" ({seen.times} times)" if seen.times > 1 else ""
@@ -175,9 +167,7 @@ def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
     entries = select(suppression).where(suppression.c.address_key == person["address_key"])
     for row in connection.execute(entries).mappings():
         scope = row["scope"] + (f" {row['scope_name']}" if row["scope_name"] else "")
-        facts.append(
-            Fact(row["created_at"], f"suppressed for {scope}: {row['reason']} (from {row['source']})")
-        )
+        facts.append(Fact(row["created_at"], f"suppressed for {scope}: {row['reason']} (from {row['source']})"))
         if row["lifted_at"]:
             facts.append(Fact(row["lifted_at"], f"suppression for {scope} lifted: {row['lifted_because']}"))
     return facts
@@ -189,9 +179,7 @@ def _outlook(
     """What a plan made now would decide: outcome and sentence."""
     version = versions.pin(catalogue, campaign)
     people = audience.decided(version, ONCE, now)
-    row = connection.execute(
-        select(people.c.skip_reason).where(people.c.customer_id == person["id"])
-    ).one_or_none()
+    row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
@@ -204,9 +192,7 @@ def _outside(connection: Connection, version: Version, customer_id: int, now: da
 
     def inside(name: str) -> bool:
         members = segment_audience(name, version.vocabulary, now=now).subquery()
-        return bool(
-            connection.execute(select(exists().where(members.c.customer_id == literal(customer_id)))).scalar()
-        )
+        return bool(connection.execute(select(exists().where(members.c.customer_id == literal(customer_id)))).scalar())
 
     if not inside(asked.segment):
         return f"not in segment {asked.segment}"

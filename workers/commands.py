@@ -63,9 +63,7 @@ def _wait_until_present(desk: Desk, timeout_s: float = 30.0) -> None:
         if time.monotonic() > deadline:
             supervisor.stop(desk.workspace)
             logs = desk.workspace.shown(desk.workspace.state / "logs")
-            raise ServiceError(
-                f"{', '.join(sorted(missing))} did not start in {timeout_s:.0f} s", hint=f"see {logs}"
-            )
+            raise ServiceError(f"{', '.join(sorted(missing))} did not start in {timeout_s:.0f} s", hint=f"see {logs}")
         time.sleep(0.1)
 
 
@@ -110,9 +108,7 @@ def _broker(desk: Desk) -> str:
 
 @click.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="Default: workers.processes of clarion.yaml.")
-@click.option(
-    "--queue", "queues", multiple=True, help="Only these queues: transactional, bulk. Default: both."
-)
+@click.option("--queue", "queues", multiple=True, help="Only these queues: transactional, bulk. Default: both.")
 @click.pass_obj
 def worker(desk: Desk, processes: int | None, queues: tuple[str, ...]) -> None:
     """Run worker processes that send what is due. Run it on as many machines as you like."""
@@ -196,9 +192,7 @@ def db_url(desk: Desk) -> None:
     from core import embedded
 
     if desk.workspace.settings.database != "embedded":
-        raise ServiceError(
-            "the database is external", hint="its URL is yours, see `database:` in clarion.yaml"
-        )
+        raise ServiceError("the database is external", hint="its URL is yours, see `database:` in clarion.yaml")
     click.echo(embedded.ensure_postgres(desk.workspace))
 
 
@@ -277,9 +271,7 @@ def _check_transports(desk: Desk) -> str:
             socket.create_connection((parts.hostname, port), timeout=3).close()
         except OSError as error:
             raise ServiceError(f"{name} at {transport.shown} does not answer: {error}") from None
-    return ", ".join(
-        f"{name} {transport.shown}" for name, transport in desk.workspace.settings.transports.items()
-    )
+    return ", ".join(f"{name} {transport.shown}" for name, transport in desk.workspace.settings.transports.items())
 
 
 _CHECKS = (

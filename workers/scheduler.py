@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from campaigns import ledger
+from campaigns import batches
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
@@ -45,7 +45,7 @@ class Ticks:
         """Workers are told of every due batch; the number told is returned. Repeat: safe."""
         with self._one_at_a_time:
             with self._database.begin() as connection:
-                due = ledger.due_batches(connection, now=self._clock.now(), again_after=AGAIN_AFTER)
+                due = batches.due_batches(connection, now=self._clock.now(), again_after=AGAIN_AFTER)
             try:
                 for batch_id, queue in due:
                     self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
@@ -64,15 +64,11 @@ class Ticks:
         for row in rows:
             with self._database.begin() as connection:
                 nominal = self._due_time(connection, row["campaign"], row["cron"], row["zone"], row["since"])
-                if nominal is not None and self._tick(
-                    connection, row["campaign"], row["version_id"], nominal
-                ):
+                if nominal is not None and self._tick(connection, row["campaign"], row["version_id"], nominal):
                     started.append(str(row["campaign"]))
         return started
 
-    def _due_time(
-        self, connection: Connection, name: str, cron: str, zone: str, since: datetime
-    ) -> datetime | None:
+    def _due_time(self, connection: Connection, name: str, cron: str, zone: str, since: datetime) -> datetime | None:
         query = select(func.max(schedule_tick.c.nominal_at)).where(schedule_tick.c.schedule == name)
         last = connection.execute(query).scalar()
         return last_due(cron, zone, max(since, last) if last else since, self._clock.now())
@@ -104,9 +100,7 @@ def run(database: Database, ticks: Ticks, stopping: threading.Event, elected: Ca
     """
     while not stopping.is_set():
         try:
-            with psycopg.connect(
-                database.url, autocommit=True, application_name="clarion scheduler"
-            ) as connection:
+            with psycopg.connect(database.url, autocommit=True, application_name="clarion scheduler") as connection:
                 _lead(connection, ticks, stopping, elected)
         except psycopg.OperationalError as error:
             _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
@@ -125,9 +119,7 @@ def _lead(
     elected()
     scheduler = BackgroundScheduler(timezone=UTC)
     for job in (ticks.publish, ticks.start_recurring):
-        scheduler.add_job(
-            job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None
-        )
+        scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()
     try:

@@ -112,9 +112,7 @@ def _look_after(workspace: Workspace, child: _Child) -> None:
         return
     moment = time.monotonic()
     if child.restart_at is None:
-        child.wait = (
-            _RESTART_S[0] if moment - child.started > _GOOD_RUN_S else min(child.wait * 2, _RESTART_S[1])
-        )
+        child.wait = _RESTART_S[0] if moment - child.started > _GOOD_RUN_S else min(child.wait * 2, _RESTART_S[1])
         child.restart_at = moment + child.wait
         _log.warning("%s ended with code %s; started again in %.1f s", child.name, code, child.wait)
     elif moment >= child.restart_at:

@@ -52,9 +52,7 @@ def register(app: Celery, workspace: Workspace) -> None:
         """The batch is sent, or was somebody else's. Repeat: safe."""
         sent = desk.courier.send_batch(batch_id)
         if sent is not None:
-            _log.info(
-                "batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed
-            )
+            _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
 
     signals.worker_process_init.connect(desk.open, weak=False)
     signals.worker_process_shutdown.connect(desk.close, weak=False)

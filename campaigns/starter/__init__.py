@@ -86,9 +86,7 @@ def _write_sample(folder: Path, today: date) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     customers = [_customer(dice, number) for number in range(1, _CUSTOMERS + 1)]
     _write(folder / "customers.csv", customers)
-    _write(
-        folder / "purchases.csv", [row for customer in customers for row in _purchases(dice, customer, today)]
-    )
+    _write(folder / "purchases.csv", [row for customer in customers for row in _purchases(dice, customer, today)])
     agreed = [customer for customer in customers if dice.random() < 0.85]
     day = today - timedelta(days=400)
     _write(

@@ -1,0 +1,1 @@
+"""The commands about campaigns, from an empty folder to an answered `why`."""

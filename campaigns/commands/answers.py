@@ -1,0 +1,91 @@
+"""`status` and `why`: what the ledger says."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from campaigns.commands.persons import person_of
+from core.commands import Desk, json_option, print_json, print_table, remark
+
+if TYPE_CHECKING:
+    from campaigns.status import Status
+
+
+@click.command()
+@click.argument("campaign", required=False)
+@click.option("--check", is_flag=True, help="Exit 1 when the ledger does not balance.")
+@json_option
+@click.pass_obj
+def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None:
+    """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
+    rows = _status_rows(desk, campaign)
+    listed = rows[:1] if campaign and not check else rows
+    _print_statuses(listed, as_json, single=campaign is not None and not check)
+    broken = [f"{row.campaign} run {row.run}: {rule}" for row in listed for rule in row.broken]
+    for line in broken:
+        remark(f"does not balance: {line}")
+    if check and broken:
+        raise click.exceptions.Exit(1)
+    if check and not as_json:
+        click.echo(f"balanced: {len(listed)} run{'s' if len(listed) != 1 else ''}, every message accounted for")
+
+
+def _status_rows(desk: Desk, campaign: str | None) -> "list[Status]":
+    from campaigns.status import statuses
+
+    with desk.database.begin() as connection:
+        return statuses(connection, campaign)
+
+
+def _print_statuses(rows: "list[Status]", as_json: bool, *, single: bool) -> None:
+    documents = [row.document() for row in rows]
+    if as_json:
+        print_json(documents[0] if single else {"runs": documents})
+        return
+    if not single:
+        columns = (
+            "campaign",
+            "run",
+            "state",
+            "audience",
+            "planned",
+            "accepted",
+            "deferred",
+            "failed",
+            "unknown",
+            "balanced",
+        )
+        print_table(documents, columns)
+        return
+    for key, value in documents[0].items():
+        if isinstance(value, dict):
+            for reason, number in value.items():
+                click.echo(f"{'skipped, ' + reason:<32}{number:>12,}")
+        elif isinstance(value, int) and not isinstance(value, bool) and key != "run":
+            click.echo(f"{key.replace('_', ' '):<32}{value:>12,}")
+        elif key not in ("broken", "starts_at"):
+            click.echo(f"{key.replace('_', ' '):<32}{value!s:>12}")
+
+
+@click.command()
+@click.argument("key")
+@click.argument("campaign")
+@json_option
+@click.pass_obj
+def why(desk: Desk, key: str, campaign: str, as_json: bool) -> None:
+    """Explain what happened to the customer KEY (external id or e-mail address) in CAMPAIGN."""
+    from campaigns import catalogue as files
+    from campaigns.why import explain
+
+    catalogue = files.load(desk.workspace)
+    with desk.database.begin() as connection:
+        person = person_of(desk, connection, key)
+        answer = explain(connection, catalogue, person, campaign, desk.clock.now())
+    if as_json:
+        print_json(answer.document())
+        return
+    click.secho(f"{answer.customer} in {answer.campaign}: {answer.outcome}", bold=True)
+    click.echo(f"  {answer.reason}")
+    for fact in answer.facts:
+        at = f"{fact.at:%Y-%m-%d %H:%M:%S}" if fact.at else " " * 19
+        click.echo(f"  {at}  {fact.what}")

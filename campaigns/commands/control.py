@@ -1,0 +1,43 @@
+"""`pause`, `resume`, `cancel`: orders to a running campaign."""
+
+import click
+
+from core.commands import Desk
+
+
+def _ordered(desk: Desk, campaign: str, verb: str) -> None:
+    import getpass
+
+    from campaigns.control import order
+
+    with desk.database.begin() as connection:
+        changed = order(connection, campaign, verb, actor=getpass.getuser(), now=desk.clock.now())
+    what = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[verb]
+    click.echo(f"{campaign}: {what} {len(changed)} run{'s' if len(changed) != 1 else ''}")
+
+
+@click.command()
+@click.argument("campaign")
+@click.pass_obj
+def pause(desk: Desk, campaign: str) -> None:
+    """Hand over nothing more of CAMPAIGN until it is resumed."""
+    _ordered(desk, campaign, "pause")
+
+
+@click.command()
+@click.argument("campaign")
+@click.pass_obj
+def resume(desk: Desk, campaign: str) -> None:
+    """Go on where CAMPAIGN was paused."""
+    _ordered(desk, campaign, "resume")
+
+
+@click.command()
+@click.argument("campaign")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def cancel(desk: Desk, campaign: str, yes: bool) -> None:
+    """End CAMPAIGN for good: what was not handed over never will be."""
+    if not yes:
+        click.confirm(f"Cancel {campaign} for good?", abort=True, err=True)
+    _ordered(desk, campaign, "cancel")

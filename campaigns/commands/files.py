@@ -1,0 +1,63 @@
+"""`init`, `validate`, `schema`: the files of a workspace."""
+
+import json
+from pathlib import Path
+
+import click
+
+from core.commands import Desk, json_option, print_json, remark
+from core.errors import ConfigError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def init(desk: Desk, folder: Path) -> None:
+    """Make a ready workspace in FOLDER, with a sample segment, template, campaign and customers."""
+    from campaigns import starter
+
+    made = starter.make(folder, desk.clock.now().date())
+    for name in made:
+        click.echo(f"{folder / name}")
+    remark(f"\nnext: cd {folder} && clarion validate")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def validate(desk: Desk, as_json: bool) -> None:
+    """Check every file of the workspace: each mistake with its file and line, all in one go."""
+    from campaigns.catalogue import examine
+
+    catalogue, problems = examine(desk.workspace)
+    if as_json:
+        rows = [{"file": p.file, "line": p.line, "message": p.message, "hint": p.hint} for p in problems]
+        print_json({"valid": not problems, "problems": rows})
+    if problems and not as_json:
+        raise ConfigError(problems=problems, hint=f"{len(problems)} to mend; nothing was changed")
+    if problems:
+        raise click.exceptions.Exit(1)
+    if not as_json and catalogue is not None:
+        counted = [
+            f"{len(catalogue.segments)} segments",
+            f"{len(catalogue.templates)} templates",
+            f"{len(catalogue.campaigns)} campaigns",
+        ]
+        click.echo(f"fine: {', '.join(counted)}")
+
+
+@click.command()
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Default: .clarion/schemas")
+@click.pass_obj
+def schema(desk: Desk, folder: Path | None) -> None:
+    """Write the JSON Schemas of clarion.yaml, segments and campaigns, for editors."""
+    from campaigns.definition import CampaignFile
+    from core.settings import Settings
+    from segments.definition import SegmentFile
+
+    target = folder or desk.workspace.state / "schemas"
+    target.mkdir(parents=True, exist_ok=True)
+    for name, model in (("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile)):
+        path = target / f"{name}.json"
+        path.write_text(json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n", encoding="utf-8")
+        click.echo(str(path))

@@ -1,0 +1,73 @@
+"""`preview`, `send-test`: a mailing before anybody gets it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from campaigns.commands.persons import person_of
+from core.commands import Desk
+
+if TYPE_CHECKING:
+    from campaigns.preview import Preview
+
+
+@click.command()
+@click.argument("campaign")
+@click.option("--as", "key", required=True, help="A customer: external id or e-mail address.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the HTML part.")
+@click.option("--eml", "eml_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the whole mail.")
+@click.option("--png", "png_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of it.")
+@click.pass_obj
+def preview(
+    desk: Desk, campaign: str, key: str, html_file: Path | None, eml_file: Path | None, png_file: Path | None
+) -> None:
+    """Render CAMPAIGN's mailing for one customer: on screen, or as .html, .eml or .png."""
+    made = _preview(desk, campaign, key)
+    mail = made.mail
+    if html_file:
+        html_file.write_text(mail.html or f"<pre>{mail.text}</pre>", encoding="utf-8")
+    if eml_file:
+        eml_file.write_bytes(made.content)
+    if png_file:
+        from templates.preview import write_png
+
+        write_png(mail.html or f"<pre>{mail.text}</pre>", png_file)
+    for path in (html_file, eml_file, png_file):
+        if path:
+            click.echo(str(path))
+    if not (html_file or eml_file or png_file):
+        click.echo(f"From:    {mail.sender_name} <{mail.sender_email}>")
+        click.echo(f"To:      {mail.recipient_email}")
+        click.echo(f"Subject: {mail.subject}\n\n{mail.text}")
+
+
+def _preview(desk: Desk, campaign: str, key: str) -> "Preview":
+    from campaigns import catalogue as files
+    from campaigns.preview import preview as render
+
+    catalogue = files.load(desk.workspace)
+    with desk.database.begin() as connection:
+        person = person_of(desk, connection, key)
+        return render(connection, desk.workspace, catalogue, campaign, person, desk.clock.now())
+
+
+@click.command("send-test")
+@click.argument("campaign")
+@click.option("--as", "key", required=True, help="The customer whose mailing is shown.")
+@click.option("--to", "address", required=True, help="Where it goes: your own address.")
+@click.pass_obj
+def send_test(desk: Desk, campaign: str, key: str, address: str) -> None:
+    """Send CAMPAIGN's mailing, as one customer would get it, to yourself. The ledger is not touched."""
+    import asyncio
+    from dataclasses import replace
+
+    from campaigns.preview import send_once
+    from core.addresses import parse_address
+
+    mail = replace(_preview(desk, campaign, key).mail, recipient_email=parse_address(address).email, recipient_name="")
+    mail = replace(mail, subject=f"[test] {mail.subject}")
+    outcome = asyncio.run(send_once(desk.workspace, None, mail))
+    click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())
+    if outcome.state != "accepted":
+        raise click.exceptions.Exit(1)

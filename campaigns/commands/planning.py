@@ -1,0 +1,218 @@
+"""`plan`, `apply`, `send`: from an intention to a run."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.commands import Desk, json_option, print_json, print_table, progress, remark
+from core.errors import PlanError, ServiceError
+
+if TYPE_CHECKING:
+    from campaigns.plan import Plan
+    from campaigns.runs import Started
+
+#: From this many messages on, `apply` and `send` want the number typed instead of a yes.
+TYPED_FROM = 1000
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--out", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan for `apply`.")
+@json_option
+@click.pass_obj
+def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -> None:
+    """Show what would be sent to how many people, and who is left out by which rule. Nothing is changed.
+
+    Exit code: 0 nothing to do, 1 error, 2 changes pending.
+    """
+    from campaigns.plan import to_file
+
+    made = _make_plan(desk, names)
+    if file:
+        file.write_text(json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if as_json:
+        print_json(_plan_document(made))
+    else:
+        _print_plan(made)
+        if file:
+            remark(f"\nthe plan is in {file}; carry it out with: clarion apply {file}")
+    if made.pending:
+        raise click.exceptions.Exit(2)
+
+
+def _make_plan(desk: Desk, names: tuple[str, ...]) -> "Plan":
+    from campaigns import catalogue as files
+    from campaigns.plan import make_plan
+
+    catalogue = files.load(desk.workspace)
+    with desk.database.begin() as connection:
+        return make_plan(connection, catalogue, names, desk.clock.now())
+
+
+def _plan_document(made: "Plan") -> dict[str, Any]:
+    from campaigns.stages import tell
+
+    campaigns = [
+        {
+            "name": item.campaign,
+            "audience": item.counts.audience,
+            "would_send": item.counts.would_send,
+            "skipped": dict(item.counts.skipped),
+            "starts_at": item.starts_at,
+        }
+        for item in made.campaigns
+    ]
+    changes = [{"campaign": item.campaign, **tell(stage)} for item in made.pending for stage in item.stages]
+    return {"campaigns": campaigns, "changes": changes}
+
+
+def _print_plan(made: "Plan") -> None:
+    for item in made.campaigns:
+        counts = item.counts
+        click.secho(item.campaign, bold=True)
+        rows = [("audience", counts.audience), ("would send", counts.would_send)]
+        rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
+        width = max(len(label) for label, _ in rows)
+        for label, number in rows:
+            click.echo(f"  {label.ljust(width)}  {number:>12,}")
+        if item.stages:
+            starts = f"{item.starts_at:%Y-%m-%d %H:%M %Z}" if item.starts_at else "by its schedule"
+            click.echo(f"  {'starts'.ljust(width)}  {starts}")
+        else:
+            click.echo("  nothing to do")
+    if made.pending:
+        click.echo(f"\n{len(made.pending)} to carry out: {', '.join(item.campaign for item in made.pending)}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
+    """Carry out exactly the plan in FILE, or refuse. Without FILE: plan everything, ask, carry out."""
+    from campaigns.plan import from_file, to_file
+
+    if file is None:
+        made = _make_plan(desk, ())
+        if not as_json:
+            _print_plan(made)
+        document = to_file(made)
+    else:
+        document = _read_plan(file)
+    reviewed = from_file(document)
+    _confirm(sum(item.counts.would_send for item in reviewed if item.pending), yes or file is not None)
+    _tell_started(desk, _apply(desk, reviewed), as_json)
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PlanError(f"{file} is no plan file: {error}", hint="write one with `clarion plan --out FILE`") from None
+    return document if isinstance(document, dict) else {}
+
+
+def _apply(desk: Desk, reviewed: Any) -> "list[Started]":
+    from campaigns import catalogue as files
+    from campaigns.runs import apply_reviewed
+
+    catalogue = files.load(desk.workspace)
+    with desk.database.begin() as connection:
+        return apply_reviewed(connection, catalogue, reviewed, desk.clock.now())
+
+
+def _confirm(messages: int, agreed: bool) -> None:
+    if agreed or messages == 0:
+        return
+    if messages < TYPED_FROM:
+        click.confirm(f"Send {messages:,} messages?", abort=True, err=True)
+        return
+    typed = click.prompt(f"Type the number of messages to send ({messages:,})", err=True)
+    if typed.replace(",", "").strip() != str(messages):
+        raise PlanError(f"nothing was sent (got {typed!r}, expected {messages})")
+
+
+def _tell_started(desk: Desk, started: "list[Started]", as_json: bool) -> None:
+    rows = [
+        {
+            "campaign": item.campaign,
+            "run": item.run_id,
+            "audience": item.counts.audience,
+            "would_send": item.counts.would_send,
+        }
+        for item in started
+    ]
+    if as_json:
+        print_json({"started": rows})
+    elif rows:
+        print_table(rows)
+    else:
+        click.echo("nothing to do")
+    if started and not _senders(desk):
+        remark("no worker is running: the messages wait until one is (`clarion up`)")
+
+
+def _senders(desk: Desk) -> bool:
+    from campaigns.presence import present
+
+    with desk.database.begin() as connection:
+        return {"worker", "scheduler"} <= present(connection)
+
+
+@click.command()
+@click.argument("campaign")
+@click.option("--wait", is_flag=True, help="Come back when everything is answered.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def send(desk: Desk, campaign: str, wait: bool, yes: bool, as_json: bool) -> None:
+    """Plan and apply one campaign. Sending again sends nothing to anybody who has it already."""
+    from campaigns.plan import from_file, to_file
+
+    made = _make_plan(desk, (campaign,))
+    if not as_json:
+        _print_plan(made)
+    if made.pending:
+        _confirm(sum(item.counts.would_send for item in made.pending), yes)
+    if wait and made.pending and not _senders(desk):
+        raise ServiceError(
+            "nothing is running that sends; nothing was started", hint="run `clarion up` in another window"
+        )
+    started = _apply(desk, from_file(to_file(made)))
+    if wait:
+        for item in started:
+            _wait(desk, item.run_id)
+    if as_json and wait and started:
+        print_json(_status_document(desk, started[0].run_id))
+        return
+    _tell_started(desk, started, as_json)
+
+
+def _wait(desk: Desk, run_id: int) -> None:
+    """Comes back when the run has nothing open; asks twice a second."""
+    import time
+
+    from campaigns.status import status_of
+
+    done = 0
+    with desk.database.begin() as connection:
+        first = status_of(connection, run_id)
+    with progress("sending", first.open) as advance:
+        while True:
+            with desk.database.begin() as connection:
+                now = status_of(connection, run_id)
+            advance((first.open - now.open) - done)
+            done = first.open - now.open
+            if now.state in ("finished", "cancelled") or now.open == now.states["deferred"]:
+                return
+            time.sleep(0.3)
+
+
+def _status_document(desk: Desk, run_id: int) -> dict[str, Any]:
+    from campaigns.status import status_of
+
+    with desk.database.begin() as connection:
+        return status_of(connection, run_id).document()

@@ -1,0 +1,268 @@
+"""The ledger against a real database: every statement, every state, every race that one database can show."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select, text, update
+
+from campaigns import batches, ledger
+from campaigns.states import OPEN, TRANSITIONS, State
+from core import schema
+from delivery.smtp import Outcome, OutcomeState
+from tests.factories import make_customer, make_message, make_run, make_suppression
+
+LEASE = timedelta(minutes=1)
+ACCEPTED = Outcome(OutcomeState.ACCEPTED, 250, "2.0.0", "ok")
+DEFERRED = Outcome(OutcomeState.DEFERRED, 451, "4.3.0", "later")
+FAILED = Outcome(OutcomeState.FAILED, 550, "5.1.1", "no such user")
+UNKNOWN = Outcome(OutcomeState.UNKNOWN, None, None, "connection lost after the final dot")
+NOT_SENT = Outcome(OutcomeState.NOT_SENT, None, None, "connection lost before the final dot")
+
+_WATCH = """
+    CREATE TABLE moved (before text, after text);
+    CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO moved VALUES (old.state, new.state); RETURN new; END $$;
+    CREATE TRIGGER watch AFTER UPDATE ON message FOR EACH ROW
+        WHEN (old.state IS DISTINCT FROM new.state) EXECUTE FUNCTION watch();
+"""
+
+
+@pytest.fixture
+def planned(database, clock):
+    """A running run of five planned messages in one batch; every change of state is watched."""
+    with database.begin() as connection:
+        connection.execute(text(_WATCH))
+        run_id = make_run(connection, audience=5, starts_at=clock.now())
+        people = [
+            make_customer(connection, email=f"p{n}@customers.example", consents=("promotions",)) for n in range(5)
+        ]
+        ids = [make_message(connection, run_id, person, state="planned", not_before=clock.now()) for person in people]
+        batch_id = connection.execute(
+            insert(schema.batch)
+            .values(run_id=run_id, message_ids=ids, not_before=clock.now())
+            .returning(schema.batch.c.id)
+        ).scalar_one()
+    yield run_id, batch_id, ids
+    with database.begin() as connection:
+        moves = {(State(before), State(after)) for before, after in connection.execute(text("SELECT * FROM moved"))}
+    allowed = {(before, after) for before, afters in TRANSITIONS.items() for after in afters}
+    assert set() == moves - allowed
+
+
+def claim(database, batch_id, clock, worker="w1"):
+    with database.begin() as connection:
+        return ledger.claim(connection, batch_id, worker=worker, lease=LEASE, now=clock.now())
+
+
+def hand_over(database, held, ids, answered, clock):
+    with database.begin() as connection:
+        return ledger.hand_over(connection, held, ids, answered, transport="main", now=clock.now())
+
+
+def close(database, held, clock):
+    with database.begin() as connection:
+        batches.close(connection, held, clock.now())
+
+
+def states(database):
+    with database.begin() as connection:
+        rows = connection.execute(select(schema.message.c.id, schema.message.c.state).order_by(schema.message.c.id))
+        return {row.id: row.state for row in rows}
+
+
+def expire_lease(database, batch_id):
+    with database.begin() as connection:
+        connection.execute(
+            update(schema.batch).where(schema.batch.c.id == batch_id).values(lease_until=text("now() - interval '1s'"))
+        )
+
+
+def test_every_outcome_is_recorded_and_the_run_finishes(database, planned, clock):
+    """
+    Accepted, failed and unknown end a message, a deferral waits in a batch of its own, and once everything is
+    answered the run is finished.
+    """
+    run_id, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    assert tuple(ids) == held.message_ids
+    assert ids == hand_over(database, held, ids, [], clock)
+    answers = list(zip(ids, (ACCEPTED, FAILED, UNKNOWN, DEFERRED, NOT_SENT), strict=True))
+    hand_over(database, held, [], answers, clock)
+    close(database, held, clock)
+
+    assert ["accepted", "failed", "unknown", "deferred", "deferred"] == [states(database)[i] for i in ids]
+    with database.begin() as connection:
+        again = connection.execute(select(schema.batch).where(schema.batch.c.state == "ready")).mappings().one()
+        assert [ids[3], ids[4]] == again["message_ids"]
+        assert clock.now() + batches.RETRY_WAITS[0] == again["not_before"]
+        assert "running" == connection.execute(select(schema.run.c.state)).scalar_one()
+
+    clock.step(timedelta(minutes=6))
+    second = claim(database, again["id"], clock)
+    hand_over(database, second, [ids[3], ids[4]], [], clock)
+    hand_over(database, second, [], [(ids[3], ACCEPTED), (ids[4], ACCEPTED)], clock)
+    close(database, second, clock)
+
+    with database.begin() as connection:
+        assert "finished" == connection.execute(select(schema.run.c.state)).scalar_one()
+        numbers = connection.execute(
+            select(schema.attempt.c.number, schema.attempt.c.outcome).where(schema.attempt.c.message_id == ids[3])
+        ).all()
+    assert [(1, "deferred"), (2, "accepted")] == sorted(map(tuple, numbers))
+
+
+def test_a_held_batch_is_not_given_twice(database, planned, clock):
+    """
+    While a lease runs, a second claim of the batch gets nothing.
+    """
+    _, batch_id, _ = planned
+    claim(database, batch_id, clock)
+
+    assert claim(database, batch_id, clock, worker="w2") is None
+
+
+def test_a_lost_worker_leaves_only_its_window_in_doubt(database, planned, clock):
+    """
+    After the lease of a worker that died, what it had handed over is unknown and everything else is sent by the next.
+    """
+    _, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids[:2], [], clock)
+    expire_lease(database, batch_id)
+
+    heir = claim(database, batch_id, clock, worker="w2")
+
+    assert tuple(ids[2:]) == heir.message_ids
+    assert ["unknown", "unknown", "claimed", "claimed", "claimed"] == [states(database)[i] for i in ids]
+
+
+def test_a_worker_that_comes_back_hands_over_nothing(database, planned, clock):
+    """
+    The fencing token of a batch that was given to somebody else is worth nothing, yet a late answer settles what was
+    in doubt.
+    """
+    _, batch_id, ids = planned
+    late = claim(database, batch_id, clock)
+    hand_over(database, late, ids[:1], [], clock)
+    expire_lease(database, batch_id)
+    heir = claim(database, batch_id, clock, worker="w2")
+
+    going = hand_over(database, late, ids[1:2], [(ids[0], ACCEPTED)], clock)
+    close(database, late, clock)
+
+    assert [] == going
+    assert "accepted" == states(database)[ids[0]]
+    assert ids[1:] == hand_over(database, heir, ids[1:], [], clock)
+
+
+def test_an_opt_out_between_claim_and_hand_over_wins(database, planned, clock):
+    """
+    Who opts out after the claim is skipped at the hand-over, with the reason.
+    """
+    _, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    with database.begin() as connection:
+        make_suppression(
+            connection, "p0@customers.example", scope="topic", scope_name="promotions", reason="unsubscribed"
+        )
+
+    assert ids[1:] == hand_over(database, held, ids, [], clock)
+    with database.begin() as connection:
+        row = connection.execute(select(schema.message).where(schema.message.c.id == ids[0])).mappings().one()
+    assert ("skipped", "suppressed:unsubscribed") == (row["state"], row["skip_reason"])
+
+
+def test_an_opt_out_between_plan_and_claim_wins(database, planned, clock):
+    """
+    Who opts out after the plan is skipped by the claim itself.
+    """
+    _, batch_id, ids = planned
+    with database.begin() as connection:
+        make_suppression(connection, "p4@customers.example", reason="complaint")
+
+    held = claim(database, batch_id, clock)
+
+    assert tuple(ids[:4]) == held.message_ids
+    assert "skipped" == states(database)[ids[4]]
+
+
+@pytest.mark.parametrize("order", ["paused", "cancelled"])
+def test_a_stopped_run_hands_over_nothing_more(database, planned, clock, order):
+    """
+    Once a pause or cancel is committed no message is handed over, and what was claimed is given back.
+    """
+    run_id, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    with database.begin() as connection:
+        connection.execute(update(schema.run).where(schema.run.c.id == run_id).values(state=order))
+
+    assert [] == hand_over(database, held, ids, [], clock)
+    close(database, held, clock)
+    assert {"planned"} == set(states(database).values())
+    assert claim(database, batch_id, clock) is None
+
+
+def test_what_is_past_its_validity_is_skipped(database, planned, clock):
+    """
+    A batch claimed after the run's valid_until skips its messages as expired.
+    """
+    run_id, batch_id, _ = planned
+    with database.begin() as connection:
+        connection.execute(update(schema.run).values(valid_until=clock.now() - timedelta(seconds=1)))
+
+    assert () == claim(database, batch_id, clock).message_ids
+    assert {"skipped"} == set(states(database).values())
+
+
+def test_endless_deferral_fails_in_the_end(database, planned, clock):
+    """
+    A message that the server puts off again and again is given up after the last wait.
+    """
+    _, batch_id, ids = planned
+    with database.begin() as connection:
+        connection.execute(update(schema.message).values(attempt_count=len(batches.RETRY_WAITS)))
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids, [], clock)
+    hand_over(database, held, [], [(i, DEFERRED) for i in ids], clock)
+    close(database, held, clock)
+
+    assert {"failed"} == set(states(database).values())
+
+
+def test_due_batches_are_told_once_and_again_later(database, planned, clock):
+    """
+    A due batch is told once, and again only when nobody took it for a while.
+    """
+    _, batch_id, _ = planned
+
+    def due(again):
+        with database.begin() as connection:
+            return batches.due_batches(connection, now=clock.now(), again_after=again)
+
+    assert [(batch_id, "bulk")] == due(timedelta(minutes=1))
+    assert [] == due(timedelta(minutes=1))
+    assert [(batch_id, "bulk")] == due(timedelta(0))
+    claim(database, batch_id, clock)
+    assert [] == due(timedelta(0))
+    expire_lease(database, batch_id)
+    assert [(batch_id, "bulk")] == due(timedelta(0))
+
+
+def test_one_message_per_address_is_kept_by_the_database(database, planned, clock):
+    """
+    A second message to the same address in the same campaign, step and occurrence is refused by PostgreSQL.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    run_id, _, _ = planned
+    with pytest.raises(IntegrityError, match="uq_message_address"), database.begin() as connection:
+        twin = make_customer(connection, email="P0@customers.example")
+        make_message(connection, run_id, twin, state="planned")
+
+
+def test_every_state_has_its_transitions():
+    """
+    The transition table names every state, and no open state is a dead end.
+    """
+    assert set(State) == set(TRANSITIONS)
+    assert all(TRANSITIONS[state] for state in OPEN)
