@@ -120,7 +120,9 @@ def _literal(value: Constant) -> ColumnElement[Any]:
 def _lines(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Select[Any]:
     """The purchase lines of one customer that are meant."""
     purchase = schema.purchase.c
-    properties = (purchase[key].in_([literal(value, Text) for value in values]) for key, values in behaviour.where)
+    properties = (
+        purchase[key].in_([literal(value, Text) for value in values]) for key, values in behaviour.where
+    )
     return (
         select(literal_column("1"))
         .select_from(schema.purchase)

@@ -111,7 +111,11 @@ class _Checker:
         return tuple(parts)
 
     def _part(self, node: nodes.Expr, before: nodes.Expr | None) -> Condition:
-        if isinstance(node, nodes.Const) and isinstance(node.value, str) and isinstance(before, nodes.Compare):
+        if (
+            isinstance(node, nodes.Const)
+            and isinstance(node.value, str)
+            and isinstance(before, nodes.Compare)
+        ):
             hint = f'compare again, or list the values: … in ["…", {_quoted(node.value)}]'
             raise wrong(start(node), "a text alone is neither true nor false", hint)
         return self.condition(node)
@@ -129,7 +133,9 @@ class _Checker:
             raise wrong(
                 at,
                 f"{name} is {_type_of(found).value}, expected a condition",
-                f"compare it, or write '{name} is present'" if isinstance(found, FieldValue) else "compare it",
+                f"compare it, or write '{name} is present'"
+                if isinstance(found, FieldValue)
+                else "compare it",
             )
         return found
 
@@ -180,21 +186,31 @@ class _Checker:
     def _membership(self, left: nodes.Expr, right: nodes.Expr) -> Condition:
         at = start(left)
         if isinstance(left, nodes.Const) and isinstance(left.value, str):
-            value = self._value(right) if not is_literal(right) and not isinstance(right, nodes.List) else None
+            value = (
+                self._value(right) if not is_literal(right) and not isinstance(right, nodes.List) else None
+            )
             if value is not None:
                 self._must_be_text(value, start(right), "'… in' a field")
                 return Like(value, TextTest.CONTAINS, text_constant(left, "the text looked for"), at)
             raise wrong(at, "two constants are compared", "compare a field with a value")
         value = self._value(left)
         if not isinstance(right, nodes.List | nodes.Tuple):
-            hint = f"write [{_quoted(right.value)}]" if is_literal(right) and isinstance(right, nodes.Const) else ""
+            hint = (
+                f"write [{_quoted(right.value)}]"
+                if is_literal(right) and isinstance(right, nodes.Const)
+                else ""
+            )
             raise wrong(start(right), "'in' needs a list of values", hint or 'for example ["a", "b"]')
         if not right.items:
-            raise wrong(int(right.lineno), "the list is empty: nobody would be selected", "name at least one value")
+            raise wrong(
+                int(right.lineno), "the list is empty: nobody would be selected", "name at least one value"
+            )
         pairs = [self._fitting(value, item) for item in right.items]
         types = {type_ for type_, _ in pairs}
         if len(types) > 1:
-            raise wrong(start(right.items[1]), "the list mixes texts, numbers or true/false", "use one type only")
+            raise wrong(
+                start(right.items[1]), "the list mixes texts, numbers or true/false", "use one type only"
+            )
         return OneOf(value, tuple(dict.fromkeys(found for _, found in pairs)), types.pop(), at)
 
     def _fitting(self, value: Value, node: nodes.Expr) -> tuple[Type, Constant]:
@@ -221,13 +237,17 @@ class _Checker:
     def _test(self, node: nodes.Test) -> Condition:
         at, name = start(node), node.name
         if name not in _TESTS:
-            hint = f"write 'is {_FOREIGN_TESTS[name]}'" if name in _FOREIGN_TESTS else did_you_mean(name, _TESTS)
+            hint = (
+                f"write 'is {_FOREIGN_TESTS[name]}'" if name in _FOREIGN_TESTS else did_you_mean(name, _TESTS)
+            )
             raise wrong(_word_place(node), f"unknown test 'is {name}'", hint)
         value = self._value(node.node)
         arguments = [*(node.args or ()), *(pair.value for pair in node.kwargs or ())]
         wanted = 0 if name in ("missing", "present") else 1
         if len(arguments) != wanted or node.kwargs or node.dyn_args or node.dyn_kwargs:
-            example = f"is {name}" if not wanted else f'is {name}("{"90d" if name.endswith("than") else "…"}")'
+            example = (
+                f"is {name}" if not wanted else f'is {name}("{"90d" if name.endswith("than") else "…"}")'
+            )
             raise wrong(
                 _word_place(node),
                 f"'is {name}' takes {wanted or 'no'} argument{'s' if not wanted else ''}",
@@ -271,7 +291,9 @@ class _Checker:
         found = self._anything(node)
         if isinstance(found, FieldValue | Attribute | Measured):
             return found
-        raise wrong(start(node), f"{_call_name(node)}(…) is already true or false", "use it alone, or after 'not'")
+        raise wrong(
+            start(node), f"{_call_name(node)}(…) is already true or false", "use it alone, or after 'not'"
+        )
 
     def _anything(self, node: nodes.Expr) -> Condition | Value:
         match node:
@@ -332,12 +354,16 @@ class _Checker:
         if len(node.args) > function.positional:
             extra = node.args[function.positional]
             names = ", ".join(function.parameters[function.positional :])
-            raise wrong(start(extra), f"too many arguments for {name}", f"name it: {names}" if names else example)
+            raise wrong(
+                start(extra), f"too many arguments for {name}", f"name it: {names}" if names else example
+            )
         given = dict(zip(function.parameters, node.args, strict=False))
         for pair in node.kwargs:
             place = self._keyword_place(pair.value)
             if pair.key not in function.parameters:
-                raise wrong(place, f"{name} takes no {pair.key!r}", did_you_mean(pair.key, function.parameters))
+                raise wrong(
+                    place, f"{name} takes no {pair.key!r}", did_you_mean(pair.key, function.parameters)
+                )
             if pair.key in given:
                 raise wrong(place, f"{pair.key!r} is given twice")
             given[pair.key] = pair.value

@@ -94,7 +94,10 @@ def facts_of(connection: Connection, customer_id: int) -> Facts | None:
     customer, metrics = schema.customer, schema.customer_metrics
     row = (
         connection.execute(
-            select(customer, *(metrics.c[f.column].label(f.name) for f in FIELDS.values() if f.table != "customer"))
+            select(
+                customer,
+                *(metrics.c[f.column].label(f.name) for f in FIELDS.values() if f.table != "customer"),
+            )
             .add_columns(cast(customer.c.attributes, Text).label("attributes_json"))
             .outerjoin_from(customer, metrics, metrics.c.customer_id == customer.c.id)
             .where(customer.c.id == customer_id)
@@ -129,7 +132,10 @@ def _of(source: Any, kind: type[Any], customer_id: int) -> Select[Any]:
 def _activities(customer_id: int) -> Select[Any]:
     activity = schema.activity.c
     return select(
-        activity.name, activity.occurred_at, activity.value, cast(activity.properties, Text).label("properties")
+        activity.name,
+        activity.occurred_at,
+        activity.value,
+        cast(activity.properties, Text).label("properties"),
     ).where(activity.customer_id == customer_id)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    tuple_,
 )
 
 from core import schema
@@ -82,7 +83,7 @@ def subscribed(topic: str, customer: FromClause, moments: Moments) -> ColumnElem
 
 
 def _agreed(topic: str, customer: FromClause, moments: Moments) -> Select[Any]:
-    """A yes after which nothing was said. Two EXISTS can become one join over all consents; ORDER BY cannot."""
+    """A yes after which nothing was said. Two EXISTS can become one join over all; ORDER BY cannot."""
     said, later = schema.consent.alias("said"), schema.consent.alias("later")
     superseded = exists(
         select(literal_column("1"))

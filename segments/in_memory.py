@@ -126,7 +126,9 @@ class OneCustomer:
 
     # --- behaviour ---------------------------------------------------------------------------------------
 
-    def _in_span(self, at: datetime | None, within: timedelta | None, before: timedelta | None = None) -> bool:
+    def _in_span(
+        self, at: datetime | None, within: timedelta | None, before: timedelta | None = None
+    ) -> bool:
         if at is None or (at > self.now if before is None else at >= self.now - before):
             return False
         return within is None or at >= self.now - within
@@ -200,7 +202,9 @@ class OneCustomer:
         return any(self._meant(history, found.campaign, found.at) for found in self.facts.conversions)
 
     def _agreed(self, topic: str) -> bool:
-        said = [consent for consent in self.facts.consents if consent.channel == EMAIL and consent.topic == topic]
+        said = [
+            consent for consent in self.facts.consents if consent.channel == EMAIL and consent.topic == topic
+        ]
         latest = max(said, key=lambda consent: (consent.captured_at, consent.id), default=None)
         if latest is None or latest.state == "withdrawn":
             return False

@@ -1,0 +1,134 @@
+"""A checked condition as an expression again: one line, in one style."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from core.units import format_duration
+from segments.tree import (
+    All,
+    Always,
+    AnyOf,
+    Attribute,
+    Behaviour,
+    Compare,
+    Condition,
+    Constant,
+    Did,
+    FieldValue,
+    History,
+    InSegment,
+    Like,
+    Measured,
+    Missing,
+    Newer,
+    Not,
+    Older,
+    OneOf,
+    Operator,
+    Subscribed,
+    Value,
+)
+
+
+def worded(condition: Condition) -> str:
+    """The condition as an expression that means the same."""
+    match condition:
+        case All(parts):
+            return " and ".join(map(_inner, parts))
+        case AnyOf(parts):
+            return " or ".join(map(_inner, parts))
+        case Not(part):
+            return _negated(part)
+        case Always(holds):
+            return "true" if holds else "false"
+        case Compare(left, operator, right):
+            return f"{_side(left)} {operator.value} {_side(right)}"
+        case OneOf(value, constants):
+            return f"{_side(value)} in {_list(constants)}"
+        case Missing(value):
+            return f"{_side(value)} is missing"
+        case Like(value, test, text):
+            return f"{_side(value)} is {test.value}({_constant(text)})"
+        case Older(value, length):
+            return f"{_side(value)} is older_than({_length(length)})"
+        case Newer(value, length):
+            return f"{_side(value)} is newer_than({_length(length)})"
+    return _called(condition)
+
+
+def _called(condition: Condition) -> str:
+    match condition:
+        case Did(behaviour):
+            return f"did({_behaviour(behaviour)})"
+        case History(response, campaign, within):
+            arguments = [_constant(campaign)] if campaign is not None else []
+            arguments += [f"within={_length(within)}"] if within is not None else []
+            return f"{response.value}({', '.join(arguments)})"
+        case InSegment(name):
+            return f"in_segment({_constant(name)})"
+        case Subscribed(topic):
+            return f"subscribed({_constant(topic)})"
+    raise TypeError(condition)
+
+
+def _inner(condition: Condition) -> str:
+    return f"({worded(condition)})" if isinstance(condition, All | AnyOf) else worded(condition)
+
+
+def _negated(part: Condition) -> str:
+    match part:
+        case Compare(left, Operator.EQUAL, right):
+            return f"{_side(left)} != {_side(right)}"
+        case OneOf(value, constants):
+            return f"{_side(value)} not in {_list(constants)}"
+        case Missing(value):
+            return f"{_side(value)} is present"
+        case All() | AnyOf() | Not():
+            return f"not ({worded(part)})"
+    return f"not {worded(part)}"
+
+
+def _side(side: Value | Constant) -> str:
+    match side:
+        case FieldValue(name):
+            return name
+        case Attribute(name):
+            return f"attributes.{name}" if name.isidentifier() else f"attributes[{_constant(name)}]"
+        case Measured(measure, behaviour):
+            return f"{measure.value}({_behaviour(behaviour)})"
+    return _constant(side)
+
+
+def _behaviour(behaviour: Behaviour) -> str:
+    arguments = [_constant(behaviour.name)]
+    arguments += [f"within={_length(behaviour.within)}"] if behaviour.within is not None else []
+    arguments += [f"before={_length(behaviour.before)}"] if behaviour.before is not None else []
+    if behaviour.where:
+        pairs = (
+            f"{_constant(key)}: {_list(values) if len(values) > 1 else _constant(values[0])}"
+            for key, values in behaviour.where
+        )
+        arguments.append(f"where={{{', '.join(pairs)}}}")
+    return ", ".join(arguments)
+
+
+def _list(constants: tuple[Constant, ...]) -> str:
+    return f"[{', '.join(map(_constant, constants))}]"
+
+
+def _length(length: timedelta) -> str:
+    return f'"{format_duration(length)}"'
+
+
+_ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+
+
+def _constant(constant: Constant) -> str:
+    match constant:
+        case bool():
+            return "true" if constant else "false"
+        case Decimal():
+            return format(constant, "f")
+        case datetime():
+            return f'"{constant.isoformat()}"'
+    return f'"{constant.translate(_ESCAPED)}"'
