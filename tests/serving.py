@@ -1,0 +1,107 @@
+"""The public pages on a real server, on loopback, and one mailing to come back from."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from urllib.parse import urlsplit
+
+import uvicorn
+from sqlalchemy import func, select
+from starlette.applications import Starlette
+
+from core import schema
+from core.clock import Clock
+from core.database import Database
+from core.workspace import Workspace
+from tests import factories
+from tracking.links import TrackedUrls
+from tracking.tokens import Signer
+from web.app import create_app
+from web.server import listening, server_config, shown
+
+LINKS = ("https://shop.example/paper?utm=a%20b&x=1#prices", "https://shop.example/pens", "https://shop.example/ink")
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@contextlib.contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    """The URL at which uvicorn serves `app` in a thread, as `clarion web` does in a process."""
+    with listening("127.0.0.1", 0) as place:
+        server = uvicorn.Server(server_config(app))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})
+        thread.start()
+        try:
+            yield shown(place)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def ask(
+    url: str, method: str = "GET", body: bytes | str | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One request over a connection of its own, sent as it is: no redirect is followed, no cookie kept."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    with contextlib.closing(connection):
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, body, {"User-Agent": BROWSER} | (headers or {}))
+        response: HTTPResponse = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, response.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """One message that was accepted long ago, the links in it, and the server they lead to."""
+
+    base_url: str
+    database: Database
+    customer_id: int
+    message_id: int
+    urls: TrackedUrls
+
+    def hits(self) -> list[tuple[str, int | None, str, str | None]]:
+        """Every hit in order, as (kind, link, label, evidence)."""
+        hit = schema.hit
+        with self.database.begin() as connection:
+            query = select(hit.c.kind, hit.c.link, hit.c.label, hit.c.evidence).order_by(hit.c.id)
+            return [tuple(row) for row in connection.execute(query)]
+
+    def row_counts(self) -> dict[str, int]:
+        """The number of rows of every table."""
+        with self.database.begin() as connection:
+            return {
+                name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for name, table in schema.metadata.tables.items()
+            }
+
+
+@contextlib.contextmanager
+def correspondence(
+    workspace: Workspace, database: Database, clock: Clock, **customer: object
+) -> Iterator[Correspondence]:
+    """A customer who agreed to everything, a message to them, and the public pages running."""
+    with database.begin() as connection:
+        customer_id = factories.make_customer(connection, consents=("promotions", "news"), **customer)
+        version = factories.make_version(connection, links=list(LINKS))
+        run = factories.make_run(connection, version_id=version)
+        message_id = factories.make_message(connection, run, customer_id)
+    with served(create_app(workspace, database, clock)) as base_url:
+        urls = TrackedUrls(base_url, Signer(workspace.secret), message_id)
+        yield Correspondence(base_url, database, customer_id, message_id, urls)

@@ -1,0 +1,116 @@
+"""The public pages as one ASGI application: routes, limits, and one way to fail."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from core.clock import Clock
+from core.database import Database
+from core.errors import ServiceError
+from core.workspace import Workspace
+from tracking.hit_writer import HitWriter
+from tracking.tokens import Signer
+from web import pages
+from web.site import Site, site_of
+from web.tracked import clicked, opened, viewed
+from web.unsubscribing import unsubscribe_now, unsubscribe_page
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+#: Forms of these pages are a few hundred bytes.
+MAX_BODY: Final = 16 * 1024
+_log = logging.getLogger("clarion.web")
+
+
+def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starlette:
+    """The application. Its lifespan ends when every hit that arrived is committed."""
+    site = Site(workspace, database, clock, Signer(workspace.secret), HitWriter(database))
+    app = Starlette(
+        routes=[
+            *_at("/o/{token}.gif", {"GET": opened}),
+            *_at("/c/{token}", {"GET": clicked, "OPTIONS": clicked}),
+            *_at("/u/{token}", {"GET": unsubscribe_page, "POST": unsubscribe_now}),
+            *_at("/v/{token}", {"GET": viewed}),
+            *_at("/healthz", {"GET": healthy}),
+        ],
+        exception_handlers={
+            HTTPException: _refused,
+            SQLAlchemyError: _unavailable,
+            ServiceError: _unavailable,
+            Exception: _failed,
+        },
+        lifespan=_lifespan,
+        max_body_size=MAX_BODY,
+    )
+    app.router.redirect_slashes = False  # a one-click request must never be redirected (S-2.16)
+    app.state.site = site
+    return app
+
+
+def _at(path: str, handlers: dict[str, Handler]) -> list[Route]:
+    """The routes of one address, with and without a slash at its end: HEAD is answered like GET, OPTIONS says
+    what there is, other methods get 405."""
+    handlers = {**handlers, "HEAD": handlers["GET"]}
+    allowed = ", ".join(sorted({*handlers, "OPTIONS"}))
+
+    async def answer(request: Request) -> Response:
+        handler = handlers.get(request.method)
+        if handler is not None:
+            return await handler(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={**pages.COMMON_HEADERS, "allow": allowed})
+        return pages.plain("method not allowed", 405, allow=allowed)
+
+    return [Route(place, answer, methods=_METHODS) for place in (path, f"{path}/")]
+
+
+_METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    yield
+    await app.state.site.close()
+
+
+async def healthy(request: Request) -> Response:
+    """200 when the database answers."""
+    site = site_of(request)
+
+    def ask() -> None:
+        with site.database.begin() as connection:
+            connection.execute(text("SELECT 1"))
+
+    await site.off_loop(ask)
+    return pages.plain("ok")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return site_of(request).not_found(request)
+    return site_of(request).message_page(request, "bad_request", status)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """The database could not be asked. Its message is not logged: it may quote the row, and the row names
+    people."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    _log.error("a request to /%s/ failed: %s %s", request.url.path[1:2], type(cause).__name__, state or "")
+    answer = site_of(request).message_page(request, "unavailable", 503)
+    answer.headers["retry-after"] = "60"
+    return answer
+
+
+async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001  the server logs it
+    return site_of(request).message_page(request, "unavailable", 500)

@@ -1,0 +1,24 @@
+"""`clarion web`: the public pages, until told to stop."""
+
+import click
+
+from core.commands import Desk
+
+
+@click.command()
+@click.option("--host", help="Where to listen (default: `web.host` of clarion.yaml).")
+@click.option("--port", type=click.IntRange(0, 65535), help="0: any free port (default: `web.port`).")
+@click.pass_obj
+def web(desk: Desk, host: str | None, port: int | None) -> None:
+    """Serve tracked links, unsubscribe and view-in-browser pages.
+
+    Stops on Ctrl-C or SIGTERM, after the requests under way are answered and every hit is stored. Behind a
+    proxy on another machine, name it in FORWARDED_ALLOW_IPS.
+    """
+    from web.server import serve
+
+    chosen = desk.workspace.settings.web
+    serve(
+        desk.workspace, desk.database, desk.clock,
+        host=chosen.host if host is None else host, port=chosen.port if port is None else port,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Unsubscribing: a page with one button, and the one-click request of mail programs (RFC 8058).
+
+GET shows, POST acts: scanners follow every link of a mail (S-2.16 to S-2.18, S-6.6).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core import schema
+from core.addresses import masked
+from suppression.record import unsubscribe
+from tracking.hits import Hit, store
+from tracking.tokens import Purpose
+from web import pages
+from web.languages import Words
+from web.site import Site, site_of
+
+_MAX_FIELDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a page is for: their language, and their address if it is still the one that was written to."""
+
+    topic: str
+    language: str | None
+    email: str | None
+
+
+async def unsubscribe_page(request: Request) -> Response:
+    """The page that asks what should stop. Changes nothing."""
+    site = site_of(request)
+    token = site.token(request, Purpose.UNSUBSCRIBE)
+    recipient = await site.off_loop(_recipient, site, token.message_id) if token else None
+    if recipient is None:
+        return site.not_found(request)
+    return _question(site, site.words(request, recipient.language), recipient)
+
+
+async def unsubscribe_now(request: Request) -> Response:
+    """The recipient is unsubscribed: by their mail program's request or by the page's form.
+
+    Answers 200 without redirect or cookie, however often it comes; 400, with nothing changed, to any other
+    form.
+    """
+    site = site_of(request)
+    token = site.token(request, Purpose.UNSUBSCRIBE)
+    if token is None:
+        return site.not_found(request)
+    fields = await _fields(request)
+    one_click = fields.get("list-unsubscribe", "").lower() == "one-click"
+    choice = "topic" if one_click else fields.get("choice")
+    if choice not in ("topic", "everything"):
+        return site.message_page(request, "bad_request", 400)
+    source = "one_click" if one_click else "page"
+    # A program acts for the person here: whatever it is, the hit is theirs.
+    hit = Hit(
+        token.message_id,
+        "unsubscribe",
+        site.clock.now(),
+        ip=request.client.host if request.client else None,
+        user_agent=request.headers.get("user-agent"),
+    )
+    recipient = await site.off_loop(_unsubscribe, site, hit, source, everything=choice == "everything")
+    if recipient is None:
+        return site.not_found(request)
+    if one_click:
+        return pages.plain("unsubscribed")
+    return _confirmation(site, site.words(request, recipient.language), recipient, choice)
+
+
+def _recipient(site: Site, message_id: int) -> Recipient | None:
+    message, customer, version = schema.message, schema.customer, schema.campaign_version
+    query = (
+        select(
+            version.c.topic,
+            customer.c.language,
+            customer.c.email,
+            (customer.c.address_key == message.c.address_key).label("same"),
+        )
+        .select_from(message)
+        .join(schema.run, schema.run.c.id == message.c.run_id)
+        .join(version, version.c.id == schema.run.c.version_id)
+        .outerjoin(customer, customer.c.id == message.c.customer_id)
+        .where(message.c.id == message_id, message.c.address_key.is_not(None))
+    )
+    with site.database.begin() as connection:
+        found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    return Recipient(found.topic, found.language, found.email if found.same else None)
+
+
+def _unsubscribe(site: Site, hit: Hit, source: str, *, everything: bool) -> Recipient | None:
+    with site.database.begin() as connection:
+        done = unsubscribe(
+            connection, message_id=hit.message_id, source=source, everything=everything, now=hit.occurred_at
+        )
+        if done is not None:
+            store(connection, [hit])
+    return _recipient(site, hit.message_id) if done else None
+
+
+async def _fields(request: Request) -> Mapping[str, str]:
+    """The form's fields, names in lower case, as `multipart/form-data` or
+    `application/x-www-form-urlencoded`; a body without a type counts as the latter."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+            return {name.lower(): value.strip() for name, value in form.items() if isinstance(value, str)}
+    body = (await request.body()).decode("utf-8", "replace")
+    try:
+        pairs = parse_qsl(body, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return {}
+    return {name.strip().lower(): value.strip() for name, value in pairs}
+
+
+def _topic_label(site: Site, topic: str) -> str:
+    known = site.workspace.settings.topics.get(topic)
+    return known.label if known else topic
+
+
+def _question(site: Site, words: Words, recipient: Recipient) -> Response:
+    organisation = site.workspace.settings.organisation.name
+    heading = words.say("unsubscribe_heading", organisation=organisation)
+    whose = (
+        words.say("unsubscribe_whose", address=masked(recipient.email))
+        if recipient.email
+        else words.say("unsubscribe_whose_unknown")
+    )
+    values = {
+        "heading": heading,
+        "whose": whose,
+        "question": words.say("unsubscribe_question"),
+        "only_topic": words.say("unsubscribe_only_topic", topic=_topic_label(site, recipient.topic)),
+        "everything": words.say("unsubscribe_everything", organisation=organisation),
+        "button": words.say("unsubscribe_button"),
+    }
+    return pages.page(words, "unsubscribe.html", title=heading, footer=site.footer, values=values)
+
+
+def _confirmation(site: Site, words: Words, recipient: Recipient, choice: str) -> Response:
+    heading = words.say("unsubscribed_heading")
+    spoken = words.say(
+        f"unsubscribed_{choice}",
+        organisation=site.workspace.settings.organisation.name,
+        topic=_topic_label(site, recipient.topic),
+    )
+    values = {"heading": heading, "words": spoken}
+    return pages.page(words, "message.html", title=heading, footer=site.footer, values=values)
