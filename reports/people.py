@@ -174,7 +174,7 @@ def _hits(scope: Scope) -> Select[Any]:
 
 
 def _opt_outs(scope: Scope) -> Select[Any]:
-    of_message = suppression.c.evidence["message"].astext
+    of_message = suppression.c.evidence["message_id"].astext
     return (
         select(message.c.id.label("message_id"), func.min(suppression.c.created_at).label("unsubscribed_at"))
         .join_from(message, suppression, suppression.c.address_key == message.c.address_key)

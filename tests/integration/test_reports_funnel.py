@@ -158,7 +158,7 @@ def test_report_counts_opt_outs_that_name_its_messages(database: Database) -> No
             email = f"leaver{number}@customers.example"
             message = make_message(connection, run, make_customer(connection, email=email))
             make_suppression(
-                connection, email, reason="unsubscribed", source=source, evidence={"message": message},
+                connection, email, reason="unsubscribed", source=source, evidence={"message_id": message},
                 scope="topic", scope_name="promotions", created_at=SOON,
             )  # fmt: skip
         figures = campaign_report(connection, "spring-paper", now=NOW).figures
