@@ -68,9 +68,7 @@ def suppress(
     return written.first() is not None
 
 
-def _close_shorter(
-    connection: Connection, entry: Mapping[str, Any], expires_at: datetime | None, at: Any
-) -> None:
+def _close_shorter(connection: Connection, entry: Mapping[str, Any], expires_at: datetime | None, at: Any) -> None:
     """An open row that has expired, or would end before the new one, makes room for it."""
     ends = _suppression.c.expires_at
     connection.execute(

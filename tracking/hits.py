@@ -115,9 +115,7 @@ def _store_statement() -> Executable:
         arrived.c.evidences, case((and_(arrived.c.kinds != "unsubscribe", too_soon), literal(TOO_SOON)))
     )
     placed = (
-        select(
-            arrived, evidence.label("evidence"), version.c.links.op("->>")(arrived.c.links).label("target")
-        )
+        select(arrived, evidence.label("evidence"), version.c.links.op("->>")(arrived.c.links).label("target"))
         .select_from(arrived)
         .join(message, message.c.id == arrived.c.message_ids)
         .join(run, run.c.id == message.c.run_id)

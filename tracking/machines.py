@@ -18,9 +18,8 @@ _PROGRAM = re.compile(
     r"|node-fetch|axios|undici|guzzle|php/|ruby|perl|powershell|postman", re.IGNORECASE,
 )
 #: Mail services that fetch every picture themselves, read or not.
-_IMAGE_PROXY = re.compile(
-    r"GoogleImageProxy|YahooMailProxy|OutlookImageProxy|yandex.*image|feedfetcher", re.IGNORECASE
-)
+_IMAGE_PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy|OutlookImageProxy|yandex.*image|feedfetcher",
+re.IGNORECASE)
 #: All that Apple's Mail Privacy Protection says of itself when it fetches pictures ahead of any reading.
 _APPLE_MAIL_PRIVACY: Final = "Mozilla/5.0"
 _AHEAD: Final = ("prefetch", "prerender", "preview")

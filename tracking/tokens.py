@@ -93,9 +93,7 @@ def _key_id(secret: bytes) -> bytes:
 def _keyed_hashers(secret: bytes) -> dict[Purpose, hashlib.blake2s]:
     """One keyed hasher a purpose; copying it is cheaper than keying a new one."""
     return {
-        purpose: hashlib.blake2s(
-            key=keyed_hash(secret, "token-key", purpose.encode(), size=32), digest_size=_MAC_SIZE
-        )
+        purpose: hashlib.blake2s(key=keyed_hash(secret, "token-key", purpose.encode(), size=32), digest_size=_MAC_SIZE)
         for purpose in Purpose
     }
 

@@ -85,6 +85,4 @@ def pixel() -> Response:
 
 def plain(text: str, status: int = 200, **headers: str) -> Response:
     """One line of text."""
-    return Response(
-        f"{text}\n", status, media_type="text/plain; charset=utf-8", headers={**COMMON_HEADERS, **headers}
-    )
+    return Response(f"{text}\n", status, media_type="text/plain; charset=utf-8", headers={**COMMON_HEADERS, **headers})

@@ -35,17 +35,13 @@ class Site:
     hits: HitWriter
     #: Fewer than the engine's pooled connections, so that nobody waits for one with the event loop's
     #: patience.
-    threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="pages")
-    )
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="pages"))
 
     async def off_loop(
         self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
     ) -> ResultT:
         """The function's result; the event loop goes on meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self.threads, lambda: function(*args, **kwargs)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: function(*args, **kwargs))
 
     async def close(self) -> None:
         """Every hit and page under way is finished; both ways are closed."""

@@ -14,9 +14,7 @@ from tests.serving import Answer, Correspondence, ask, correspondence
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-MULTIPART = (
-    '--edge\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--edge--\r\n'
-)
+MULTIPART = '--edge\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--edge--\r\n'
 
 
 @pytest.fixture
@@ -66,9 +64,7 @@ def test_one_click_post_unsubscribes(
     assert ["suppressed:unsubscribed", None] == reasons(mailed, clock)
 
 
-def test_one_click_post_to_a_trailing_slash_is_not_redirected(
-    mailed: Correspondence, clock: SteppedClock
-) -> None:
+def test_one_click_post_to_a_trailing_slash_is_not_redirected(mailed: Correspondence, clock: SteppedClock) -> None:
     """
     A link that gained a slash on its way works all the same.
     """
@@ -119,9 +115,7 @@ def test_post_of_a_broken_multipart_form_is_refused(mailed: Correspondence) -> N
     """
     Boundaries that do not fit are the sender's mistake, not the server's.
     """
-    answer = ask(
-        mailed.urls.unsubscribe, "POST", "--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=y"}
-    )
+    answer = ask(mailed.urls.unsubscribe, "POST", "--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=y"})
 
     assert 400 == answer.status
 
@@ -162,9 +156,7 @@ def test_opt_out_records_where_it_came_from(mailed: Correspondence) -> None:
     ask(mailed.urls.unsubscribe, "POST", ONE_CLICK, FORM)
     with mailed.database.begin() as connection:
         entry = connection.execute(select(schema.suppression)).mappings().one()
-        consent = (
-            connection.execute(select(schema.consent).order_by(schema.consent.c.id.desc())).mappings().first()
-        )
+        consent = connection.execute(select(schema.consent).order_by(schema.consent.c.id.desc())).mappings().first()
 
     assert ("topic", "promotions", "one_click") == (entry["scope"], entry["scope_name"], entry["source"])
     assert {"message_id": mailed.message_id, "campaign": "spring-paper"} == entry["evidence"]
