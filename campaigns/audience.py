@@ -6,12 +6,13 @@ The plan counts this statement, the freeze inserts it: they cannot disagree.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from segments.membership import audience
 from sqlalchemy import CTE, ColumnElement, Connection, Select, and_, case, exists, func, literal, select
 
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
+from segments.membership import audience
 from suppression.gate import skip_reason
 
 #: Skip reasons this module adds to those of the gate.
@@ -29,45 +30,33 @@ class Counts:
     digest: str  # of who is in it and what was decided; the same people and decisions give the same text
 
 
-def decided(version: Version, occurrence: str, now: datetime) -> CTE:
-    """One row per person of the audience: customer_id, address_key, zone, skip_reason (NULL: would be sent).
+def decided(version: Version, occurrence: str, now: datetime, *, only: ColumnElement[bool] | None = None) -> CTE:
+    """One row per person of the audience: customer_id, address_key, skip_reason (NULL: would be sent).
 
-    Of several customers behind one address, the one known longest is kept.
+    Of several customers behind one address, the one known longest is kept. `only` restricts the customers that are
+    looked at; it must keep all customers of an address together.
     """
-    gated = _gated(version, occurrence, now)
+    gated = _gated(version, occurrence, now, only)
     rank = func.row_number().over(
         partition_by=[gated.c.address_key, gated.c.skip_reason.is_(None)], order_by=gated.c.customer_id
     )
-    reason = case(
-        (and_(gated.c.skip_reason.is_(None), rank > 1), literal(DUPLICATE_ADDRESS)), else_=gated.c.skip_reason
-    )
-    columns = (gated.c.customer_id, gated.c.address_key, gated.c.zone)
-    return select(*columns, reason.label("skip_reason")).cte("decided")
+    twin = and_(gated.c.skip_reason.is_(None), rank > 1)
+    reason = case((twin, literal(DUPLICATE_ADDRESS)), else_=gated.c.skip_reason)
+    return select(gated.c.customer_id, gated.c.address_key, reason.label("skip_reason")).cte("decided")
 
 
-def _gated(version: Version, occurrence: str, now: datetime) -> CTE:
-    definition = version.definition
+def _gated(version: Version, occurrence: str, now: datetime, only: ColumnElement[bool] | None) -> CTE:
+    """The members of the segment who are in no excluded one, each with what the gate says."""
+    definition, vocabulary = version.definition, version.vocabulary
     gate = skip_reason(
         customer.c.id, customer.c.address_key, topic=definition.topic, campaign=version.campaign, now=now
     )
     reason = func.coalesce(gate, case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))))
-    query = select(
-        customer.c.id.label("customer_id"),
-        customer.c.address_key,
-        customer.c.zone,
-        reason.label("skip_reason"),
-    )
-    return _selected(query, version, now).cte("gated")
-
-
-def _selected(
-    query: Select[tuple[int, object, str, str]], version: Version, now: datetime
-) -> Select[tuple[int, object, str, str]]:
-    names = version.definition.audience
-    query = query.where(customer.c.id.in_(audience(names.segment, version.vocabulary, now=now)))
-    for excluded in names.exclude:
-        query = query.where(customer.c.id.not_in(audience(excluded, version.vocabulary, now=now)))
-    return query
+    query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
+    query = query.where(customer.c.id.in_(audience(definition.audience.segment, vocabulary, now=now)))
+    for excluded in definition.audience.exclude:
+        query = query.where(customer.c.id.not_in(audience(excluded, vocabulary, now=now)))
+    return (query if only is None else query.where(only)).cte("gated")
 
 
 def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
@@ -87,7 +76,7 @@ def count(connection: Connection, version: Version, occurrence: str, now: dateti
     return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
 
 
-def counted(connection: Connection, rows: Select[tuple[int, object, str | None]]) -> Counts:
+def counted(connection: Connection, rows: Select[Any]) -> Counts:
     """The heads and the digest of decided rows (customer_id, address_key, skip_reason)."""
     people = rows.subquery("people")
     decision = func.concat(people.c.customer_id, ":", people.c.address_key, ":", people.c.skip_reason)

@@ -4,9 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from segments.membership import Vocabulary, check_segments
-from templates.mailing import check_templates
-
 from campaigns.definition import CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
@@ -14,7 +11,9 @@ from core.settings import NAME_PATTERN, Settings
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 from segments.definition import Segment, load_segments
+from segments.membership import Vocabulary, check_segments
 from templates.definition import TemplateSource, load_templates
+from templates.mailing import check_templates
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
-from templates.mailing import Mailing, Rendered
 
 from campaigns import versions
 from campaigns.versions import Version
@@ -19,6 +18,7 @@ from core.ids import keyed_hash
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import Mail
+from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
 from tracking.tokens import Signer
 

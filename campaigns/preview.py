@@ -1,11 +1,10 @@
 """A campaign's mailing as one customer would get it, without a message in the ledger."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from campaigns import mailings, versions
 from campaigns.catalogue import Catalogue
@@ -29,7 +28,7 @@ def preview(
     workspace: Workspace,
     catalogue: Catalogue,
     campaign: str,
-    person: Mapping[str, Any],
+    person: RowMapping,
     now: datetime,
 ) -> Preview:
     """The mailing of `campaign` for the customer `person` (a row of `customer`).

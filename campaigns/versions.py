@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segments.membership import Vocabulary
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
-from templates.mailing import Mailing, compile_mailing
 
 from campaigns.catalogue import Catalogue
 from campaigns.definition import CampaignFile
 from core.schema import campaign_version
 from core.settings import Organisation, Sender
 from segments.definition import Segment
+from segments.membership import Vocabulary
 from templates.definition import TemplateSource
+from templates.mailing import Mailing, compile_mailing
 
 #: The one step of a broadcast or recurring campaign.
 SEND_STEP = "send"

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from segments.membership import audience as segment_audience
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
 from campaigns import audience, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
-from core.schema import attempt, consent, hit, message, run, suppression
+from core.schema import attempt, consent, customer, hit, message, run, suppression
+from segments.membership import audience as segment_audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,10 @@ def _outlook(
 ) -> tuple[str, str]:
     """What a plan made now would decide: outcome and sentence."""
     version = versions.pin(catalogue, campaign)
-    people = audience.decided(version, ONCE, now)
+    same = customer.c.id == person["id"]
+    if person["address_key"] is not None:
+        same = same | (customer.c.address_key == person["address_key"])
+    people = audience.decided(version, ONCE, now, only=same)
     row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
