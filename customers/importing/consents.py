@@ -1,0 +1,186 @@
+"""Consents: one row is one fact, that somebody agreed to a topic or withdrew. The table only grows.
+
+A row without a date counts from the import on, once: the same fact from the same source is not recorded again.
+It never outranks a withdrawal that is on record; a row that says when the person agreed again does, and the
+import says how many did. Suppressions stand above all of it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from core.names import did_you_mean
+from customers.importing.fields import Fields, require
+from customers.importing.importer import Importer, Loaded, Source
+from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_reader
+from customers.importing.values import Rejected, instant_reader
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_STATES: Final = {
+    "": "granted", "granted": "granted", "confirmed": "confirmed", "withdrawn": "withdrawn",
+    "yes": "granted", "no": "withdrawn", "opt-in": "granted", "opt-out": "withdrawn",
+    "subscribed": "granted", "unsubscribed": "withdrawn", "ja": "granted", "nein": "withdrawn",
+    "同意": "granted", "撤回": "withdrawn",
+}  # fmt: skip
+_BASES: Final = frozenset({"consent", "soft_opt_in", "contract", "legitimate_interest", "implied"})
+
+#: The temporary table `agreement`, from which facts are recorded. `captured_at` is NULL for an undated one.
+CONSENT_STAGE: Final[Mapping[str, str]] = {
+    "row": "integer",
+    "customer_id": "bigint",
+    "channel": "text",
+    "topic": "text",
+    "state": "text",
+    "basis": "text",
+    "source": "text",
+    "wording": "text",
+    "proof": "jsonb",
+    "captured_at": "timestamptz",
+    "expires_at": "timestamptz",
+}
+
+
+class ConsentImporter(Importer):
+    """Facts about consent; other columns become the proof."""
+
+    fields: ClassVar[Fields] = {
+        **WHO_FIELDS,
+        "topic": ("topics", "consent", "Thema", "主题"),
+        "state": ("status", "consent status", "Status", "状态"),
+        "channel": ("Kanal", "渠道"),
+        "basis": ("legal basis", "Rechtsgrundlage", "依据"),
+        "source": ("form", "origin", "Quelle", "来源"),
+        "wording": ("text version", "consent text", "Wortlaut"),
+        "captured_at": ("consented at", "consent date", "date", "timestamp", "Datum", "时间", "日期"),
+        "expires_at": ("valid until", "expires", "gültig bis", "有效期至"),
+    }
+    stage: ClassVar[Mapping[str, str]] = {
+        **WHO_STAGE,
+        **{name: kind for name, kind in CONSENT_STAGE.items() if name != "customer_id"},
+    }
+    fills: ClassVar[tuple[str, ...]] = ("consent",)
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        require(source.columns, ("external_id", "email"), ("topic",), header=source.header)
+        self._who = who_reader(source.columns, source.secret)
+        self._instant = instant_reader(source.formats)
+        self._cell = {name: source.columns.reader(name) for name in self.fields}
+
+    def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
+        cell = self._cell
+        who = self._who(cells)
+        proof = self.source.columns.attribute_texts(cells)
+        return (
+            who.name, who.key, number, cell["channel"](cells) or "email", self._topic(cell["topic"](cells)),
+            _state(cell["state"](cells)), _basis(cell["basis"](cells)),
+            cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
+            json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells)),
+            self._instant(expires) if (expires := cell["expires_at"](cells)) else None,
+        )  # fmt: skip
+
+    def _topic(self, topic: str) -> str:
+        known = self.source.settings.topics
+        if topic not in known:
+            raise Rejected(f"there is no topic {topic!r} in clarion.yaml; {did_you_mean(topic, known)}")
+        return topic
+
+    def _captured_at(self, text: str) -> datetime | None:
+        instant = self._instant(text) if text else None
+        if instant is not None and instant > self.source.now:
+            # It would outrank every withdrawal until then.
+            raise Rejected(f"the consent lies in the future (got {text!r})")
+        return instant
+
+    def load(self, connection: "Connection") -> Loaded:
+        from sqlalchemy import text
+
+        rejected = find_people(connection)
+        connection.execute(text(_AGREEMENTS))
+        recorded = record_consents(connection, now=self.source.now)
+        return Loaded(recorded.created, 0, {**rejected, **recorded.refused}, recorded.remarks)
+
+
+def _state(text: str) -> str:
+    state = _STATES.get(text.casefold())
+    if state is None:
+        raise Rejected(f"not a state of consent (got {text!r}, expected granted, confirmed or withdrawn)")
+    return state
+
+
+def _basis(text: str) -> str:
+    basis = text.casefold().replace(" ", "_").replace("-", "_") or "consent"
+    if basis not in _BASES:
+        raise Rejected(f"not a legal basis (got {text!r}, expected one of {', '.join(sorted(_BASES))})")
+    return basis
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`refused` is row number → reason; the other facts of `agreement` are recorded now or were before."""
+
+    created: int
+    refused: Mapping[int, str]
+    remarks: tuple[str, ...]
+
+
+_FACT = "customer_id, channel, topic, captured_at, state, source, basis, wording, proof, expires_at"
+
+_AGREEMENTS = f"""
+    CREATE TEMP TABLE agreement ON COMMIT DROP AS
+    SELECT {", ".join(CONSENT_STAGE)} FROM staged JOIN known USING (who) WHERE customer_id IS NOT NULL
+"""  # noqa: S608  made of our own names
+
+#: Undated facts that are on record already go; nothing is left to do for them.
+_DROP_KNOWN = """
+    DELETE FROM agreement USING consent
+    WHERE agreement.captured_at IS NULL
+      AND (consent.customer_id, consent.channel, consent.topic, consent.state, consent.source)
+        = (agreement.customer_id, agreement.channel, agreement.topic, agreement.state, agreement.source)
+"""
+
+_LATEST = """
+    SELECT state, captured_at FROM consent
+    WHERE (customer_id, channel, topic) = (agreement.customer_id, agreement.channel, agreement.topic)
+    ORDER BY captured_at DESC, id DESC LIMIT 1
+"""
+
+_REFUSE = f"""
+    SELECT row, latest.captured_at FROM agreement CROSS JOIN LATERAL ({_LATEST}) latest
+    WHERE agreement.captured_at IS NULL AND agreement.state <> 'withdrawn' AND latest.state = 'withdrawn'
+"""  # noqa: S608  made of our own names
+
+_AGREED_AGAIN = f"""
+    SELECT count(DISTINCT customer_id) FROM agreement CROSS JOIN LATERAL ({_LATEST}) latest
+    WHERE agreement.state <> 'withdrawn' AND latest.state = 'withdrawn'
+      AND agreement.captured_at > latest.captured_at
+"""  # noqa: S608  made of our own names
+
+_RECORD = f"""
+    INSERT INTO consent ({_FACT})
+    SELECT {_FACT.replace("captured_at", "coalesce(captured_at, :now)")}
+    FROM agreement WHERE row <> ALL (:refused) ORDER BY row
+    ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
+"""  # noqa: S608  made of our own names
+
+
+def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
+    """The facts of the temporary table `agreement` are on record, except undated grants after a withdrawal.
+
+    Repeat: safe.
+    """
+    from sqlalchemy import text
+
+    connection.execute(text(_DROP_KNOWN))
+    refused = {
+        row: f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at"
+        for row, at in connection.execute(text(_REFUSE))
+    }
+    again = connection.execute(text(_AGREED_AGAIN)).scalar_one()
+    created = connection.execute(text(_RECORD), {"now": now, "refused": list(refused)}).rowcount
+    remarks = (f"{again:,} customers who had withdrawn have agreed again later",) if again else ()
+    return Recorded(created, refused, remarks)

@@ -1,0 +1,219 @@
+"""Purchases: one row is one line of an order. Returns and cancelled lines are negative.
+
+A line is negative when its quantity is (Online Retail's cancelled invoices, `C536379` with quantity -1, are such
+lines), when its amount is, or when a status column says cancelled, returned or refunded. Then quantity, amount
+and cost are negative, however the file wrote them.
+
+A line is known again by its order and line number; without a line number column, by its content (instant,
+product, quantity, amount) and its place among equal lines of that order in the file. So exact duplicates in one
+order are kept, and the file may be imported again, as long as it holds whole orders.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from customers.importing.fields import Fields, require
+from customers.importing.importer import Importer, Loaded, Source
+from customers.importing.people import (
+    WHO_FIELDS,
+    WHO_STAGE,
+    check_pattern,
+    country_reader,
+    create_people,
+    find_people,
+    who_reader,
+)
+from customers.importing.values import Rejected, clean_key, instant_reader, number_reader, to_cents
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_REVERSED: Final = frozenset(
+    {"cancelled", "canceled", "cancelation", "cancellation", "returned", "return", "refunded", "refund",
+     "storniert", "storno", "retoure", "retourniert", "gutschrift",
+     "已取消", "取消", "已退货", "退货", "退款", "已退款"}
+)  # fmt: skip
+
+
+class PurchaseImporter(Importer):
+    """Lines of orders."""
+
+    fields: ClassVar[Fields] = {
+        **WHO_FIELDS,
+        "order_id": ("order", "order number", "order no", "invoice no", "invoice", "invoice number", "invoice id",
+                     "Bestellnummer", "Auftragsnummer", "Rechnungsnummer", "订单号", "订单编号", "发票号"),
+        "line_number": ("line", "line no", "line id", "position", "Positionsnummer", "Position", "行号"),
+        "ordered_at": ("order date", "order time", "invoice date", "purchase date", "purchased at", "date",
+                       "Bestelldatum", "Rechnungsdatum", "Datum", "订单日期", "下单时间", "日期"),
+        "product": ("product id", "product code", "sku", "stock code", "article", "item",
+                    "Artikelnummer", "Artikel", "Produkt", "商品编号", "商品", "产品"),
+        "category": ("product category", "product group", "Warengruppe", "Kategorie", "类别", "品类"),
+        "description": ("product name", "item name", "Bezeichnung", "Beschreibung", "商品名称", "描述"),
+        "quantity": ("qty", "units", "Menge", "Anzahl", "Stück", "数量"),
+        "unit_price": ("price", "price per unit", "Einzelpreis", "Preis", "Stückpreis", "单价", "价格"),
+        "amount": ("line total", "total", "net amount", "revenue", "Betrag", "Summe", "Umsatz", "金额", "总额"),
+        "cost": ("line cost", "cost of goods", "Kosten", "Wareneinsatz", "成本"),
+        "unit_cost": ("cost per unit", "Einstandspreis", "单位成本"),
+        "currency": ("currency code", "Währung", "币种", "货币"),
+        "status": ("order status", "line status", "Auftragsstatus", "状态", "订单状态"),
+        "country": ("customer country", "ship country", "Land", "国家", "国家/地区"),
+    }  # fmt: skip
+    stage: ClassVar[Mapping[str, str]] = {
+        "row": "integer",
+        **WHO_STAGE,
+        "who_email": "text",
+        "who_smtputf8": "boolean",
+        "who_country": "text",
+        "order_id": "text",
+        "line_number": "text",
+        "ordered_at": "timestamptz",
+        "product": "text",
+        "category": "text",
+        "description": "text",
+        "quantity": "numeric(18, 4)",
+        "amount": "numeric(18, 4)",
+        "cost": "numeric(18, 4)",
+        "currency": "text",
+    }
+    fills: ClassVar[tuple[str, ...]] = ("customer", "purchase")
+    keeps_attributes: ClassVar[bool] = False
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        check_pattern(source.new_customers)
+        columns = source.columns
+        require(
+            columns,
+            ("external_id", "email"), ("order_id",), ("ordered_at",), ("amount", "quantity+unit_price"),
+            header=source.header,
+        )  # fmt: skip
+        self._who = who_reader(columns, source.secret, source.new_customers.email_pattern)
+        self._country = country_reader(columns)
+        self._number = number_reader(source.formats)
+        self._instant = instant_reader(source.formats)
+        self._cell = {name: columns.reader(name) for name in self.fields}
+
+    def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
+        cell = self._cell
+        who = self._who(cells)
+        order_id = clean_key(cell["order_id"](cells))
+        if not order_id:
+            raise Rejected("no order id")
+        ordered_at = cell["ordered_at"](cells)
+        if not ordered_at:
+            raise Rejected("no order date")
+        quantity, amount, cost = self._money(cells)
+        return (
+            number, who.name, who.key, who.email, who.smtputf8, self._country(cells),
+            order_id, clean_key(cell["line_number"](cells)) or None, self._instant(ordered_at),
+            cell["product"](cells) or None, cell["category"](cells) or None, cell["description"](cells) or None,
+            quantity, amount, cost, self._currency(cell["currency"](cells)),
+        )  # fmt: skip
+
+    def _money(self, cells: Sequence[str]) -> tuple[Decimal, Decimal, Decimal | None]:
+        """Quantity, amount and cost of the line; all negative for a return."""
+        given_quantity, amount = self._optional("quantity", cells), self._optional("amount", cells)
+        quantity = Decimal(1) if given_quantity is None else given_quantity
+        cost = self._optional("cost", cells)
+        is_reversed = quantity < 0 or self._cell["status"](cells).casefold() in _REVERSED
+        if amount is None:
+            amount = self._computed(given_quantity, cells)
+            is_negated = is_reversed and quantity > 0
+            amount = -amount if is_negated else amount
+        else:
+            is_reversed = is_reversed or (given_quantity is None and amount < 0)
+            amount = -abs(amount) if is_reversed else amount
+        if cost is None and (unit_cost := self._optional("unit_cost", cells)) is not None:
+            cost = to_cents(abs(quantity) * unit_cost)
+        if is_reversed:
+            quantity, cost = -abs(quantity), (None if cost is None else -abs(cost))
+        return quantity, to_cents(amount), cost
+
+    def _computed(self, quantity: Decimal | None, cells: Sequence[str]) -> Decimal:
+        unit_price = self._optional("unit_price", cells)
+        if quantity is None or unit_price is None:
+            raise Rejected("no amount (expected an amount, or a quantity and a unit price)")
+        return quantity * unit_price
+
+    def _optional(self, field: str, cells: Sequence[str]) -> Decimal | None:
+        text = self._cell[field](cells)
+        return self._number(text) if text else None
+
+    def _currency(self, text: str) -> str:
+        if not text:
+            return self.source.settings.tiers.currency
+        if not (len(text) == 3 and text.isascii() and text.isalpha()):
+            raise Rejected(f"not a currency (got {text!r}, expected three letters such as EUR)")
+        return text.upper()
+
+    def load(self, connection: "Connection") -> Loaded:
+        from sqlalchemy import text
+
+        rejected = find_people(connection)
+        remarks: tuple[str, ...] = ()
+        if self.source.new_customers.wanted and rejected:
+            count = create_people(connection, self.source)
+            rejected, remarks = {}, (f"created {count:,} customers",)
+        elif rejected:
+            hint = "import the customers first, or give --create-customers"
+            rejected = {row: f"{reason}; {hint}" for row, reason in rejected.items()}
+        connection.execute(text(_LINES))
+        connection.execute(text("ANALYZE line"))
+        repeated = connection.execute(text(_REPEATED))
+        rejected |= {row: f"the same order line as row {first}" for row, first in repeated}
+        created, updated = connection.execute(text(_UPSERT)).one()
+        return Loaded(created, updated, rejected, remarks)
+
+
+#: The lines with their customer and key. `nth` counts the lines that share a given line number.
+_LINES = """
+    CREATE TEMP TABLE line ON COMMIT DROP AS
+    WITH content AS (
+        SELECT staged.*, known.customer_id,
+               md5(concat_ws(chr(31), extract(epoch FROM ordered_at), coalesce(product, description, ''),
+                             quantity, amount)) AS digest
+        FROM staged JOIN known USING (who)
+        WHERE known.customer_id IS NOT NULL
+    )
+    SELECT row, customer_id, order_id, ordered_at, product, category, description, quantity, amount, cost, currency,
+           coalesce(line_number, digest || '-' || row_number() OVER alike) AS line_key,
+           CASE WHEN line_number IS NULL THEN 1 ELSE row_number() OVER alike END AS nth,
+           first_value(row) OVER alike AS first_row
+    FROM content
+    WINDOW alike AS (PARTITION BY order_id, coalesce(line_number, digest) ORDER BY row)
+"""
+
+_REPEATED = "SELECT row, first_row FROM line WHERE nth > 1"
+
+#: An empty cell of an optional column says nothing: what is known already stays.
+_UPSERT = """
+    WITH wanted AS (
+        SELECT line.customer_id, order_id, line_key, line.ordered_at, line.quantity, line.amount, line.currency,
+               coalesce(line.product, p.product) AS product, coalesce(line.category, p.category) AS category,
+               coalesce(line.description, p.description) AS description, coalesce(line.cost, p.cost) AS cost
+        FROM line LEFT JOIN purchase p USING (order_id, line_key)
+        WHERE line.nth = 1 AND (p.id IS NULL OR (
+            p.customer_id, p.ordered_at, p.quantity, p.amount, p.currency,
+            p.product, p.category, p.description, p.cost
+        ) IS DISTINCT FROM (
+            line.customer_id, line.ordered_at, line.quantity, line.amount, line.currency,
+            coalesce(line.product, p.product), coalesce(line.category, p.category),
+            coalesce(line.description, p.description), coalesce(line.cost, p.cost)
+        ))
+    ), written AS (
+        INSERT INTO purchase AS known (
+            customer_id, order_id, line_key, ordered_at, product, category, description,
+            quantity, amount, cost, currency
+        )
+        SELECT customer_id, order_id, line_key, ordered_at, product, category, description,
+               quantity, amount, cost, currency
+        FROM wanted
+        ON CONFLICT (order_id, line_key) DO UPDATE SET
+            customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, product = excluded.product,
+            category = excluded.category, description = excluded.description, quantity = excluded.quantity,
+            amount = excluded.amount, cost = excluded.cost, currency = excluded.currency
+        RETURNING known.xmax = 0 AS is_new
+    )
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
+"""
