@@ -1,0 +1,91 @@
+"""What rendering one mailing for one customer may cost, counted in steps so that every machine agrees.
+
+A hostile or mistaken template must fail alone and at once, inside a worker's event loop: no signal, no thread,
+no clock. Every loop turn, call, filter and printed text is charged before it happens or by its size.
+"""
+
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Final
+
+from core.errors import RenderError
+
+#: A unit is a character of output; a mailing of 100 KB needs about 120,000. A step costs `STEP` units.
+UNITS: Final = 2_000_000
+STEP: Final = 20
+MAX_TEXT: Final = 100_000
+MAX_ITEMS: Final = 2_000
+MAX_RANGE: Final = 1_000
+MAX_NUMBER: Final = 10**18
+
+
+class Budget:
+    """What is left to spend for one part of one message."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, units: int = UNITS) -> None:
+        self.left = units
+
+    def spend(self, units: int) -> None:
+        """`units` are spent.
+
+        Raises:
+            RenderError: there were not that many left.
+        """
+        self.left -= units
+        if self.left < 0:
+            raise RenderError(
+                "the template takes too many steps or prints too much",
+                hint="look for loops inside loops; a mailing is a page, not a catalogue",
+            )
+
+    def counted(self, values: Iterable[Any], units: int) -> Iterator[Any]:
+        """`values`, each charged with a step and `units`."""
+        cost = STEP + units
+        for value in values:
+            self.spend(cost)
+            yield value
+
+    def kept(self, value: Any) -> Any:
+        """`value`, charged by its size.
+
+        Raises:
+            RenderError: it is too big.
+        """
+        self.spend(size_checked(value))
+        return value
+
+
+def size_checked(value: Any) -> int:
+    """The size of a text or list; 1 for anything else.
+
+    Raises:
+        RenderError: it is too big.
+    """
+    if not isinstance(value, Sized):
+        return 1
+    size = len(value)
+    check_size(size, MAX_TEXT if isinstance(value, str) else MAX_ITEMS)
+    return size
+
+
+def check_size(size: int, limit: int) -> None:
+    """Nothing happens unless `size` is above `limit`.
+
+    Raises:
+        RenderError: it is.
+    """
+    if size > limit:
+        what = "characters" if limit == MAX_TEXT else "items"
+        raise RenderError(f"the template builds a value that is too big (got {size}, at most {limit} {what})")
+
+
+def check_number(value: Any) -> Any:
+    """`value`, unless it is a whole number of more than 18 digits.
+
+    Raises:
+        RenderError: it is.
+    """
+    if isinstance(value, int) and not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise RenderError("the template works out a number that is too big")
+    return value

@@ -1,0 +1,110 @@
+"""The files under `templates/`: a front matter that says what the mailing is, and the body."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
+
+from core.errors import Problem
+from core.workspace import Workspace
+from core.yaml_files import Document, Section, build, parse_document
+
+SUFFIXES: Final = (".html", ".mjml", ".md", ".txt")
+FOLDER: Final = "templates"
+_FRONT = re.compile(r"\A(?:\ufeff)?---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+#: Jinja's tokens, and `${` which would read the environment, may stand unquoted in the front matter.
+_CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\$\{", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """One file; `name` is its path below `templates/`."""
+
+    name: str
+    text: str
+
+    @property
+    def file(self) -> str:
+        """The file as messages show it."""
+        return f"{FOLDER}/{self.name}"
+
+    @property
+    def suffix(self) -> str:
+        """The format: `.html`, `.mjml`, `.md` or `.txt`."""
+        return PurePosixPath(self.name).suffix
+
+
+class FrontMatter(Section):
+    """What stands between the two `---` lines."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)] | None = None
+    preheader: str | None = None
+    layout: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A template taken apart; `body_line` is the line of the file at which the body begins."""
+
+    source: TemplateSource
+    front: FrontMatter
+    lines: Mapping[str, int]
+    has_front: bool
+    body: str
+    body_line: int
+
+
+def load_templates(workspace: Workspace) -> tuple[dict[str, TemplateSource], list[Problem]]:
+    """Every template of the workspace by name, and the files that cannot be read."""
+    found: dict[str, TemplateSource] = {}
+    problems: list[Problem] = []
+    for path in workspace.files(FOLDER, *SUFFIXES):
+        name = path.relative_to(workspace.root / FOLDER).as_posix()
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            problems.append(Problem(workspace.shown(path), line, "the file is not UTF-8", "save it as UTF-8"))
+            continue
+        found[name] = TemplateSource(name, text)
+    return found, problems
+
+
+def parse_definition(source: TemplateSource) -> tuple[Definition, list[Problem]]:
+    """`source` taken apart; with problems in its front matter, the front matter counts as empty."""
+    text = source.text.replace("\r\n", "\n").replace("\r", "\n")
+    match = _FRONT.match(text)
+    if match is None:
+        problems = []
+        if text.startswith("---\n"):
+            hint = "close the front matter with a second '---' line"
+            problems.append(Problem(source.file, 1, "the front matter is not closed", hint))
+        return Definition(source, FrontMatter(), {}, False, text, 1), problems
+    front, document = _read_front(match.group(1), source.file)
+    lines = {name: document.line((name,)) for name in FrontMatter.model_fields}
+    body_line = match.group(0).count("\n") + 1
+    definition = Definition(source, front or FrontMatter(), lines, True, text[match.end() :], body_line)
+    return definition, document.problems
+
+
+def _read_front(text: str, file: str) -> tuple[FrontMatter | None, Document]:
+    codes: list[str] = []
+
+    def hide(match: re.Match[str]) -> str:
+        codes.append(match.group())
+        return f"\ue000{len(codes) - 1}\ue001" + "\n" * match.group().count("\n")
+
+    def shown(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return re.sub("\ue000(\\d+)\ue001", lambda match: codes[int(match.group(1))], value)
+
+    document = parse_document("\n" + _CODE.sub(hide, text), Document(file))  # the `---` line is line 1
+    if isinstance(document.content, dict):
+        document.content = {key: shown(value) for key, value in document.content.items()}
+    return build(FrontMatter, document), document

@@ -1,0 +1,143 @@
+"""Dates, numbers and money as the customer's language and time zone write them."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from jinja2 import Undefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from core.errors import RenderError
+from templates.locales import Locale, locale_of
+
+_SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
+_WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND", "CLP"})
+_DIRECTIVE = re.compile(r"%(-?[A-Za-z%])")
+#: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
+_DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
+    "Y": lambda day, _: f"{day.year:04d}",
+    "y": lambda day, _: f"{day.year % 100:02d}",
+    "m": lambda day, _: f"{day.month:02d}",
+    "-m": lambda day, _: str(day.month),
+    "d": lambda day, _: f"{day.day:02d}",
+    "-d": lambda day, _: str(day.day),
+    "B": lambda day, locale: locale.months[day.month - 1],
+    "b": lambda day, locale: locale.months[day.month - 1][:3],
+    "A": lambda day, locale: locale.weekdays[day.weekday()],
+    "a": lambda day, locale: locale.weekdays[day.weekday()][:3],
+    "H": lambda day, _: f"{getattr(day, 'hour', 0):02d}",
+    "-H": lambda day, _: str(getattr(day, "hour", 0)),
+    "M": lambda day, _: f"{getattr(day, 'minute', 0):02d}",
+    "%": lambda _, __: "%",
+}
+
+
+def _locale(context: Context) -> Locale:
+    customer = context.parent.get("customer") or {}
+    return locale_of(customer.get("language") or context.parent.get("_language"))
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def _local(context: Context, value: Any) -> date:
+    """`value` as the customer's clock shows it; the organisation's clock when the customer's is unknown."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise RenderError(f"date: got {value!r}, expected a date such as 2026-12-01") from None
+    if not isinstance(value, datetime):
+        if isinstance(value, date):
+            return value
+        raise RenderError(f"date: got {value!r}, expected a date")
+    if value.tzinfo is None:
+        return value
+    customer = context.parent.get("customer") or {}
+    names = (customer.get("zone"), context.parent.get("_zone"))
+    zones = (_zone(name) for name in names if name)
+    return value.astimezone(next((zone for zone in zones if zone is not None), UTC))
+
+
+@pass_context
+def date_text(context: Context, value: Any, pattern: str | None = None) -> str:
+    """`value` by `pattern` (%Y %y %m %-m %d %-d %B %b %A %a %H %-H %M %%) in the customer's zone and language."""
+    if value is None or isinstance(value, Undefined):
+        raise RenderError("date: there is no date", hint="test it first: {% if … %}")
+    locale, day = _locale(context), _local(context, value)
+
+    def write(match: re.Match[str]) -> str:
+        directive = _DIRECTIVES.get(match.group(1))
+        if directive is None:
+            known = " ".join(f"%{name}" for name in _DIRECTIVES)
+            raise RenderError(f"date: {match.group()!r} is not known", hint=f"known: {known}")
+        return directive(day, locale)
+
+    return _DIRECTIVE.sub(write, pattern or locale.date)
+
+
+def _decimal(value: Any, filter_name: str) -> Decimal:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise RenderError(f"{filter_name}: got {value!r}, expected a number") from None
+    if not number.is_finite() or number.adjusted() > 18:
+        raise RenderError(f"{filter_name}: the number cannot be written")
+    return number
+
+
+def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
+    if not 0 <= digits <= 9:
+        raise RenderError(f"number takes 0 to 9 digits (got {digits})")
+    rounded = number.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    swap = {",": locale.thousands, ".": locale.decimal}
+    return "".join(swap.get(char, char) for char in f"{rounded:,.{digits}f}")
+
+
+@pass_context
+def number_text(context: Context, value: Any, digits: int = 0) -> str:
+    """`value` with the thousands and decimal signs of the customer's language."""
+    return _grouped(_decimal(value, "number"), digits, _locale(context))
+
+
+@pass_context
+def money_text(context: Context, value: Any, currency: str = "EUR", digits: int | None = None) -> str:
+    """`value` as an amount of `currency` (an ISO code); the sign stands where the customer's language puts it."""
+    locale = _locale(context)
+    places = digits if digits is not None else 0 if currency in _WITHOUT_CENTS else 2
+    number = _decimal(value, "money")
+    text = _grouped(abs(number), places, locale)
+    sign = "-" if number < 0 and any(char in "123456789" for char in text) else ""
+    symbol = _SYMBOLS.get(currency)
+    if symbol is not None and locale.symbol_first:
+        return f"{sign}{symbol}{text}"
+    return f"{sign}{text}\u00a0{symbol or currency}"
+
+
+def shown_value(context: Context, value: Any) -> Any:
+    """What is printed for `value`.
+
+    Raises:
+        RenderError: it is empty, or a record or list of which one part must be named.
+    """
+    if isinstance(value, Markup | str | int | float | Decimal):
+        return value
+    if isinstance(value, date):
+        return date_text(context, value)
+    if value is None:
+        raise RenderError("the value is empty", hint='say what to print instead: {{ … or "…" }}')
+    if isinstance(value, Undefined):
+        return str(value)  # raises, and names what is missing
+    raise RenderError(
+        "a whole record or list cannot be printed", hint="name one of its fields, or use join()"
+    )

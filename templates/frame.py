@@ -1,0 +1,75 @@
+"""What Clarion adds to every mailing: the preheader, the footer with the way out, and the open pixel."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from core.workspace import raise_if
+from templates.chunks import Chunk, Kind, cut, depths
+from templates.locales import locale_of
+from templates.masking import Mask, hide_in_html, hide_in_text
+
+_BUILTIN: Final = Path(__file__).parent / "builtin"
+#: Filler after the preheader, so that clients do not show the first words of the body behind it.
+_FILLER: Final = "&#847;&zwnj;&nbsp;" * 60
+_HIDDEN: Final = (
+    "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px"
+)
+_PIXEL: Final = '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt="" style="display:block;border:0">{% endif %}'
+
+
+def links_back(chunks: Sequence[Chunk]) -> bool:
+    """Whether every message will hold the unsubscribe link: it is printed outside all conditions and loops."""
+    return any(
+        depth == 0 and chunk.kind is Kind.PRINT and re.search(r"\bunsubscribe_url\b", chunk.text)
+        for chunk, depth in zip(chunks, depths(chunks), strict=True)
+    )
+
+
+def footer(suffix: str, language: str) -> list[Chunk]:
+    """Name and postal address of the organisation, unsubscribe and view links, as `.html` or `.txt`."""
+    locale = locale_of(language)
+    text = (_BUILTIN / f"footer{suffix}").read_text(encoding="utf-8")
+    words = Template(text).substitute(unsubscribe=locale.unsubscribe, view=locale.view)
+    return cut(words, f"footer{suffix}")[0]
+
+
+def framed(
+    html: str,
+    mask: Mask,
+    *,
+    opening: Sequence[Chunk],
+    preheader: Sequence[Chunk],
+    footer_chunks: Sequence[Chunk],
+    opens: bool,
+) -> str:
+    """`html`, masked, with the macros of `opening` and the hidden preheader first in its body, footer and pixel last.
+
+    Raises:
+        ConfigError: a macro prints a value where escaping cannot protect it.
+    """
+    macros, problems = hide_in_html(opening, mask)
+    raise_if(problems)
+    first = "".join(macros).strip()
+    if preheader:
+        hidden = escape(hide_in_text(preheader, mask), quote=False)
+        first += f'<div style="{_HIDDEN}">{hidden}{_FILLER}</div>'
+    html = _after_body_start(html, first)
+    last = list(footer_chunks)
+    if opens:
+        last += cut(_PIXEL, "pixel")[0]
+    parts, _ = hide_in_html(last, mask)
+    return _before_body_end(html, "".join(parts))
+
+
+def _after_body_start(html: str, added: str) -> str:
+    match = re.search(r"<body\b(?:[^\"'>]|\"[^\"]*\"|'[^']*')*>", html, re.IGNORECASE)
+    return html[: match.end()] + added + html[match.end() :] if match else added + html
+
+
+def _before_body_end(html: str, added: str) -> str:
+    at = html.lower().rfind("</body")
+    return html[:at] + added + html[at:] if at >= 0 else html + added

@@ -1,0 +1,147 @@
+"""The links of a mailing: which are followed through the tracker, and which schemes may stand in one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import unescape
+from typing import Final
+
+from markupsafe import escape
+
+from core.errors import Problem
+from templates.addresses import PLAIN_SCHEMES, bad_target, is_web, scheme_of
+from templates.chunks import Chunk, Kind
+from templates.masking import Mask, Piece
+from templates.variables import LINKS
+
+#: Attributes that name something to fetch or follow, on whatever element they stand.
+_ATTRIBUTES: Final = ("href", "src", "background")
+_START_TAG = re.compile(
+    r"(?P<comment><!--.*?-->)|<style\b.*?</style>|(?P<tag><(?P<name>[a-zA-Z][^\s/>]*)(?P<attrs>(?:\s+[^\s=>\"]+(?:=\"[^\"]*\")?)*)\s*/?>)",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(r"(?P<space>\s+)(?P<name>[^\s=>\"]+)(?:=\"(?P<value>[^\"]*)\")?")
+_TEXT_URL = re.compile(r"https?://[^\s<>\"]+")
+_TRAILING = ".,;:!?)]}'\u2019\u201d"
+
+
+@dataclass(slots=True)
+class Links:
+    """The links met so far. `targets` are those followed through the tracker, by position.
+
+    `chunks` is the text as it was written, searched for the line of a link that is wrong.
+    """
+
+    mask: Mask
+    chunks: Sequence[Chunk]
+    clicks: bool
+    targets: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    _words: dict[tuple[str, bool, bool], str] = field(default_factory=dict)
+
+    def rewrite(self, html: str) -> str:
+        """`html`, as the CSS step wrote it, with its links replaced."""
+        return _START_TAG.sub(self._tag, html)
+
+    def _tag(self, match: re.Match[str]) -> str:
+        comment = match.group("comment")
+        if comment is not None:  # Outlook's buttons live in conditional comments
+            inner = comment[4:-3]
+            return f"<!--{self.rewrite(inner)}-->" if inner.startswith("[if") else comment
+        if match.group("tag") is None or match.group("name").lower() == "link":
+            return match.group()
+        attributes, name = match.group("attrs"), match.group("name").lower()
+        track = " data-no-track" not in attributes
+        changed = _ATTRIBUTE.sub(lambda found: self._attribute(found, name, track), attributes)
+        return match.group().replace(attributes, changed, 1) if attributes else match.group()
+
+    def _attribute(self, found: re.Match[str], element: str, track: bool) -> str:
+        name, value = found.group("name").lower(), found.group("value")
+        if name == "data-no-track":
+            return ""
+        if name not in _ATTRIBUTES or value is None:
+            return found.group()
+        new = self.replacement(value, track=track) if name == "href" else self._fetched(value, element)
+        return f'{found.group("space")}{found.group("name")}="{new}"'
+
+    def replacement(self, href: str, *, track: bool = True, text: bool = False) -> str:
+        """What stands in `href`'s stead: a word of the mask, or the target itself.
+
+        `href` is as written in HTML; with `text` the answer is for the plain text part.
+        """
+        key = (href, track, text)
+        if key not in self._words:
+            self._words[key] = self._replaced(href, track and self.clicks, text)
+        return self._words[key]
+
+    def _replaced(self, href: str, track: bool, text: bool) -> str:
+        target = unescape(href).strip()
+        if self.mask.has_code(href):
+            return self._personal(target if text else href, target, track)
+        if not target.startswith("#") and scheme_of(target) not in PLAIN_SCHEMES and not is_web(target):
+            self.problems.append(self._where(href).problem(*bad_target(target)))
+        elif track and is_web(target):
+            return self.mask.word(self._click(target))
+        return target if text else href
+
+    def _click(self, target: str) -> Chunk:
+        if target not in self.targets:
+            self.targets.append(target)
+        return Chunk(Kind.PRINT, f" _clicks[{self.targets.index(target)}] ", self.chunks[0].file, 0)
+
+    def _personal(self, written: str, target: str, track: bool) -> str:
+        """A link with values in it: checked, and tracked, once they are known."""
+        pieces = self.mask.pieces(written)
+        first = next(piece for piece in pieces if isinstance(piece, Chunk))
+        named = any(isinstance(piece, Chunk) and names_own_link(piece) for piece in pieces)
+        start = target[: target.find(self.mask.prefix)]
+        scheme = scheme_of(start)
+        if named or scheme in PLAIN_SCHEMES or start.startswith("#"):
+            return written
+        if start and scheme not in ("http", "https"):
+            self.problems.append(first.problem(*bad_target(start + "…")))
+            return written
+        return self._filtered(pieces, "_link" if track else "_target", first)
+
+    def _filtered(self, pieces: list[Piece], name: str, first: Chunk) -> str:
+        opening = Chunk(Kind.TAG, f" filter {name} ", first.file, first.line)
+        return self.mask.word(opening, *pieces, Chunk(Kind.TAG, " endfilter ", first.file, first.line))
+
+    def _fetched(self, value: str, element: str) -> str:
+        target = unescape(value).strip()
+        if not self.mask.has_code(value):
+            if not is_web(target):
+                message = f"<{element}> fetches {target[:80]!r}, expected an http or https address"
+                hint = "put the file on a web server; mail clients show no embedded or relative files"
+                self.problems.append(self._where(value).problem(message, hint))
+            return value
+        pieces = self.mask.pieces(value)
+        first = next(piece for piece in pieces if isinstance(piece, Chunk))
+        return value if first.text.strip() == "_pixel" else self._filtered(pieces, "_target", first)
+
+    def rewrite_text(self, text: str) -> str:
+        """`text`, a masked plain text, with the web addresses in it replaced."""
+        return _TEXT_URL.sub(lambda match: self._text_url(match.group()), text)
+
+    def _text_url(self, url: str) -> str:
+        bare = self.mask.balanced(url).rstrip(_TRAILING)
+        return self.replacement(str(escape(bare)), text=True) + url[len(bare) :]
+
+    def _where(self, written: str) -> Chunk:
+        """A chunk at the place of `written`."""
+        for chunk in self.chunks:
+            if chunk.kind is Kind.DATA:
+                at = max(chunk.text.find(written), chunk.text.find(unescape(written)))
+                if at >= 0 and written:
+                    return Chunk(Kind.DATA, "", chunk.file, chunk.line + chunk.text[:at].count("\n"))
+        return Chunk(Kind.DATA, "", self.chunks[0].file, 0)
+
+
+def names_own_link(chunk: Chunk) -> bool:
+    """Whether the code prints the unsubscribe or view link."""
+    return any(re.search(rf"\b{name}\b", chunk.text) for name in LINKS)
+
+
+def attributes_of(tag: str) -> Mapping[str, str]:
+    """The attributes of a start tag as the CSS step writes it."""
+    return {match.group("name"): unescape(match.group("value") or "") for match in _ATTRIBUTE.finditer(tag)}

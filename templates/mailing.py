@@ -1,0 +1,133 @@
+"""A mailing: compiled once from its template, rendered for each customer.
+
+Compiling does everything that does not depend on the person: layouts, MJML, CSS, the text part, the footer, the
+list of links. What is left per message is running four small Jinja programs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from core.errors import RenderError
+from core.settings import Organisation
+from templates.budget import Budget
+from templates.compiling import compile_parts
+from templates.definition import TemplateSource
+from templates.program import Program
+from templates.sandbox import BUDGET, GLOBALS
+
+#: CR, LF and every other control or line separator: none may reach a header (S-2.1).
+_NOT_IN_HEADERS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class Urls(Protocol):
+    """Where the links of one message lead."""
+
+    @property
+    def unsubscribe(self) -> str: ...
+
+    @property
+    def view(self) -> str: ...
+
+    @property
+    def pixel(self) -> str | None: ...
+
+    def click(self, position: int | None, url: str) -> str:
+        """The address that records a click and leads to `url`; position None: a target that holds values."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One message's content. `html` is None for a mailing of plain text; header texts are one line each."""
+
+    subject: str
+    preheader: str
+    html: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """A compiled mailing.
+
+    `links`: the tracked static targets by position. `piece`: the fingerprint of what is said, without the person,
+    the subject and the tracking. `uses`: the names of all workspace files it was made from. `outline`: the HTML
+    with words in the place of code, for checks; None for plain text.
+    """
+
+    name: str
+    links: tuple[str, ...]
+    piece: str
+    uses: tuple[str, ...]
+    outline: str | None
+    subject: Program = field(repr=False)
+    preheader: Program | None = field(repr=False)
+    html: Program | None = field(repr=False)
+    text: Program = field(repr=False)
+    constants: Mapping[str, Any] = field(repr=False)
+
+    def render(self, context: Mapping[str, object], urls: Urls) -> Rendered:
+        """The mailing for one customer. Values are printed, never read as templates.
+
+        Raises:
+            RenderError: a value that is printed is empty, a link leads nowhere good, or the template takes too
+                long; this message alone fails.
+        """
+        values: dict[str, Any] = {
+            **self.constants,
+            **context,
+            "unsubscribe_url": urls.unsubscribe,
+            "view_url": urls.view,
+            "_pixel": urls.pixel,
+            "_urls": urls,
+            "_clicks": [urls.click(position, target) for position, target in enumerate(self.links)],
+            BUDGET: Budget(),
+        }
+        subject = one_line(self.subject.run(values))
+        if not subject:
+            raise RenderError("the subject is empty", where=self.name)
+        return Rendered(
+            subject=subject,
+            preheader=one_line(self.preheader.run(values)) if self.preheader else "",
+            html=self.html.run(values) if self.html else None,
+            text=self.text.run(values).strip("\n") + "\n",
+        )
+
+
+def one_line(text: str) -> str:
+    """`text` as a header takes it: runs of blanks, line breaks and control characters are one blank (S-2.1)."""
+    return _NOT_IN_HEADERS.sub(" ", text).strip()
+
+
+def compile_mailing(
+    name: str,
+    sources: Mapping[str, TemplateSource],
+    *,
+    organisation: Organisation,
+    opens: bool,
+    clicks: bool,
+    subject: str | None = None,
+) -> Mailing:
+    """The mailing made of the template `name`; `subject` replaces the one of its front matter.
+
+    Raises:
+        ConfigError: with every mistake, each at its file and line.
+    """
+    parts = compile_parts(
+        name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject
+    )
+    constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
+    return Mailing(
+        name=name,
+        links=parts.links,
+        piece=parts.piece,
+        uses=parts.uses,
+        outline=parts.outline,
+        subject=parts.subject,
+        preheader=parts.preheader,
+        html=parts.html,
+        text=parts.text,
+        constants=constants,
+    )

@@ -1,0 +1,64 @@
+"""One part of a mailing, ready to run: a Jinja program that knows where its lines were written."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from jinja2 import Template, TemplateSyntaxError
+
+from core.errors import ConfigError, Problem, RenderError
+from templates.chunks import Script
+from templates.sandbox import sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled part; `run` may be called from several threads at once."""
+
+    template: Template
+    script: Script
+
+    @classmethod
+    def of(cls, script: Script, *, html: bool) -> "Program":
+        """The program of `script`, whose names have been checked before.
+
+        Raises:
+            ConfigError: the HTML around its tags is nested in a way that pulled them apart.
+        """
+        try:
+            return cls(sandbox(html=html).from_string(script.text), script)
+        except TemplateSyntaxError as error:
+            hint = "put the condition around whole elements, or inside one attribute value"
+            problem = Problem(
+                *script.origin(error.lineno), f"the HTML here is not nested properly: {error}", hint
+            )
+            raise ConfigError(problems=[problem]) from None
+
+    def run(self, values: dict[str, Any]) -> str:
+        """The text for one customer.
+
+        Raises:
+            RenderError: whatever went wrong, located in the template's file.
+        """
+        try:
+            return "".join(self.template.root_render_func(self.template.new_context(values, shared=True)))
+        except Exception as error:  # a template may fail in any way; it fails alone
+            raise self._located(error) from error
+
+    def _located(self, error: Exception) -> RenderError:
+        line = self._line(error.__traceback__)
+        file, at = self.script.origin(line)
+        where = f"{file}:{at}" if at else file
+        if isinstance(error, RenderError):
+            return RenderError(error.message, hint=error.hint, where=where)
+        if isinstance(error, RecursionError):
+            return RenderError("the template's macros call each other without end", where=where)
+        return RenderError(str(error) or type(error).__name__, where=where)
+
+    def _line(self, trace: TracebackType | None) -> int:
+        line = 1
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == "<template>":
+                line = self.template.get_corresponding_lineno(trace.tb_lineno)
+            trace = trace.tb_next
+        return line

@@ -1,0 +1,162 @@
+"""What a template may name: checked in its syntax tree when it is compiled, not found out per customer."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from jinja2 import TemplateSyntaxError, meta, nodes
+
+from core.errors import Problem
+from core.names import did_you_mean
+from templates.chunks import Script
+from templates.sandbox import GLOBALS, Sandbox, path_text, sandbox
+from templates.words import words
+
+#: The fields of each object; `attributes` of a customer holds whatever the imports brought.
+FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    "customer": words(
+        "external_id email first_name last_name company phone country language zone owner attributes tier abc rfm "
+        "quadrant order_count monetary first_order_at last_order_at recency_days"
+    ),
+    "organisation": frozenset({"name", "postal_address", "website"}),
+    "campaign": frozenset({"name", "topic"}),
+    "sender": frozenset({"name", "email"}),
+}
+LINKS: Final = frozenset({"unsubscribe_url", "view_url"})
+KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
+_RECORD_METHODS: Final = frozenset({"items", "keys", "values", "get"})
+
+
+def check_script(script: Script, *, html: bool) -> list[Problem]:
+    """Every mistake that can be seen without a customer, each at its place."""
+    environment = sandbox(html=html)
+    try:
+        tree = environment.parse_plain(script.text)
+    except TemplateSyntaxError as error:
+        return [_at(script, error.lineno, *_syntax(error.message or "syntax error"))]
+    except (RecursionError, ValueError, MemoryError):
+        return [_at(script, 1, "the template is too deeply nested or holds a number that is too long")]
+    problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment)]
+    if not problems:
+        problems = _compile_problems(script, environment)
+    return problems
+
+
+def _compile_problems(script: Script, environment: Sandbox) -> list[Problem]:
+    """What only Jinja's compiler and Python's see, such as a hundred loops inside each other."""
+    try:
+        environment.compile(script.text)
+    except TemplateSyntaxError as error:
+        return [_at(script, error.lineno, error.message or "syntax error")]
+    except (RecursionError, SyntaxError, ValueError, MemoryError, OverflowError):
+        return [_at(script, 1, "the template is too deeply nested", "use fewer loops inside loops")]
+    return []
+
+
+def _at(script: Script, line: int, message: str, hint: str = "") -> Problem:
+    file, at = script.origin(line)
+    return Problem(file, at, message, hint)
+
+
+def _syntax(message: str) -> tuple[str, str]:
+    lowered = message[:1].lower() + message[1:]
+    if "unknown tag" in message:
+        return lowered, "a tag that ends a block needs the one that opens it before it"
+    return lowered, ""
+
+
+def _mistakes(tree: nodes.Template, environment: Sandbox) -> Iterator[tuple[int, str, str]]:
+    unknown = list(_unknown_functions(tree, environment))
+    yield from unknown
+    yield from _forbidden(tree)
+    assigned = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
+    if not unknown:  # the search for undeclared names compiles the tree, which needs its filters
+        yield from _unknown_names(tree, assigned)
+    yield from _unknown_fields(tree, assigned)
+
+
+def _unknown_functions(tree: nodes.Template, environment: Sandbox) -> Iterator[tuple[int, str, str]]:
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        known = environment.filters if isinstance(node, nodes.Filter) else environment.tests
+        kind = "filter" if isinstance(node, nodes.Filter) else "test"
+        name = node.name
+        if name not in known or name.startswith("_"):
+            yield node.lineno, f"there is no {kind} {name!r}", _function_hint(name, known)
+
+
+def _function_hint(name: str, known: Mapping[str, object]) -> str:
+    if name == "safe":
+        return "values are always escaped; write the HTML in the template"
+    return did_you_mean(name, [other for other in known if other.isidentifier()])
+
+
+def _forbidden(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+    for node in tree.find_all((nodes.ScopedEvalContextModifier, nodes.EvalContextModifier)):
+        yield (
+            node.lineno,
+            "escaping cannot be switched off",
+            "values are always escaped; write the HTML yourself",
+        )
+    for name in tree.find_all(nodes.Name):
+        if name.ctx in ("store", "param") and name.name in KNOWN:
+            yield name.lineno, f"{name.name!r} is taken and cannot be set", "choose another name"
+        elif name.ctx in ("store", "param") and name.name.startswith("_"):
+            yield name.lineno, f"the name {name.name!r} begins with '_'", "choose another name"
+    for ref in tree.find_all(nodes.NSRef):
+        if ref.attr.startswith("_"):
+            yield ref.lineno, f"the name {ref.attr!r} begins with '_'", "choose another name"
+
+
+def _unknown_names(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[int, str, str]]:
+    undeclared = meta.find_undeclared_variables(tree) - KNOWN
+    seen: set[tuple[int, str]] = set()
+    for node in tree.find_all(nodes.Name):
+        if node.name in undeclared and node.ctx == "load" and (node.lineno, node.name) not in seen:
+            seen.add((node.lineno, node.name))
+            yield node.lineno, f"{node.name!r} is not known here", _name_hint(node.name, assigned)
+
+
+def _name_hint(name: str, assigned: set[str]) -> str:
+    owner = next((owner for owner, fields in FIELDS.items() if name in fields), None)
+    if owner is not None:
+        return f"write {owner}.{name}"
+    return did_you_mean(name, {*KNOWN, *assigned})
+
+
+def _unknown_fields(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[int, str, str]]:
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        owner = node.node  # type: ignore[attr-defined]
+        name = _field(node)
+        if name is not None and name.startswith("_"):
+            yield node.lineno, f"{path_text(node)} begins with '_' and is not available", ""
+        elif (
+            name is not None
+            and isinstance(owner, nodes.Name)
+            and owner.name in FIELDS
+            and owner.name not in assigned
+        ):
+            fields = FIELDS[owner.name]
+            if name not in fields and name not in _RECORD_METHODS:
+                yield (
+                    node.lineno,
+                    f"{owner.name} has no field {name!r}",
+                    _field_hint(owner.name, name, fields),
+                )
+
+
+def _field(node: nodes.Node) -> str | None:
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    if (
+        isinstance(node, nodes.Getitem)
+        and isinstance(node.arg, nodes.Const)
+        and isinstance(node.arg.value, str)
+    ):
+        return node.arg.value
+    return None
+
+
+def _field_hint(owner: str, name: str, fields: frozenset[str]) -> str:
+    hint = did_you_mean(name, fields)
+    if owner == "customer" and not hint.startswith("did you mean"):
+        return f"own fields of a customer are written customer.attributes.{name}"
+    return hint
