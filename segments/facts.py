@@ -89,8 +89,12 @@ class Facts:
 RowT = TypeVar("RowT")
 
 
-def facts_of(connection: Connection, customer_id: int) -> Facts | None:
-    """The facts about one customer, or None when there is no such customer."""
+def facts_of(connection: Connection, customer_id: int) -> Facts:
+    """The facts about one customer.
+
+    Raises:
+        NoResultFound: there is no such customer.
+    """
     customer, metrics = schema.customer, schema.customer_metrics
     row = (
         connection.execute(
@@ -103,10 +107,8 @@ def facts_of(connection: Connection, customer_id: int) -> Facts | None:
             .where(customer.c.id == customer_id)
         )
         .mappings()
-        .one_or_none()
+        .one()
     )
-    if row is None:
-        return None
 
     def found(kind: type[RowT], query: Select[Any]) -> list[RowT]:
         return [kind(**values) for values in connection.execute(query).mappings()]

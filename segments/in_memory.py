@@ -73,13 +73,13 @@ class OneCustomer:
             case Always(holds):
                 return holds
             case Did(behaviour):
-                return self._did(behaviour)
+                return bool(self.occasions(behaviour))
             case History():
-                return self._responded(condition)
+                return bool(self.responses(condition))
             case InSegment(name):
                 return self.holds(self.segments[name])
             case Subscribed(topic):
-                return self._agreed(topic) and not self._suppressed(topic)
+                return self.agreed(topic) and not self.suppressed(topic)
         return self._compared(condition)
 
     def _compared(self, condition: Condition) -> bool:
@@ -126,10 +126,8 @@ class OneCustomer:
 
     # --- behaviour ---------------------------------------------------------------------------------------
 
-    def _in_span(
-        self, at: datetime | None, within: timedelta | None, before: timedelta | None = None
-    ) -> bool:
-        if at is None or (at > self.now if before is None else at >= self.now - before):
+    def _in_span(self, at: datetime, within: timedelta | None, before: timedelta | None = None) -> bool:
+        if at > self.now if before is None else at >= self.now - before:
             return False
         return within is None or at >= self.now - within
 
@@ -150,58 +148,57 @@ class OneCustomer:
             and all(getattr(line, key) in values for key, values in behaviour.where)
         ]
 
-    def _did(self, behaviour: Behaviour) -> bool:
+    def occasions(self, behaviour: Behaviour) -> list[datetime]:
+        """When the customer did it, or when each order came."""
         if behaviour.name == PURCHASE:
-            return bool(_orders(self._lines(behaviour)))
-        return bool(self._activities(behaviour))
+            return _orders(self._lines(behaviour))
+        return [activity.occurred_at for activity in self._activities(behaviour)]
 
     def _measured(self, value: Measured) -> Constant | None:
-        if value.behaviour.name == PURCHASE:
-            lines = self._lines(value.behaviour)
-            times = _orders(lines)
-            amounts = [line.amount for line in lines]
-        else:
-            found = self._activities(value.behaviour)
-            times = [activity.occurred_at for activity in found]
-            amounts = [activity.value for activity in found if activity.value is not None]
         match value.measure:
             case Measure.COUNT:
-                return Decimal(len(times))
+                return Decimal(len(self.occasions(value.behaviour)))
             case Measure.TOTAL:
-                return sum(amounts, Decimal(0))
-        return max(times, default=None)
+                return sum(self._amounts(value.behaviour), Decimal(0))
+        return max(self.occasions(value.behaviour), default=None)
+
+    def _amounts(self, behaviour: Behaviour) -> list[Decimal]:
+        if behaviour.name == PURCHASE:
+            return [line.amount for line in self._lines(behaviour)]
+        return [activity.value for activity in self._activities(behaviour) if activity.value is not None]
 
     # --- campaigns and consent -----------------------------------------------------------------------------
 
-    def _responded(self, history: History) -> bool:
+    def responses(self, history: History) -> list[datetime]:
+        """When the customer did it with a message of the campaign."""
         match history.response:
             case Response.RECEIVED:
-                return any(
-                    self._meant(history, message.campaign, message.accepted_at)
-                    for message in self.facts.messages
-                    if message.state != "bounced"
-                )
+                kept = (message for message in self.facts.messages if message.state != "bounced")
+                return self._meant(history, ((message.campaign, message.accepted_at) for message in kept))
             case Response.OPENED:
-                return self._hit(history, OPENED_BY)
+                return self._hits(history, OPENED_BY)
             case Response.CLICKED:
-                return self._hit(history, CLICKED_BY)
+                return self._hits(history, CLICKED_BY)
             case Response.CONVERTED:
-                return self._converted(history)
-        return self._hit(history, CLICKED_BY) or self._converted(history)
+                return self._conversions(history)
+        return self._hits(history, CLICKED_BY) + self._conversions(history)
 
-    def _meant(self, history: History, campaign: str, at: datetime | None) -> bool:
-        return history.campaign in (None, campaign) and self._in_span(at, history.within)
+    def _hits(self, history: History, kinds: Iterable[str]) -> list[datetime]:
+        human = (hit for hit in self.facts.hits if hit.kind in kinds and hit.label == "human")
+        return self._meant(history, ((hit.campaign, hit.occurred_at) for hit in human))
 
-    def _hit(self, history: History, kinds: Iterable[str]) -> bool:
-        return any(
-            hit.kind in kinds and hit.label == "human" and self._meant(history, hit.campaign, hit.occurred_at)
-            for hit in self.facts.hits
-        )
+    def _conversions(self, history: History) -> list[datetime]:
+        return self._meant(history, ((found.campaign, found.at) for found in self.facts.conversions))
 
-    def _converted(self, history: History) -> bool:
-        return any(self._meant(history, found.campaign, found.at) for found in self.facts.conversions)
+    def _meant(self, history: History, found: Iterable[tuple[str, datetime | None]]) -> list[datetime]:
+        return [
+            at
+            for campaign, at in found
+            if history.campaign in (None, campaign) and at is not None and self._in_span(at, history.within)
+        ]
 
-    def _agreed(self, topic: str) -> bool:
+    def agreed(self, topic: str) -> bool:
+        """Whether the latest word on the topic is a yes that has not expired."""
         said = [
             consent for consent in self.facts.consents if consent.channel == EMAIL and consent.topic == topic
         ]
@@ -210,7 +207,8 @@ class OneCustomer:
             return False
         return latest.expires_at is None or latest.expires_at > self.now
 
-    def _suppressed(self, topic: str) -> bool:
+    def suppressed(self, topic: str) -> bool:
+        """Whether an entry in force forbids mail on the topic."""
         return any(
             entry.lifted_at is None
             and (entry.expires_at is None or entry.expires_at > self.now)

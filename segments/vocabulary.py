@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segments.definition import Segment
+from core.errors import Problem
+from core.workspace import Workspace
+from segments.definition import Segment, load_segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +15,14 @@ class Vocabulary:
     segments: Mapping[str, Segment]
     topics: frozenset[str]
     campaigns: frozenset[str] | None
+
+
+def read_vocabulary(workspace: Workspace) -> tuple[Vocabulary, list[Problem]]:
+    """The names the workspace's files define, and the problems of its segment files.
+
+    Raises:
+        ConfigError: the settings hold mistakes.
+    """
+    segments, problems = load_segments(workspace)
+    campaigns = frozenset(path.stem for path in workspace.files("campaigns", ".yaml", ".yml"))
+    return Vocabulary(segments, frozenset(workspace.settings.topics), campaigns), problems

@@ -42,17 +42,17 @@ def worded(condition: Condition) -> str:
         case Always(holds):
             return "true" if holds else "false"
         case Compare(left, operator, right):
-            return f"{_side(left)} {operator.value} {_side(right)}"
+            return f"{worded_value(left)} {operator.value} {worded_value(right)}"
         case OneOf(value, constants):
-            return f"{_side(value)} in {_list(constants)}"
+            return f"{worded_value(value)} in {_list(constants)}"
         case Missing(value):
-            return f"{_side(value)} is missing"
+            return f"{worded_value(value)} is missing"
         case Like(value, test, text):
-            return f"{_side(value)} is {test.value}({_constant(text)})"
+            return f"{worded_value(value)} is {test.value}({_constant(text)})"
         case Older(value, length):
-            return f"{_side(value)} is older_than({_length(length)})"
+            return f"{worded_value(value)} is older_than({_length(length)})"
         case Newer(value, length):
-            return f"{_side(value)} is newer_than({_length(length)})"
+            return f"{worded_value(value)} is newer_than({_length(length)})"
     return _called(condition)
 
 
@@ -78,17 +78,18 @@ def _inner(condition: Condition) -> str:
 def _negated(part: Condition) -> str:
     match part:
         case Compare(left, Operator.EQUAL, right):
-            return f"{_side(left)} != {_side(right)}"
+            return f"{worded_value(left)} != {worded_value(right)}"
         case OneOf(value, constants):
-            return f"{_side(value)} not in {_list(constants)}"
+            return f"{worded_value(value)} not in {_list(constants)}"
         case Missing(value):
-            return f"{_side(value)} is present"
+            return f"{worded_value(value)} is present"
         case All() | AnyOf() | Not():
             return f"not ({worded(part)})"
     return f"not {worded(part)}"
 
 
-def _side(side: Value | Constant) -> str:
+def worded_value(side: Value | Constant) -> str:
+    """A value as it is written in an expression."""
     match side:
         case FieldValue(name):
             return name

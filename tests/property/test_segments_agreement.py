@@ -66,11 +66,7 @@ JSON_VALUES = (
 LENGTHS = ("1s", "90m", "1d", "30d", "60d", "52w")
 #: Ages of events: on every boundary of LENGTHS, one second to each side, far back, and in the future.
 AGES = (
-    *tuple(
-        length + timedelta(seconds=shift)
-        for length in map(timedelta, (0, 1, 30, 60, 364))
-        for shift in (-1, 0, 1)
-    ),
+    *(timedelta(days=days, seconds=shift) for days in (0, 1, 30, 60, 364) for shift in (-1, 0, 1)),
     timedelta(minutes=90),
     timedelta(days=900),
     timedelta(days=-5),
