@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from campaigns.definition import CampaignFile
 from core.errors import NotFound, Problem
@@ -151,7 +152,7 @@ def _cross_check(
             yield campaign.document.problem(path, f"no {noun} {value!r}", did_you_mean(value, known))
 
 
-def _value_at(content: object, path: tuple[str | int, ...]) -> object:
+def _value_at(content: Any, path: tuple[str | int, ...]) -> object:
     for part in path:
         if (isinstance(content, dict) and part in content) or (
             isinstance(content, list) and isinstance(part, int) and part < len(content)

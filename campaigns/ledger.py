@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, cast, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BOOLEAN, INTEGER, TEXT
 
 from campaigns.states import State
 from core.schema import message
@@ -156,15 +156,23 @@ def hand_over(
     return [row.id for row in connection.execute(moved) if row.skip_reason is None]
 
 
+# An envelope may be refused before its message was handed over: that is an attempt too. That a transport could not
+# be used is none: such a message stays claimed, and goes back to planned with its batch.
 _ANSWERS = """
     WITH answer AS (
-        SELECT * FROM unnest(:ids, :states, :codes, :enhanced, :replies) AS a(id, state, code, enhanced, reply)
+        SELECT * FROM unnest(:ids, :states, :by_server, :codes, :enhanced, :replies)
+            AS a(id, state, by_server, code, enhanced, reply)
     ), moved AS (
         UPDATE message AS m
-        SET state = a.state::message_state, state_at = :now,
+        -- The batch of a message in doubt is closed: a late "not now" ends it, nobody would try it again.
+        SET state = CASE WHEN m.state = 'unknown' AND a.state = 'deferred' THEN 'failed' ELSE a.state END::message_state,
+            state_at = :now,
+            attempt_count = m.attempt_count + CASE WHEN m.state = 'claimed' THEN 1 ELSE 0 END,
             accepted_at = CASE WHEN a.state = 'accepted' THEN :now ELSE m.accepted_at END
         FROM answer a
-        WHERE m.id = a.id AND m.state IN ('handed_over', 'unknown')
+        WHERE m.id = a.id
+          AND (m.state IN ('handed_over', 'unknown')
+               OR (m.state = 'claimed' AND a.by_server AND a.state IN ('deferred', 'failed')))
         RETURNING m.id, m.attempt_count
     )
     INSERT INTO attempt (message_id, number, transport, worker, outcome, code, enhanced, reply, answered_at)
@@ -175,6 +183,7 @@ _ANSWERS = """
 _RECORD: Final = text(_ANSWERS).bindparams(
     bindparam("ids", type_=ARRAY(BIGINT)),
     bindparam("states", type_=ARRAY(TEXT)),
+    bindparam("by_server", type_=ARRAY(BOOLEAN)),
     bindparam("codes", type_=ARRAY(INTEGER)),
     bindparam("enhanced", type_=ARRAY(TEXT)),
     bindparam("replies", type_=ARRAY(TEXT)),
@@ -200,7 +209,7 @@ def record(
     """Each answer is in the ledger: the message's state, and a row in `attempt`.
 
     A late answer to a message that was already given up as `unknown` settles it. Answers to messages that were
-    never handed over (the connection failed before) change nothing. Repeat: safe.
+    never handed over (the connection failed before) change nothing, unless the server itself refused the envelope. Repeat: safe.
     """
     listed = list(answered)
     if not listed:
@@ -210,6 +219,7 @@ def record(
         {
             "ids": [message_id for message_id, _ in listed],
             "states": [_STATE_OF[outcome.state].value for _, outcome in listed],
+            "by_server": [outcome.state is not OutcomeState.NOT_SENT for _, outcome in listed],
             "codes": [outcome.code for _, outcome in listed],
             "enhanced": [outcome.enhanced for _, outcome in listed],
             "replies": [outcome.reply for _, outcome in listed],

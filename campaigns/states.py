@@ -24,12 +24,10 @@ class State(StrEnum):
 #: Which state may follow which. Everything that changes `message.state` is in this file or tested against it.
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.PLANNED: frozenset({State.CLAIMED, State.SKIPPED}),
-    State.CLAIMED: frozenset({State.HANDED_OVER, State.PLANNED, State.DEFERRED, State.SKIPPED}),
+    State.CLAIMED: frozenset({State.HANDED_OVER, State.PLANNED, State.DEFERRED, State.FAILED, State.SKIPPED}),
     State.HANDED_OVER: frozenset({State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN}),
     State.DEFERRED: frozenset({State.CLAIMED, State.SKIPPED, State.FAILED}),
-    State.UNKNOWN: frozenset(
-        {State.ACCEPTED, State.DEFERRED, State.FAILED, State.DELIVERED, State.BOUNCED, State.COMPLAINED}
-    ),
+    State.UNKNOWN: frozenset({State.ACCEPTED, State.FAILED, State.DELIVERED, State.BOUNCED, State.COMPLAINED}),
     State.ACCEPTED: frozenset({State.DELIVERED, State.BOUNCED, State.COMPLAINED}),
     State.DELIVERED: frozenset({State.BOUNCED, State.COMPLAINED}),
     State.FAILED: frozenset(),

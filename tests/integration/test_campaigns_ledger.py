@@ -155,6 +155,35 @@ def test_a_worker_that_comes_back_hands_over_nothing(database, planned, clock):
     assert ids[1:] == hand_over(database, heir, ids[1:], [], clock)
 
 
+def test_a_refused_envelope_is_an_attempt_and_a_dead_transport_is_none(database, planned, clock):
+    """
+    A server's refusal before the hand-over is recorded at once; what a transport never took goes back to planned.
+    """
+    _, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, [], [(ids[0], FAILED), (ids[1], DEFERRED), (ids[2], NOT_SENT)], clock)
+    close(database, held, clock)
+
+    assert ["failed", "deferred", "planned", "planned", "planned"] == [states(database)[i] for i in ids]
+    with database.begin() as connection:
+        tried = select(schema.attempt.c.message_id, schema.attempt.c.number).order_by(schema.attempt.c.message_id)
+        assert [(ids[0], 1), (ids[1], 1)] == [tuple(row) for row in connection.execute(tried)]
+
+
+def test_a_late_deferral_of_a_doubtful_message_ends_it(database, planned, clock):
+    """
+    When the answer to a message given up as unknown turns out to be "later", the message has failed.
+    """
+    _, batch_id, ids = planned
+    late = claim(database, batch_id, clock)
+    hand_over(database, late, ids[:1], [], clock)
+    expire_lease(database, batch_id)
+    claim(database, batch_id, clock, worker="w2")
+    hand_over(database, late, [], [(ids[0], DEFERRED)], clock)
+
+    assert "failed" == states(database)[ids[0]]
+
+
 def test_an_opt_out_between_claim_and_hand_over_wins(database, planned, clock):
     """
     Who opts out after the claim is skipped at the hand-over, with the reason.
