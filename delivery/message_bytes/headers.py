@@ -105,7 +105,7 @@ def one_line(name: str, text: str) -> str:
             f"{name}: holds a line break or control character (got U+{ord(found[0]):04X})",
             hint="a template value or a customer's field contains it; headers are one line of text",
         )
-    return text.strip(" ")
+    return text.strip()
 
 
 def _phrase(name: str, text: str) -> str:

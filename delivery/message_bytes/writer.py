@@ -78,7 +78,7 @@ def _message_id(text: str) -> str:
 
 def _boundary(message_id: str) -> bytes:
     """Never a line of a part: `=_` cannot occur in quoted-printable, and nobody knows the hash beforehand."""
-    return b"=_" + hashlib.blake2b(message_id.encode(), digest_size=15).hexdigest().encode()
+    return b"=_" + hashlib.blake2b(message_id.encode(), digest_size=12).hexdigest().encode()
 
 
 def _further_fields(headers: tuple[tuple[str, str], ...]) -> list[str]:

@@ -8,8 +8,8 @@ from dataclasses import astuple
 from delivery.smtp.connection import Connection
 from delivery.smtp.dispatch import Dispatch
 from delivery.smtp.endpoint import Endpoint
-from delivery.smtp.features import Features
 from delivery.smtp.faults import TransportFault, TroubleKind
+from delivery.smtp.features import Features
 from delivery.smtp.messages import HandOver, Outgoing
 from delivery.smtp.opening import open_connection
 from delivery.smtp.session import Session
@@ -54,7 +54,7 @@ class SmtpPool:
         dispatch = self._dispatch = Dispatch(messages, hand_over, self, ahead=self._endpoint.connections)
         ticking = asyncio.ensure_future(self._tick())
         try:
-            await dispatch.run(self._usable(dispatch))
+            await dispatch.run(self._enlist(dispatch))
         except BaseException:
             self._cut_off()
             raise
@@ -135,12 +135,12 @@ class SmtpPool:
     def _occupied_count(self) -> int:
         return sum(session.broken_by is None for session in self._crew)
 
-    def _usable(self, dispatch: Dispatch) -> list[Session]:
-        usable = [session for session in self._crew if session.is_usable]
-        for session in usable:
+    def _enlist(self, dispatch: Dispatch) -> list[Session]:
+        """The sessions that can work for `dispatch`; it hears from the others when they are gone."""
+        for session in self._crew:
             session.desk = dispatch
             session.is_stale = True
-        return usable
+        return [session for session in self._crew if session.is_usable]
 
     def _dismiss_rested_out(self) -> None:
         for session, connection in list(self._crew.items()):

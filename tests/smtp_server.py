@@ -1,0 +1,268 @@
+"""A scripted SMTP server on real loopback TCP, for tests of delivery.
+
+    async with ScriptedServer({"recipient": [b"550 5.1.1 no such user"]}) as server:
+        ...
+
+The script gives answers by stage; each list is used up in order, over all connections, and then the server
+is polite again. An answer is the bytes of a reply, `DROP` (the connection is cut), `STALL` (nothing is ever
+said), `None` (polite), or a callable that gets the conversation and returns one of these.
+"""
+
+import asyncio
+import contextlib
+import enum
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+
+class Deed(enum.Enum):
+    """What a server does instead of answering."""
+
+    DROP = enum.auto()
+    STALL = enum.auto()
+
+
+DROP, STALL = Deed.DROP, Deed.STALL
+PIPELINING = (
+    b"250-test.example\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 OK"
+)
+LOCK_STEP = b"250-test.example\r\n250 SIZE"
+
+
+@dataclass
+class Received:
+    """One message that the server took."""
+
+    mail_from: str
+    recipients: tuple[str, ...]
+    content: bytes  # without dot-stuffing
+
+
+@dataclass
+class Conversation:
+    """What one connection said: every command, and every chunk of bytes as it arrived."""
+
+    number: int
+    commands: list[str] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    dots: int = 0  # ends of data seen
+    has_tls: bool = False
+    mail_from: str | None = None
+    recipients: list[str] = field(default_factory=list)
+
+
+Answer = bytes | Deed | None
+Script = Mapping[str, list[Answer | Callable[[Conversation], Answer]]]
+_POLITE: dict[str, bytes] = {
+    "greeting": b"220 test.example ESMTP",
+    "helo": b"250 test.example",
+    "starttls": b"220 go ahead",
+    "auth": b"235 2.7.0 welcome",
+    "mail": b"250 2.1.0 sender ok",
+    "recipient": b"250 2.1.5 recipient ok",
+    "data": b"354 go ahead",
+    "end": b"250 2.0.0 taken",
+    "rset": b"250 2.0.0 forgotten",
+    "quit": b"221 2.0.0 bye",
+    "other": b"500 5.5.2 what?",
+}
+_STAGES = {
+    "EHLO": "ehlo", "HELO": "helo", "STARTTLS": "starttls", "AUTH": "auth", "MAIL": "mail", "RCPT": "recipient",
+    "DATA": "data", "RSET": "rset", "QUIT": "quit",
+}  # fmt: skip
+
+
+class _Hangup(Exception):
+    """The conversation is over."""
+
+
+class ScriptedServer:
+    """Listens while entered. `received` holds the messages taken, `conversations` the connections in order.
+
+    `ehlo` is the answer to EHLO; `tls` answers STARTTLS, or, with `implicit`, speaks TLS from the first byte.
+    `piecemeal` sends every answer octet by octet.
+    """
+
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        ehlo: bytes = PIPELINING,
+        tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
+        piecemeal: bool = False,
+    ) -> None:
+        self.received: list[Received] = []
+        self.conversations: list[Conversation] = []
+        self.port = 0
+        self._script = {stage: list(answers) for stage, answers in (script or {}).items()}
+        self._ehlo = ehlo
+        self._tls = tls
+        self._implicit = implicit
+        self._piecemeal = piecemeal
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        context = self._tls if self._implicit else None
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        talk = Conversation(len(self.conversations), has_tls=self._implicit)
+        self.conversations.append(talk)
+        connection = _Connection(self, reader, writer, talk)
+        try:
+            await connection.converse()
+        except (_Hangup, OSError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+            if task is not None:
+                self._tasks.discard(task)
+
+    def answer(self, stage: str, talk: Conversation) -> Answer:
+        """The scripted answer, else the polite one."""
+        answers = self._script.get(stage)
+        scripted = answers.pop(0) if answers else None
+        if callable(scripted):
+            scripted = scripted(talk)
+        if scripted is None:
+            scripted = self._ehlo if stage == "ehlo" else _POLITE[stage]
+        return scripted
+
+
+class _Connection:
+    def __init__(
+        self,
+        server: ScriptedServer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        talk: Conversation,
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self._talk = talk
+        self._rest = b""
+
+    async def converse(self) -> None:
+        await self._say("greeting")
+        while True:
+            command = (await self._until(b"\r\n")).decode()
+            self._talk.commands.append(command)
+            stage = _STAGES.get(command[:8].split(" ")[0].upper(), "other")
+            await getattr(self, f"_{stage}", self._plain)(stage, command)
+
+    async def _plain(self, stage: str, command: str) -> None:
+        await self._say(stage)
+
+    async def _starttls(self, stage: str, command: str) -> None:
+        if (await self._say(stage))[:1] == b"2" and self._server._tls is not None:
+            await self._writer.start_tls(self._server._tls)
+            self._talk.has_tls = True
+
+    async def _auth(self, stage: str, command: str) -> None:
+        reply = await self._say(stage)
+        while reply[:1] == b"3":
+            self._talk.commands.append((await self._until(b"\r\n")).decode())
+            reply = await self._say(stage)
+
+    async def _mail(self, stage: str, command: str) -> None:
+        if self._talk.mail_from is not None:
+            await self._write(b"503 5.5.1 nested MAIL")
+        elif (await self._say(stage))[:1] == b"2":
+            self._talk.mail_from = command
+
+    async def _recipient(self, stage: str, command: str) -> None:
+        if self._talk.mail_from is None:
+            await self._write(b"503 5.5.1 MAIL first")
+        elif (await self._say(stage))[:1] == b"2":
+            self._talk.recipients.append(command)
+
+    async def _data(self, stage: str, command: str) -> None:
+        if not self._talk.recipients and stage not in self._server._script:
+            await self._write(b"554 5.5.1 no valid recipients")
+        elif (await self._say(stage))[:1] == b"3":
+            await self._content()
+
+    async def _rset(self, stage: str, command: str) -> None:
+        self._forget()
+        await self._say(stage)
+
+    async def _quit(self, stage: str, command: str) -> None:
+        await self._say(stage)
+        raise _Hangup
+
+    async def _content(self) -> None:
+        if self._server._script.get("body"):
+            await self._say("body")
+        content = await self._until_dot()
+        self._talk.dots += 1
+        taken = Received(self._talk.mail_from or "", tuple(self._talk.recipients), content)
+        self._forget()
+        reply = self._server.answer("end", self._talk)
+        if isinstance(reply, bytes) and reply[:1] == b"2" and taken.recipients:
+            self._server.received.append(taken)
+        await self._do(reply)
+
+    def _forget(self) -> None:
+        self._talk.mail_from = None
+        self._talk.recipients.clear()
+
+    async def _until(self, mark: bytes) -> bytes:
+        while mark not in self._rest:
+            chunk = await self._reader.read(1 << 20)
+            if not chunk:
+                raise _Hangup
+            self._talk.chunks.append(chunk)
+            self._rest += chunk
+        before, _, self._rest = self._rest.partition(mark)
+        return before
+
+    async def _until_dot(self) -> bytes:
+        lines = []
+        while (line := await self._until(b"\r\n")) != b".":
+            lines.append(line.removeprefix(b"."))
+        return b"".join(line + b"\r\n" for line in lines)
+
+    async def _say(self, stage: str) -> bytes:
+        return await self._do(self._server.answer(stage, self._talk))
+
+    async def _do(self, answer: Answer) -> bytes:
+        if answer is DROP:
+            raise _Hangup
+        if answer is STALL:
+            await asyncio.Event().wait()
+        if isinstance(answer, bytes):
+            await self._write(answer)
+            return answer
+        raise TypeError(f"not an answer: {answer!r}")
+
+    async def _write(self, reply: bytes) -> None:
+        octets = reply + b"\r\n"
+        for piece in (
+            [octets[at : at + 1] for at in range(len(octets))] if self._server._piecemeal else [octets]
+        ):
+            self._writer.write(piece)
+            await self._writer.drain()
+            await asyncio.sleep(0)
