@@ -1,0 +1,230 @@
+"""`clarion suppress` and `clarion consent`: who may not be written to, and who agreed to what."""
+
+import getpass
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from core.commands import Desk, json_option, print_json, print_table, remark
+from core.errors import NotFound, UsageError
+from core.names import did_you_mean
+from core.units import parse_duration
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
+REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual")
+
+
+@click.group()
+def suppress() -> None:
+    """Who must not be written to, and why.
+
+    KEY is an external id or an e-mail address. Entries belong to the address: they bind every customer at it, and
+    customers imported later.
+    """
+
+
+def _scope_options(command: Any) -> Any:
+    for option in (
+        click.option("--campaign", help="Only this campaign."),
+        click.option("--topic", help="Only mail about this topic."),
+        click.option(
+            "--scope", type=click.Choice(["global", "channel"]), help="Everything (the default), or all e-mail."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _length(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    try:
+        return parse_duration(value) if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@suppress.command("add")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+@_scope_options
+@click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
+@click.option(
+    "--for", "length", callback=_length, metavar="DURATION", help="How long, such as 90d (default: for good)."
+)
+@click.option("--note", help="What happened, kept as evidence.")
+@json_option
+@click.pass_obj
+def add(
+    desk: Desk, keys: tuple[str, ...], scope: str | None, topic: str | None, campaign: str | None, reason: str,
+    length: timedelta | None, note: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Forbid writing to people."""
+    from suppression.people import key_of
+    from suppression.record import suppress as suppress_address
+
+    place = _place(desk, scope, topic, campaign) or {"scope": "global", "scope_name": ""}
+    now = desk.clock.now()
+    expires_at = now + length if length else None
+    results: list[dict[str, Any]] = []
+    with desk.database.begin() as connection:
+        for named in keys:
+            key = key_of(connection, desk.workspace.secret, named)
+            is_new = suppress_address(
+                connection, key, **place, reason=reason, source="operator", evidence={"note": note} if note else None,
+                expires_at=expires_at, now=now,
+            )  # fmt: skip
+            results.append({"key": named, **place, "reason": reason, "expires_at": expires_at, "new": is_new})
+            if is_new:
+                _audit(connection, desk, "suppress.add", f"address:{key}", {**place, "reason": reason, "note": note})
+    if as_json:
+        print_json({"entries": results})
+    else:
+        new_count = sum(result["new"] for result in results)
+        remark(f"{new_count} added, {len(results) - new_count} already there")
+
+
+@suppress.command("remove")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+@_scope_options
+@click.option("--reason", type=click.Choice(REASONS), help="Only entries with this reason.")
+@click.option("--because", required=True, help="Why they may be written to again; kept with the entry.")
+@json_option
+@click.pass_obj
+def remove(
+    desk: Desk, keys: tuple[str, ...], scope: str | None, topic: str | None, campaign: str | None, reason: str | None,
+    because: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Lift entries: all of a person's, or those that fit the options.
+
+    They stay in the list as lifted. Withdrawn consent stays withdrawn: only the customer can give it again.
+    """
+    from suppression.people import key_of
+    from suppression.record import lift
+
+    place = _place(desk, scope, topic, campaign)
+    results: list[dict[str, Any]] = []
+    with desk.database.begin() as connection:
+        for named in keys:
+            key = key_of(connection, desk.workspace.secret, named)
+            count = lift(connection, key, because=because, reason=reason, now=desk.clock.now(), **place)
+            if not count:
+                raise NotFound(f"no entry of {named!r} fits", hint="`clarion suppress list` shows what there is")
+            _audit(
+                connection, desk, "suppress.remove", f"address:{key}", {**place, "reason": reason, "because": because}
+            )
+            results.append({"key": named, "lifted": count})
+    if as_json:
+        print_json({"entries": results})
+    else:
+        remark(f"{sum(result['lifted'] for result in results)} lifted")
+
+
+@suppress.command("list")
+@click.argument("key", required=False, metavar="[KEY]")
+@click.option("--reason", help="Only entries with this reason.")
+@click.option("--all", "ended", is_flag=True, help="Lifted and expired entries, too.")
+@json_option
+@click.pass_obj
+def list_(desk: Desk, key: str | None, reason: str | None, ended: bool, as_json: bool) -> None:
+    """List the entries in force, newest first."""
+    from suppression.people import key_of
+    from suppression.register import entries
+
+    with desk.database.begin() as connection:
+        found = key_of(connection, desk.workspace.secret, key) if key else None
+        rows = entries(connection, desk.clock.now(), key=found, reason=reason, ended=ended)
+    if as_json:
+        print_json({"entries": rows})
+        return
+    columns = ["address", "customers", "scope", "scope_name", "reason", "source", "created_at", "expires_at"]
+    columns += ["lifted_because"] if ended else []
+    print_table([{**row, "customers": ", ".join(row["customers"]) or None} for row in rows], columns)
+
+
+@suppress.command("check")
+@click.argument("key", metavar="KEY")
+@click.option("--topic", help="Only this topic (default: each of the workspace).")
+@click.option("--campaign", default="", help="As in this campaign.")
+@json_option
+@click.pass_obj
+def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool) -> None:
+    """Say whether a person may be written to, and why not.
+
+    Asks the gate every message passes, so the answer is what would happen.
+    """
+    from suppression.people import find_people
+    from suppression.register import answers
+
+    topics = [_known_topic(desk, topic)] if topic else list(desk.workspace.settings.topics)
+    with desk.database.begin() as connection:
+        people = find_people(connection, desk.workspace.secret, key)
+        rows = answers(connection, people, topics, campaign=campaign, now=desk.clock.now())
+    if as_json:
+        print_json({"answers": rows})
+    else:
+        print_table(rows, ["customer", "topic", "may_write", "reason"])
+
+
+@click.group()
+def consent() -> None:
+    """What customers agreed to."""
+
+
+@consent.command("show")
+@click.argument("key", metavar="KEY")
+@json_option
+@click.pass_obj
+def show(desk: Desk, key: str, as_json: bool) -> None:
+    """Show everything a customer said, newest first, and what holds now."""
+    from suppression.people import find_people
+    from suppression.register import consents_of
+
+    rows: list[Mapping[str, Any]] = []
+    with desk.database.begin() as connection:
+        for person in find_people(connection, desk.workspace.secret, key):
+            if person.customer_id is None:
+                raise NotFound(f"no customer has the address {key!r}", hint="consent belongs to customers")
+            said = consents_of(connection, person.customer_id, desk.clock.now())
+            rows += [{**row, "customer": person.shown} for row in said]
+    if as_json:
+        print_json({"consents": rows})
+        return
+    columns = ["customer", "topic", "channel", "state", "holds", "basis", "source", "captured_at", "expires_at"]
+    print_table(rows, columns)
+
+
+def _place(desk: Desk, scope: str | None, topic: str | None, campaign: str | None) -> dict[str, Any]:
+    """The scope the options name; empty when they name none.
+
+    Raises:
+        UsageError: they name more than one, or an unknown topic.
+    """
+    if sum(option is not None for option in (scope, topic, campaign)) > 1:
+        raise UsageError("got several scopes, expected one of --scope, --topic and --campaign")
+    if topic is not None:
+        return {"scope": "topic", "scope_name": _known_topic(desk, topic)}
+    if campaign is not None:
+        return {"scope": "campaign", "scope_name": campaign}
+    return {"scope": scope, "scope_name": ""} if scope else {}
+
+
+def _known_topic(desk: Desk, topic: str) -> str:
+    topics = desk.workspace.settings.topics
+    if topic not in topics:
+        raise NotFound(f"there is no topic {topic!r}", hint=did_you_mean(topic, topics), where="clarion.yaml")
+    return topic
+
+
+def _audit(connection: "Connection", desk: Desk, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+    from sqlalchemy import insert
+
+    from core.schema import audit
+
+    told = {name: value for name, value in detail.items() if value}
+    connection.execute(
+        insert(audit).values(at=desk.clock.now(), actor=getpass.getuser(), action=action, subject=subject,
+        detail=told)
+    )

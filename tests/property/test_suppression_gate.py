@@ -1,0 +1,234 @@
+"""The gate against a plain-Python reference, over any sequence of things people say and operators do."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select, text
+
+from core import schema
+from core.clock import SteppedClock
+from core.database import Database
+from suppression.commands import REASONS as COMMAND_REASONS
+from suppression.gate import REASONS, skip_reason
+from suppression.record import lift, suppress, withdraw
+from tests import factories
+
+TOPICS, CAMPAIGNS, CHANNELS = ("promotions", "news"), ("spring", "autumn"), ("email", "letter")
+ADDRESSES = ("one@customers.example", "two@customers.example")
+START = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
+
+hours = st.integers(-48, 48).map(lambda number: timedelta(hours=number))
+ends = st.none() | hours
+scopes = st.one_of(
+    st.sampled_from([("global", ""), ("channel", "")]),
+    st.tuples(st.just("topic"), st.sampled_from(TOPICS)),
+    st.tuples(st.just("campaign"), st.sampled_from(CAMPAIGNS)),
+)
+customers, addresses = st.integers(0, 2), st.sampled_from(ADDRESSES)
+reasons = st.sampled_from([*REASONS, "soft_bounces"])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("consent"), customers, st.sampled_from(TOPICS), st.sampled_from(CHANNELS),
+                  st.sampled_from(["granted", "confirmed", "withdrawn"]), hours, ends),
+        st.tuples(st.just("suppress"), addresses, scopes, st.sampled_from(CHANNELS), reasons, ends),
+        st.tuples(st.just("lift"), addresses, st.none() | scopes, st.none() | reasons),
+        st.tuples(st.just("withdraw"), addresses, st.none() | st.sampled_from(TOPICS)),
+        st.tuples(st.just("wait"), st.integers(1, 30).map(lambda number: timedelta(hours=number))),
+    ),
+    max_size=14,
+)  # fmt: skip
+
+
+@dataclass
+class Said:
+    """What the reference remembers: the rules in the simplest words."""
+
+    addresses: list[str | None]
+    consents: list[list[tuple[datetime, str, str, str, datetime | None]]] = field(default_factory=list)
+    entries: list[tuple[str, tuple[str, str], str, str, datetime | None]] = field(default_factory=list)
+
+    def reason(self, number: int, topic: str, campaign: str, channel: str, now: datetime) -> str | None:
+        """Why the customer gets no message."""
+        address = self.addresses[number]
+        if address is None:
+            return "no_address"
+        forbidding = {
+            reason
+            for whose, (scope, name), where, reason, until in self.entries
+            if whose == address
+            and (until is None or until > now)
+            and (scope == "global" or where == channel)
+            and (scope in ("global", "channel") or name == {"topic": topic, "campaign": campaign}[scope])
+        }
+        if forbidding:
+            order = {reason: place for place, reason in enumerate(REASONS)}
+            return "suppressed:" + min(forbidding, key=lambda reason: (order.get(reason, 99), reason))
+        return None if self.holds(number, topic, channel, now) else "not_consented"
+
+    def latest(self, number: int, topic: str, channel: str) -> tuple[str, datetime | None] | None:
+        """The state and end of the customer's latest word; of two at one instant the one that came last."""
+        words = [
+            (at, place, state, until)
+            for place, (at, about, by, state, until) in enumerate(self.consents[number])
+            if (about, by) == (topic, channel)
+        ]
+        return max(words)[2:] if words else None
+
+    def holds(self, number: int, topic: str, channel: str, now: datetime) -> bool:
+        """The customer's latest word is a yes that has not ended."""
+        word = self.latest(number, topic, channel)
+        return word is not None and word[0] != "withdrawn" and (word[1] is None or word[1] > now)
+
+
+@dataclass
+class World:
+    """The real tables beside the reference."""
+
+    connection: Connection
+    said: Said
+    ids: list[int]
+    keys: dict[str, uuid.UUID]
+    now: datetime = START
+    count: int = 0
+
+    def consent(
+        self, number: int, topic: str, channel: str, state: str, offset: timedelta, end: timedelta | None
+    ) -> None:
+        self.count += 1
+        at, until = self.now + offset, self.now + end if end is not None else None
+        factories.make_consent(
+            self.connection, self.ids[number], topic=topic, channel=channel, state=state, captured_at=at,
+            expires_at=until, source=f"s{self.count}",
+        )  # fmt: skip
+        self.said.consents[number].append((at, topic, channel, state, until))
+
+    def suppress(self, address: str, place: tuple[str, str], channel: str, reason: str, end: timedelta | None) -> None:
+        until = self.now + end if end is not None else None
+        suppress(
+            self.connection, self.keys[address], scope=place[0], scope_name=place[1], channel=channel,  # type: ignore[arg-type]
+            reason=reason, source="test", expires_at=until, now=self.now,
+        )  # fmt: skip
+        self.said.entries.append((address, place, channel, reason, until))
+
+    def lift(self, address: str, place: tuple[str, str] | None, reason: str | None) -> None:
+        scope, name = place or (None, None)
+        lift(self.connection, self.keys[address], scope=scope, scope_name=name, reason=reason,  # type: ignore[arg-type]
+             because="asked", now=self.now)  # fmt: skip
+        self.said.entries = [
+            entry for entry in self.said.entries
+            if entry[0] != address or (place not in (None, entry[1])) or (reason not in (None, entry[3]))
+        ]  # fmt: skip
+
+    def withdraw(self, address: str, topic: str | None) -> None:
+        self.count += 1
+        withdraw(self.connection, self.keys[address], topic=topic, source=f"s{self.count}", now=self.now)
+        for number, held in enumerate(self.said.addresses):
+            for about in TOPICS:
+                latest = self.said.latest(number, about, "email")
+                if held == address and topic in (None, about) and latest and latest[0] != "withdrawn":
+                    newest = max(word[0] for word in self.said.consents[number] if word[1:3] == (about, "email"))
+                    word = (max(newest, self.now), about, "email", "withdrawn", None)
+                    self.said.consents[number].append(word)
+
+    def wait(self, length: timedelta) -> None:
+        self.now += length
+
+
+def make_world(connection: Connection) -> World:
+    """Two customers who share an address and one of their own, and one without any."""
+    mine = [ADDRESSES[0], ADDRESSES[0], ADDRESSES[1], None]
+    ids = [factories.make_customer(connection, email=address) for address in mine]
+    keys = {address: factories.key_of(address) for address in ADDRESSES}
+    return World(connection, Said(mine, [[] for _ in mine]), ids, keys)
+
+
+@settings(max_examples=150)
+@given(steps=steps)
+def test_gate_equals_the_reference(module_database: Database, steps: list[tuple[object, ...]]) -> None:
+    """
+    After any sequence, for every customer, topic, campaign and channel, gate and reference give one answer.
+    """
+    customer = schema.customer
+    with module_database.engine.connect() as connection:
+        world = make_world(connection)
+        for name, *values in steps:
+            act: Callable[..., None] = getattr(world, str(name))
+            act(*values)
+        for topic in TOPICS:
+            for campaign in CAMPAIGNS:
+                for channel in CHANNELS:
+                    gate = skip_reason(
+                        customer.c.id, customer.c.address_key, topic=topic, campaign=campaign, channel=channel,
+                        now=world.now,
+                    )  # fmt: skip
+                    asked = connection.execute(select(gate).order_by(customer.c.id)).scalars().all()
+                    expected = [world.said.reason(number, topic, campaign, channel, world.now) for number in range(4)]
+
+                    assert expected == asked, (topic, campaign, channel)
+        connection.rollback()
+
+
+def test_gate_stands_in_an_update(module_database: Database, clock: SteppedClock) -> None:
+    """
+    The claim asks the same expression in UPDATE … FROM: only those who may be written to are claimed.
+    """
+    message, customer = schema.message, schema.customer
+    with module_database.engine.connect() as connection:
+        yes = factories.make_customer(connection, consents=("promotions",))
+        no = factories.make_customer(connection)
+        run = factories.make_run(connection)
+        for one in (yes, no):
+            factories.make_message(connection, run, one, state="planned")
+        gate = skip_reason(
+            message.c.customer_id, message.c.address_key, topic="promotions", campaign="spring-paper", now=clock.now()
+        )
+        connection.execute(
+            message.update().where(customer.c.id == message.c.customer_id, gate.is_(None)).values(state="claimed")
+        )
+        states = connection.execute(select(message.c.customer_id, message.c.state).order_by(message.c.id)).all()
+        connection.rollback()
+
+    assert [(yes, "claimed"), (no, "planned")] == [tuple(row) for row in states]
+
+
+def test_gate_and_command_name_the_same_reasons() -> None:
+    """
+    The command's choices are the gate's order of strength.
+    """
+    assert REASONS == COMMAND_REASONS
+
+
+def test_gate_probes_indexes_for_a_batch(module_database: Database, clock: SteppedClock) -> None:
+    """
+    For a batch neither suppressions nor consents are read in full.
+    """
+    customer = schema.customer
+    gate = skip_reason(customer.c.id, customer.c.address_key, topic="promotions", campaign="x", now=clock.now())
+    query = select(gate).where(customer.c.id.in_(range(1, 501)))
+    with module_database.engine.connect() as connection:
+        connection.execute(text(FILL))
+        for table in ("customer", "consent", "suppression"):
+            connection.execute(text(f"ANALYZE {table}"))
+        compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}".replace("%", "%%")).scalars())
+        connection.rollback()
+
+    assert "Seq Scan on suppression" not in plan
+    assert "Seq Scan on consent" not in plan
+
+
+FILL = """
+    WITH people AS (
+        INSERT INTO customer (external_id, address_key)
+        SELECT 'F' || n, md5(n::text)::uuid FROM generate_series(1, 40000) n RETURNING id, address_key
+    ), agreed AS (
+        INSERT INTO consent (customer_id, topic, state, basis, source, captured_at)
+        SELECT id, 'promotions', 'granted', 'consent', 'test', '2025-01-01' FROM people
+    )
+    INSERT INTO suppression (address_key, scope, reason, source)
+    SELECT address_key, 'global', 'manual', 'test' FROM people WHERE id % 4 = 0
+"""
