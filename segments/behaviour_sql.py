@@ -15,6 +15,7 @@ from sqlalchemy import (
     Numeric,
     Select,
     Text,
+    distinct,
     exists,
     func,
     literal,
@@ -59,10 +60,8 @@ class Moments:
 
 def did(behaviour: Behaviour, customer: FromClause, moments: Moments) -> ColumnElement[bool]:
     """Whether there is one such activity or order."""
-    if behaviour.name == PURCHASE:
-        orders = _orders(behaviour, customer, moments)
-        return exists(orders.with_only_columns(literal_column("1")).correlate(customer))
-    return exists(_activities(behaviour, customer, moments).with_only_columns(literal_column("1")))
+    find = _bought if behaviour.name == PURCHASE else _activities
+    return exists(find(behaviour, customer, moments))
 
 
 def measured(value: Measured, customer: FromClause, moments: Moments) -> ColumnElement[Any]:
@@ -132,11 +131,11 @@ def _lines(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Sele
     )
 
 
-def _orders(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Select[Any]:
-    """The orders with such lines that are worth more than nothing: one returned in full is none."""
+def _bought(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Select[Any]:
+    """The lines that make an order one, as the metrics count orders: returns alone are none."""
     purchase = schema.purchase.c
-    lines = _lines(behaviour, customer, moments)
-    return lines.group_by(purchase.order_id).having(func.sum(purchase.amount) > literal_column("0"))
+    zero: ColumnElement[Any] = literal_column("0")
+    return _lines(behaviour, customer, moments).where(purchase.quantity > zero, purchase.amount >= zero)
 
 
 def _purchase_measure(
@@ -146,7 +145,7 @@ def _purchase_measure(
     if measure is Measure.TOTAL:  # returns are taken off
         total = func.coalesce(func.sum(purchase.amount), literal_column("0", Numeric))
         return _lines(behaviour, customer, moments).with_only_columns(total).scalar_subquery()
-    orders = _orders(behaviour, customer, moments)
-    found = orders.with_only_columns(func.max(purchase.ordered_at).label("ordered_at")).subquery("orders")
-    wanted = func.count() if measure is Measure.COUNT else func.max(found.c.ordered_at)
-    return select(wanted).select_from(found).scalar_subquery().correlate(customer)
+    wanted = (
+        func.count(distinct(purchase.order_id)) if measure is Measure.COUNT else func.max(purchase.ordered_at)
+    )
+    return _bought(behaviour, customer, moments).with_only_columns(wanted).scalar_subquery()

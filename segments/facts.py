@@ -20,6 +20,7 @@ class PurchaseLine:
     ordered_at: datetime
     product: str | None
     category: str | None
+    quantity: Decimal
     amount: Decimal
 
 

@@ -29,6 +29,18 @@ def _metric(
 
 
 PYRAMID_LEVELS: Final = ("top", "big", "medium", "small", "inactive", "prospect", "suspect")
+RFM_LEVELS: Final = (
+    "champions",
+    "loyal_customers",
+    "potential_loyalists",
+    "new_customers",
+    "promising",
+    "need_attention",
+    "about_to_sleep",
+    "cant_loose",
+    "at_risk",
+    "hibernating",
+)
 ABC_LEVELS: Final = ("A", "B", "C")
 QUADRANT_LEVELS: Final = ("A", "B", "C", "D", "E")
 
@@ -49,7 +61,7 @@ FIELDS: Final = {
         _customer("created_at", "when the customer came into Clarion", Type.INSTANT),
         _metric("tier", Type.TEXT, "level of the pyramid", column="pyramid", levels=PYRAMID_LEVELS),
         _metric("abc", Type.TEXT, "class by share of revenue", levels=ABC_LEVELS),
-        _metric("rfm", Type.TEXT, "named group of the recency and frequency scores"),
+        _metric("rfm", Type.TEXT, "named group of the recency and frequency scores", levels=RFM_LEVELS),
         _metric("quadrant", Type.TEXT, "order value × order frequency", levels=QUADRANT_LEVELS),
         _metric("recency_score", Type.NUMBER, "1–5, 5: bought most recently"),
         _metric("frequency_score", Type.NUMBER, "1–5, 5: bought most often"),

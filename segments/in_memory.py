@@ -222,13 +222,12 @@ class OneCustomer:
 
 
 def _orders(lines: Iterable[PurchaseLine]) -> list[datetime]:
-    """When each order came that the lines make up and that is worth more than nothing."""
-    amounts: dict[str, Decimal] = {}
+    """When each order came that the lines make up; returns alone make up none."""
     times: dict[str, datetime] = {}
     for line in lines:
-        amounts[line.order_id] = amounts.get(line.order_id, Decimal(0)) + line.amount
-        times[line.order_id] = max(times.get(line.order_id, line.ordered_at), line.ordered_at)
-    return [times[order_id] for order_id, amount in amounts.items() if amount > 0]
+        if line.quantity > 0 and line.amount >= 0:
+            times[line.order_id] = max(times.get(line.order_id, line.ordered_at), line.ordered_at)
+    return list(times.values())
 
 
 def _one_of(value: object, wanted: Iterable[Constant]) -> bool:

@@ -186,6 +186,7 @@ def _make_behaviour(connection: Connection, dice: random.Random, customer_id: in
             ordered_at=_ago(dice),
             product=_maybe(dice, TEXTS),
             category=_maybe(dice, TEXTS),
+            quantity=dice.choice((1, 1, -1)),
             amount=dice.choice((Decimal("10.5"), Decimal("-10.5"), Decimal(0), Decimal(4))),
         )
 
