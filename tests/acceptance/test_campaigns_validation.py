@@ -37,7 +37,7 @@ EXPECTED = [
     ("templates/spring-paper.html", 6, "frist_name"),
     ("campaigns/spring-paper.yaml", 5, "everybodyy"),
     ("campaigns/no-topic.yaml", 5, "no topic 'offers'"),
-    ("campaigns/weekly.yaml", 5, "minute"),
+    ("campaigns/weekly.yaml", 6, "minute"),
 ]
 
 
