@@ -39,7 +39,7 @@ docs: $(VENV)/.development  ## Write docs/reference/ from the code
 	$(RUN)/python docs/generate.py
 
 test-browser: $(VENV)/.development  ## Open the pages in headless Chromium (must be installed)
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || \
 	  { echo "make test-browser needs Chromium on PATH (Debian: apt-get install chromium)" >&2; exit 1; }
 	@$(PYTEST) -q -m browser
 

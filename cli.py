@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "preview": ("campaigns.commands.looking", "preview", "Render a campaign's mailing for one customer."),
     "send-test": ("campaigns.commands.looking", "send_test", "Send a rendered mailing to yourself."),
     "plan": (
-        "campaigns.commands",
+        "campaigns.commands.planning",
         "plan",
         "Show what would be sent to how many people, and who is left out.",
     ),
