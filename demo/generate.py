@@ -227,7 +227,7 @@ def _events(random: Random, firms: Iterable[Firm], end: datetime) -> Iterator[Se
 # --- what they agreed to -----------------------------------------------------------------------------
 
 _CONSENT_COLUMNS = ("external_id", "topic", "state", "basis", "source", "captured_at")
-_SUPPRESSION_COLUMNS = ("email", "reason", "scope", "scope_name", "created_at")
+_SUPPRESSION_COLUMNS = ("email", "reason", "scope", "topic", "created_at")
 
 
 def _consents(random: Random, firms: Iterable[Firm]) -> Iterator[Sequence[object]]:
@@ -256,8 +256,8 @@ def _suppressions(random: Random, firms: Iterable[Firm], end: datetime) -> Itera
             continue
         draw = random.random()
         at = _working_moment(random, end - timedelta(days=500), end)
-        for reason, scope, name, share in reasons:
+        for reason, scope, topic, share in reasons:
             if draw < share:
-                yield firm.email, reason, scope, name, at.isoformat()
+                yield firm.email, reason, scope, topic, at.isoformat()
                 break
             draw -= share

@@ -1,0 +1,133 @@
+"""The demo's folder, its mail server, and the commands typed in it."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+import click
+
+from core.commands import remark
+from core.errors import ServiceError, UsageError
+
+#: In a folder that `clarion demo` made, and may therefore empty.
+MARK: Final = ".clarion-demo"
+SMTP_PORT, WEB_PORT = 2525, 8025
+_SOURCE: Final = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The folder everything happens in."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """Where the mail server keeps mails."""
+        return self.root / "inbox"
+
+    @property
+    def tables(self) -> Path:
+        """Where the dealer's CSV files are."""
+        return self.root / "data"
+
+    @property
+    def is_built(self) -> bool:
+        """Whether a demo has been here."""
+        return (self.root / MARK).exists()
+
+    def clear(self) -> None:
+        """The folder, its database and its services are gone. Repeat: safe.
+
+        Raises:
+            UsageError: the folder holds something that no demo put there.
+        """
+        if not self.root.exists() or not any(self.root.iterdir()):
+            return
+        if not self.is_built:
+            raise UsageError(
+                f"{self.root} is not empty and was not made by `clarion demo`", hint="name another --folder"
+            )
+        if (self.root / "clarion.yaml").exists():
+            self.run("down", "--erase", "--yes")
+        shutil.rmtree(self.root)
+
+    def build(self) -> None:
+        """The folder holds the dealer's workspace, with ports that are free. What was edited since stays."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        if not self.is_built:
+            with as_file(files("demo") / "workspace") as source:
+                shutil.copytree(source, self.root, dirs_exist_ok=True)
+            (self.root / MARK).write_text("made by `clarion demo`, which may empty this folder\n", encoding="utf-8")
+        settings = self.root / "clarion.yaml"
+        text = settings.read_text(encoding="utf-8")
+        for usual in (SMTP_PORT, WEB_PORT):
+            text = text.replace(str(usual), str(free_port(usual)))
+        settings.write_text(text, encoding="utf-8")
+
+    def typed(self, *arguments: str, accept: Sequence[int] = (0,)) -> None:
+        """The command was echoed and run, its output shown below it.
+
+        Raises:
+            ServiceError: it ended with a code that is not in `accept`.
+        """
+        shown = " ".join(f'"{word}"' if " " in word else word for word in arguments)
+        click.secho(f"$ clarion {shown}", bold=True)
+        begin = time.monotonic()
+        code = self.run(*arguments, quiet=False)
+        remark(click.style(f"  {time.monotonic() - begin:.1f} s", dim=True))
+        if code not in accept:
+            raise ServiceError(f"`clarion {shown}` ended with code {code}", hint=f"the folder is kept: {self.root}")
+
+    def run(self, *arguments: str, quiet: bool = True) -> int:
+        """The command was run in the folder; returns its exit code."""
+        sys.stdout.flush()
+        output = subprocess.DEVNULL if quiet else None
+        command = [sys.executable, "-m", "cli", *arguments]
+        return subprocess.run(
+            command, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            check=False,
+        ).returncode  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        """This one's, with Clarion findable from another folder, and the folder as the workspace."""
+        paths = [str(_SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "CLARION_WORKSPACE": str(self.root)}
+
+    @contextlib.contextmanager
+    def mail_server(self, port: int, gone: str) -> Iterator[None]:
+        """A mail server listens on `port` while the block runs.
+
+        Raises:
+            ServiceError: it cannot be started.
+        """
+        command = [sys.executable, "-m", "demo.inbox", "--port", str(port), "--store", str(self.inbox), "--gone", gone]
+        with subprocess.Popen(
+            command, cwd=self.root, env=self._environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                if process.stdout is None or not process.stdout.readline().strip():
+                    raise ServiceError(f"the demo's mail server did not start on port {port}")
+                yield
+            finally:
+                process.terminate()
+
+
+def free_port(usual: int) -> int:
+    """`usual` when nothing listens there on loopback, else a port that is free."""
+    for port in (usual, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise ServiceError("no port is free on 127.0.0.1")
