@@ -12,7 +12,7 @@ consents for 500 messages. Measured with 1,000,000 customers, as many consents a
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, case, exists, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Text, and_, case, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core import schema

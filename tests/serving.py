@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
@@ -11,16 +11,29 @@ import uvicorn
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 
+from campaigns import catalogue, versions
 from core import schema
 from core.clock import Clock
 from core.database import Database
 from core.workspace import Workspace
-from tests import factories
+from tests import campaign_files, factories
 from tracking.links import TrackedUrls
 from tracking.tokens import Signer
 from web.app import create_app
 from web.server import listening, server_config, shown
 
+FILES = {
+    **campaign_files.FILES,
+    "templates/spring-paper.html": """\
+---
+subject: Paper
+---
+<html><body><p>Good morning {{ customer.first_name or "there" }},</p>
+<a href="https://shop.example/paper?utm=a%20b&amp;x=1#prices">Paper</a> <a href="https://shop.example/pens">Pens</a>
+<a href="https://shop.example/ink">Ink</a></body></html>
+""",
+}
+#: The tracked links of that mailing, by position.
 LINKS = ("https://shop.example/paper?utm=a%20b&x=1#prices", "https://shop.example/pens", "https://shop.example/ink")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -94,12 +107,13 @@ class Correspondence:
 
 @contextlib.contextmanager
 def correspondence(
-    workspace: Workspace, database: Database, clock: Clock, **customer: object
+    make_workspace: Callable[..., Workspace], database: Database, clock: Clock, **customer: object
 ) -> Iterator[Correspondence]:
-    """A customer who agreed to everything, a message to them, and the public pages running."""
+    """A customer who agreed to everything, a message of a real campaign to them, and the public pages running."""
+    workspace = make_workspace(database=database, files=FILES)
     with database.begin() as connection:
         customer_id = factories.make_customer(connection, consents=("promotions", "news"), **customer)
-        version = factories.make_version(connection, links=list(LINKS))
+        version = versions.store(connection, versions.pin(catalogue.load(workspace), "spring-paper"))
         run = factories.make_run(connection, version_id=version)
         message_id = factories.make_message(connection, run, customer_id)
     with served(create_app(workspace, database, clock)) as base_url:

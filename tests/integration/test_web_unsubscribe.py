@@ -22,7 +22,7 @@ def mailed(
     make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock
 ) -> Iterator[Correspondence]:
     """A message that can be answered."""
-    with correspondence(make_workspace(database=database), database, clock) as one:
+    with correspondence(make_workspace, database, clock) as one:
         yield one
 
 
@@ -210,7 +210,7 @@ def test_page_speaks_the_customers_language(
     """
     The customer's language counts first, then the browser's, then the organisation's.
     """
-    with correspondence(make_workspace(database=database), database, clock, language=language) as mailed:
+    with correspondence(make_workspace, database, clock, language=language) as mailed:
         answer = ask(mailed.urls.unsubscribe, headers={"Accept-Language": accept})
 
     assert f'<button type="submit">{expected}</button>' in answer.text

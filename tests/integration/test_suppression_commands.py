@@ -1,0 +1,238 @@
+"""`clarion suppress` and `clarion consent`, from the keyboard to the tables."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select
+
+from cli import clarion
+from core import schema
+from core.clock import SteppedClock
+from core.commands import Desk
+from core.database import Database
+from core.workspace import Workspace
+from tests import factories
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock) -> Run:
+    """Calls `clarion` with the arguments, at the tests' clock."""
+    desk = Desk(clock=clock)
+    desk.workspace = make_workspace(database=database)
+    desk.database = database
+    return lambda *arguments: CliRunner().invoke(clarion, arguments, obj=desk)
+
+
+@pytest.fixture
+def customer_id(database: Database) -> int:
+    """Ann, who agreed to promotions."""
+    with database.begin() as connection:
+        return factories.make_customer(
+            connection, external_id="A1", email="ann@customers.example", consents=("promotions",)
+        )
+
+
+def answers(result: Result) -> list[tuple[str, bool, str | None]]:
+    """What `suppress check --json` printed, as (topic, may write, reason)."""
+    return [(row["topic"], row["may_write"], row["reason"]) for row in json.loads(result.stdout)["answers"]]
+
+
+def audit_rows(database: Database) -> list[tuple[str, dict[str, Any]]]:
+    """Every audit row in order, as (action, detail)."""
+    with database.begin() as connection:
+        rows = connection.execute(select(schema.audit.c.action, schema.audit.c.detail).order_by(schema.audit.c.id))
+        return [tuple(row) for row in rows]
+
+
+def test_check_answers_each_topic(run: Run, customer_id: int) -> None:
+    """
+    Without a topic, every topic of the workspace is asked.
+    """
+    result = run("suppress", "check", "A1", "--json")
+
+    assert [("promotions", True, None), ("news", False, "not_consented")] == answers(result)
+
+
+def test_add_by_external_id_binds_every_spelling(run: Run, customer_id: int) -> None:
+    """
+    An entry made for a customer answers for their address, however it is written.
+    """
+    added = run("suppress", "add", "A1", "--reason", "legal", "--note", "letter of 1 March")
+    checked = run("suppress", "check", "<ANN@Customers.Example>", "--topic", "promotions", "--json")
+
+    assert (0, "1 added, 0 already there\n") == (added.exit_code, added.stderr)
+    assert [("promotions", False, "suppressed:legal")] == answers(checked)
+
+
+def test_add_takes_addresses_nobody_is_known_at(run: Run, database: Database) -> None:
+    """
+    A do-not-contact entry can precede the customer, and holds when they are imported.
+    """
+    run("suppress", "add", "later@customers.example", "--reason", "manual")
+    with database.begin() as connection:
+        factories.make_customer(connection, email="later@customers.example", consents=("promotions",))
+    result = run("suppress", "check", "later@customers.example", "--topic", "promotions", "--json")
+
+    assert [("promotions", False, "suppressed:manual")] == answers(result)
+
+
+def test_add_for_a_topic_leaves_the_others(run: Run, database: Database, customer_id: int) -> None:
+    """
+    A topic's entry forbids that topic only.
+    """
+    with database.begin() as connection:
+        factories.make_consent(connection, customer_id, topic="news")
+    run("suppress", "add", "A1", "--topic", "promotions", "--reason", "manual")
+
+    assert [("promotions", False, "suppressed:manual"), ("news", True, None)] == answers(
+        run("suppress", "check", "A1", "--json")
+    )
+
+
+def test_add_for_a_while_ends(run: Run, clock: SteppedClock, customer_id: int) -> None:
+    """
+    `--for 30d` forbids for thirty days.
+    """
+    run("suppress", "add", "A1", "--reason", "manual", "--for", "30d")
+    clock.step(timedelta(days=30) - timedelta(seconds=1))
+    before = answers(run("suppress", "check", "A1", "--topic", "promotions", "--json"))
+    clock.step(timedelta(seconds=1))
+    after = answers(run("suppress", "check", "A1", "--topic", "promotions", "--json"))
+
+    assert [("promotions", False, "suppressed:manual")] == before
+    assert [("promotions", True, None)] == after
+
+
+def test_add_twice_says_so_and_is_audited_once(run: Run, database: Database, customer_id: int) -> None:
+    """
+    Repeating a command changes nothing.
+    """
+    results = [run("suppress", "add", "A1", "--reason", "manual", "--json") for _ in range(2)]
+
+    assert [True, False] == [json.loads(result.stdout)["entries"][0]["new"] for result in results]
+    assert ["suppress.add"] == [action for action, _ in audit_rows(database)]
+
+
+def test_remove_lifts_with_words_and_is_audited(run: Run, database: Database, customer_id: int) -> None:
+    """
+    A lifted entry leaves the list, stays among all, and the audit says who and why.
+    """
+    run("suppress", "add", "A1", "--reason", "manual")
+    removed = run("suppress", "remove", "A1", "--because", "asked on the phone")
+    listed = run("suppress", "list", "--json")
+    everything = json.loads(run("suppress", "list", "--all", "--json").stdout)["entries"]
+    detail = audit_rows(database)[-1]
+
+    assert (0, {"entries": []}) == (removed.exit_code, json.loads(listed.stdout))
+    assert [("asked on the phone", False)] == [(row["lifted_because"], row["active"]) for row in everything]
+    assert ("suppress.remove", {"because": "asked on the phone"}) == detail
+
+
+def test_remove_without_words_is_a_usage_error(run: Run, customer_id: int) -> None:
+    """
+    Nothing is lifted silently.
+    """
+    missing = run("suppress", "remove", "A1")
+    blank = run("suppress", "remove", "A1", "--because", " ")
+
+    assert [2, 2] == [missing.exit_code, blank.exit_code]
+
+
+def test_remove_of_nothing_is_an_error(run: Run, customer_id: int) -> None:
+    """
+    Whoever lifts what is not there has mistaken the person or the scope.
+    """
+    result = run("suppress", "remove", "A1", "--because", "typo")
+
+    assert 1 == result.exit_code
+    assert "no entry of 'A1' fits" in result.stderr
+
+
+def test_list_masks_addresses(run: Run, customer_id: int) -> None:
+    """
+    The list names customers by id; of their addresses it shows the outline.
+    """
+    run("suppress", "add", "A1", "--reason", "manual")
+    result = run("suppress", "list")
+
+    assert "a…@customers.example" in result.stdout
+    assert "A1" in result.stdout
+    assert "ann@" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["add", "A2", "--reason", "manual"], 1, "no customer has the external id 'A2'"),
+        (["add", "ann@", "--reason", "manual"], 1, "not an e-mail address"),
+        (["add", "A1", "--reason", "whim"], 2, "'whim' is not one of"),
+        (["add", "A1", "--reason", "manual", "--topic", "promotion"], 1, "did you mean 'promotions'?"),
+        (["add", "A1", "--reason", "manual", "--topic", "news", "--campaign", "x"], 2, "got several scopes"),
+        (["add", "A1", "--reason", "manual", "--for", "soon"], 2, "expected a duration"),
+        (["add", "--reason", "manual"], 2, "Missing argument"),
+        (["check", "A1", "--topic", "promotion"], 1, "did you mean 'promotions'?"),
+    ],
+)
+def test_mistakes_are_told(run: Run, customer_id: int, arguments: list[str], exit_code: int, words: str) -> None:
+    """
+    Each mistake has its sentence and its exit code.
+    """
+    result = run("suppress", *arguments)
+
+    assert exit_code == result.exit_code
+    assert words in result.stderr
+
+
+def test_add_is_all_or_nothing(run: Run, customer_id: int) -> None:
+    """
+    One unknown key among several changes nothing.
+    """
+    run("suppress", "add", "A1", "nobody", "--reason", "manual")
+
+    assert {"entries": []} == json.loads(run("suppress", "list", "--json").stdout)
+
+
+def test_customer_without_address_cannot_be_suppressed(run: Run, database: Database) -> None:
+    """
+    Entries belong to addresses.
+    """
+    with database.begin() as connection:
+        factories.make_customer(connection, external_id="B1", email=None)
+    added = run("suppress", "add", "B1", "--reason", "manual")
+    checked = run("suppress", "check", "B1", "--topic", "news", "--json")
+
+    assert 1 == added.exit_code
+    assert "has no e-mail address" in added.stderr
+    assert [("news", False, "no_address")] == answers(checked)
+
+
+def test_consent_shows_history_and_what_holds(
+    run: Run, database: Database, clock: SteppedClock, customer_id: int
+) -> None:
+    """
+    Every word is listed, newest first; the latest of a topic counts, if it says yes and has not ended.
+    """
+    with database.begin() as connection:
+        factories.make_consent(connection, customer_id, state="withdrawn", captured_at=clock.now())
+        factories.make_consent(connection, customer_id, topic="news", expires_at=clock.now() + timedelta(days=1))
+    rows = json.loads(run("consent", "show", "A1", "--json").stdout)["consents"]
+
+    assert [
+        ("promotions", "withdrawn", True, False), ("news", "granted", True, True), ("promotions", "granted",
+        False, False),
+    ] == [(row["topic"], row["state"], row["counts"], row["holds"]) for row in rows]  # fmt: skip
+
+
+def test_consent_of_an_unknown_address_is_an_error(run: Run) -> None:
+    """
+    Consent belongs to customers.
+    """
+    result = run("consent", "show", "nobody@customers.example")
+
+    assert (1, True) == (result.exit_code, "no customer has the address" in result.stderr)
