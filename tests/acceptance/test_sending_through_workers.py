@@ -9,11 +9,10 @@ from sqlalchemy import insert, select, text
 
 from core import schema
 from core.database import analyze
+from demo.inbox import read_content, read_index
 from tests.campaign_files import FILES
 from tests.factories import LONG_AGO, key_of
-from tests.processes import answers, clarion, clarion_json, clarion_process, free_port, started
-
-PRESENT = "worker"
+from tests.processes import answers, clarion, clarion_json, clarion_process, free_port, started, wait_for
 
 
 def _populate(database, number):
@@ -67,9 +66,8 @@ def _inbox(folder, port):
 
 def _received(folder):
     """Message-ID and recipient of every mail at the server, read by Python's own parser."""
-    from demo.inbox import read_store
-
-    mails = [email.message_from_bytes(content, policy=policy.default) for content in read_store(folder)]
+    contents = [read_content(folder, mail) for mail in read_index(folder)]
+    mails = [email.message_from_bytes(content, policy=policy.default) for content in contents]
     return [(mail["Message-ID"].strip(), mail["To"].addresses[0].addr_spec) for mail in mails]
 
 
@@ -92,13 +90,13 @@ def test_everybody_once_and_the_opted_out_never(make_workspace, database, broker
     clarion(workspace, "apply", plan_file)
     clarion(workspace, "suppress", "add", "p2@customers.example", "--reason", "manual")  # after the plan
 
-    with _inbox(store, port), clarion_process(workspace, "worker", "--processes", "2", present=PRESENT):
-        with clarion_process(workspace, "scheduler", present="scheduler"):
-            clarion(workspace, "send", "spring-paper", "--yes", "--wait")
-            _until_finished(workspace)
-            status = clarion_json(workspace, "status", "spring-paper")
-            clarion(workspace, "status", "--check")
-            again = clarion_json(workspace, "send", "spring-paper", "--yes")
+    worker = clarion_process(workspace, "worker", "--processes", "2", present="worker")
+    scheduler = clarion_process(workspace, "scheduler", present="scheduler")
+    with _inbox(store, port), worker, scheduler:
+        _until_finished(workspace)
+        status = clarion_json(workspace, "status", "spring-paper")
+        clarion(workspace, "status", "--check")
+        again = clarion_json(workspace, "send", "spring-paper", "--yes")
 
     received = _received(store)
     recipients = [to for _, to in received]
@@ -117,6 +115,4 @@ def test_everybody_once_and_the_opted_out_never(make_workspace, database, broker
 
 
 def _until_finished(workspace):
-    from tests.processes import wait_for
-
     wait_for(lambda: clarion_json(workspace, "status", "spring-paper")["state"] == "finished", "the run to finish")
