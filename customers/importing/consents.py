@@ -102,7 +102,7 @@ class ConsentImporter(Importer):
         rejected = find_people(connection)
         connection.execute(text(_AGREEMENTS))
         recorded = record_consents(connection, now=self.source.now)
-        return Loaded(recorded.created, 0, {**rejected, **recorded.refused}, recorded.remarks)
+        return Loaded(recorded.created, 0, {**rejected, **dict(recorded.refused)}, recorded.remarks)
 
 
 def _state(text: str) -> str:
@@ -121,10 +121,10 @@ def _basis(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`refused` is row number → reason; the other facts of `agreement` are recorded now or were before."""
+    """`refused` are facts by row number, with the reason; the others are on record now, or were before."""
 
     created: int
-    refused: Mapping[int, str]
+    refused: tuple[tuple[int, str], ...]
     remarks: tuple[str, ...]
 
 
@@ -150,8 +150,10 @@ _LATEST = """
 """
 
 _REFUSE = f"""
-    SELECT row, latest.captured_at FROM agreement CROSS JOIN LATERAL ({_LATEST}) latest
-    WHERE agreement.captured_at IS NULL AND agreement.state <> 'withdrawn' AND latest.state = 'withdrawn'
+    DELETE FROM agreement
+    WHERE captured_at IS NULL AND state <> 'withdrawn'
+      AND (SELECT state FROM ({_LATEST}) latest) = 'withdrawn'
+    RETURNING row, (SELECT captured_at FROM ({_LATEST}) latest)
 """  # noqa: S608  made of our own names
 
 _AGREED_AGAIN = f"""
@@ -162,8 +164,7 @@ _AGREED_AGAIN = f"""
 
 _RECORD = f"""
     INSERT INTO consent ({_FACT})
-    SELECT {_FACT.replace("captured_at", "coalesce(captured_at, :now)")}
-    FROM agreement WHERE row <> ALL (:refused) ORDER BY row
+    SELECT {_FACT.replace("captured_at", "coalesce(captured_at, :now)")} FROM agreement ORDER BY row
     ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
 """  # noqa: S608  made of our own names
 
@@ -176,11 +177,11 @@ def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
     from sqlalchemy import text
 
     connection.execute(text(_DROP_KNOWN))
-    refused = {
-        row: f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at"
+    refused = tuple(
+        (row, f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at")
         for row, at in connection.execute(text(_REFUSE))
-    }
+    )
     again = connection.execute(text(_AGREED_AGAIN)).scalar_one()
-    created = connection.execute(text(_RECORD), {"now": now, "refused": list(refused)}).rowcount
+    created = connection.execute(text(_RECORD), {"now": now}).rowcount
     remarks = (f"{again:,} customers who had withdrawn have agreed again later",) if again else ()
     return Recorded(created, refused, remarks)

@@ -1,8 +1,4 @@
-"""Purchases: one row is one line of an order. Returns and cancelled lines are negative.
-
-A line is negative when its quantity is (Online Retail's cancelled invoices, `C536379` with quantity -1, are such
-lines), when its amount is, or when a status column says cancelled, returned or refunded. Then quantity, amount
-and cost are negative, however the file wrote them.
+"""Purchases: one row is one line of an order. Returns and cancelled lines are negative (`line_money`).
 
 A line is known again by its order and line number; without a line number column, by its content (instant,
 product, quantity, amount) and its place among equal lines of that order in the file. So exact duplicates in one
@@ -11,10 +7,11 @@ order are kept, and the file may be imported again, as long as it holds whole or
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
+from customers.importing.line_money import LineMoney, is_reversed, line_money
 from customers.importing.people import (
     WHO_FIELDS,
     WHO_STAGE,
@@ -24,16 +21,10 @@ from customers.importing.people import (
     find_people,
     who_reader,
 )
-from customers.importing.values import Rejected, clean_key, instant_reader, number_reader, to_cents
+from customers.importing.values import Rejected, clean_key, instant_reader, number_reader
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-_REVERSED: Final = frozenset(
-    {"cancelled", "canceled", "cancelation", "cancellation", "returned", "return", "refunded", "refund",
-     "storniert", "storno", "retoure", "retourniert", "gutschrift",
-     "已取消", "取消", "已退货", "退货", "退款", "已退款"}
-)  # fmt: skip
 
 
 class PurchaseImporter(Importer):
@@ -93,6 +84,7 @@ class PurchaseImporter(Importer):
         self._number = number_reader(source.formats)
         self._instant = instant_reader(source.formats)
         self._cell = {name: columns.reader(name) for name in self.fields}
+        self._has_status = "status" in columns
 
     def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
         cell = self._cell
@@ -111,30 +103,15 @@ class PurchaseImporter(Importer):
             quantity, amount, cost, self._currency(cell["currency"](cells)),
         )  # fmt: skip
 
-    def _money(self, cells: Sequence[str]) -> tuple[Decimal, Decimal, Decimal | None]:
-        """Quantity, amount and cost of the line; all negative for a return."""
-        given_quantity, amount = self._optional("quantity", cells), self._optional("amount", cells)
-        quantity = Decimal(1) if given_quantity is None else given_quantity
-        cost = self._optional("cost", cells)
-        is_reversed = quantity < 0 or self._cell["status"](cells).casefold() in _REVERSED
-        if amount is None:
-            amount = self._computed(given_quantity, cells)
-            is_negated = is_reversed and quantity > 0
-            amount = -amount if is_negated else amount
-        else:
-            is_reversed = is_reversed or (given_quantity is None and amount < 0)
-            amount = -abs(amount) if is_reversed else amount
-        if cost is None and (unit_cost := self._optional("unit_cost", cells)) is not None:
-            cost = to_cents(abs(quantity) * unit_cost)
-        if is_reversed:
-            quantity, cost = -abs(quantity), (None if cost is None else -abs(cost))
-        return quantity, to_cents(amount), cost
-
-    def _computed(self, quantity: Decimal | None, cells: Sequence[str]) -> Decimal:
-        unit_price = self._optional("unit_price", cells)
-        if quantity is None or unit_price is None:
-            raise Rejected("no amount (expected an amount, or a quantity and a unit price)")
-        return quantity * unit_price
+    def _money(self, cells: Sequence[str]) -> LineMoney:
+        return line_money(
+            self._optional("quantity", cells),
+            unit_price=self._optional("unit_price", cells),
+            amount=self._optional("amount", cells),
+            unit_cost=self._optional("unit_cost", cells),
+            cost=self._optional("cost", cells),
+            is_cancelled=self._has_status and is_reversed(self._cell["status"](cells)),
+        )
 
     def _optional(self, field: str, cells: Sequence[str]) -> Decimal | None:
         text = self._cell[field](cells)
@@ -177,7 +154,7 @@ _LINES = """
         WHERE known.customer_id IS NOT NULL
     )
     SELECT row, customer_id, order_id, ordered_at, product, category, description, quantity, amount, cost, currency,
-           coalesce(line_number, digest || '-' || row_number() OVER alike) AS line_key,
+           coalesce(line_number, left(digest, 16) || '-' || row_number() OVER alike) AS line_key,
            CASE WHEN line_number IS NULL THEN 1 ELSE row_number() OVER alike END AS nth,
            first_value(row) OVER alike AS first_row
     FROM content

@@ -49,16 +49,15 @@ def clean_key(text: str) -> str:
 
 
 def number_reader(formats: Formats) -> Callable[[str], Decimal]:
-    """A function from a cell to a number of at most four decimals.
+    """A function from a cell to a number, exact.
 
-    The function raises Rejected: not a number, or one that could be read two ways.
+    The function raises Rejected: not a number, too large a one, or one that could be read two ways.
     """
 
     @lru_cache(maxsize=100_000)
     def read(text: str) -> Decimal:
         value = Decimal(_with_point(text.translate(_BLANKS), formats.decimal, text))
-        if abs(value) >= _TOO_LARGE:
-            raise Rejected(f"number too large (got {text!r})")
+        to_cents(value)
         return value
 
     return read
@@ -83,7 +82,13 @@ def _with_point(text: str, decimal: str | None, shown: str) -> str:
 
 
 def to_cents(value: Decimal) -> Decimal:
-    """The value as the database holds it: four decimals, halves away from zero."""
+    """The value as the database holds it: four decimals, halves away from zero.
+
+    Raises:
+        Rejected: it is too large for it.
+    """
+    if abs(value) >= _TOO_LARGE:
+        raise Rejected(f"number too large (got {value:.6g}, expected below {_TOO_LARGE:.0e})")
     return value.quantize(_QUANTUM, rounding="ROUND_HALF_UP")
 
 

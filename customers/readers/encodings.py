@@ -111,19 +111,20 @@ def _still_decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: b
 def _without_unicode(path: Path) -> tuple[str, str]:
     if _is_chinese(blocks(path)):
         return "gb18030", "valid GB18030, mostly common characters"
-    lone = paired = 0
+    in_short = in_long = 0  # high bytes in runs of one or two: accented letters; in longer ones: another script
     sample = bytearray()
     is_cp1252 = True
     for block in blocks(path):
         runs = _HIGH_RUNS.findall(block)
-        alone = sum(1 for run in runs if len(run) == 1)
-        lone, paired = lone + alone, paired + sum(map(len, runs)) - alone
+        lengths = [len(run) for run in runs]
+        in_short += sum(length for length in lengths if length <= 2)
+        in_long += sum(length for length in lengths if length > 2)
         is_cp1252 = is_cp1252 and not _NOT_CP1252.search(block)
         if runs and len(sample) < _SAMPLE:
             sample += block[: _SAMPLE - len(sample)]
     western = "cp1252" if is_cp1252 else "latin-1"
-    if lone >= paired:
-        return western, "single accented letters"
+    if in_short >= in_long:
+        return western, "single accented letters; give --encoding if names read wrongly"
     return _by_statistics(bytes(sample)) or (western, "no better guess")
 
 
@@ -162,4 +163,4 @@ def _by_statistics(sample: bytes) -> tuple[str, str] | None:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample).best()
-    return (best.encoding, "letter statistics; give --encoding if it reads wrongly") if best else None
+    return (best.encoding, "letter statistics; give --encoding if names read wrongly") if best else None

@@ -4,18 +4,25 @@ import csv
 from collections.abc import Iterable
 from typing import Final
 
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
-_GUARDED: Final = tuple(f"'{start}" for start in _FORMULA_STARTS)
+_FORMULA_STARTS: Final = frozenset("=+-@\t\r\0")
 
 
 def guarded(cell: str) -> str:
     """The cell as an export may hold it: an apostrophe stands before what would be a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+    return f"'{cell}" if _is_formula(cell) else cell
 
 
 def unguarded(cell: str) -> str:
     """The cell without the apostrophe that `guarded` adds; any other apostrophe stays (`'t Hooft`)."""
-    return cell[1:] if cell.startswith(_GUARDED) else cell
+    return cell[1:] if cell[:1] == "'" and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Apostrophes before a formula count too: so `unguarded` undoes `guarded` for every text."""
+    start = cell[:1]
+    if start == "'":
+        start = cell.lstrip("'")[:1]
+    return start in _FORMULA_STARTS
 
 
 class GuardedWriter:

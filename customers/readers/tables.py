@@ -117,16 +117,20 @@ def _open_text(path: Path, encoding: str, *, errors: str = "strict") -> Iterator
 
 
 class _Lines:
-    """The lines of a text without NUL, which PostgreSQL cannot hold; the last one is remembered."""
+    """The lines of a text without NUL, which PostgreSQL cannot hold. `last` is the one read last; `has_apostrophe`
+    says whether any had one since it was set to False."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
         self.last = ""
+        self.has_apostrophe = False
 
     def __iter__(self) -> Iterator[str]:
         for line in self._text:
-            self.last = line.replace("\0", "") if "\0" in line else line
-            yield self.last
+            self.last = line = line.replace("\0", "") if "\0" in line else line
+            if "'" in line:
+                self.has_apostrophe = True
+            yield line
 
 
 def _records(path: Path, encoding: str, delimiter: Delimiter) -> Iterator[Row]:
@@ -147,7 +151,10 @@ def _records(path: Path, encoding: str, delimiter: Delimiter) -> Iterator[Row]:
                 raise _wrong_encoding(error, f"{path}:{start}") from None
             number, start = start, reader.line_num + 1
             if number > delimiter.preamble_count and any(cells):
-                yield Row(number, [unguarded(c) if c[:1] == "'" else c for c in cells])
+                if lines.has_apostrophe:
+                    cells = [unguarded(cell) for cell in cells]
+                    lines.has_apostrophe = False
+                yield Row(number, cells)
 
 
 def _quoting_fault(error: csv.Error, where: str) -> str:
