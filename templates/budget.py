@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from core.errors import RenderError
 
+#: The message's budget stands in the context under a name no template can write.
+BUDGET: Final = " budget"
 #: A unit is a character of output; a mailing of 100 KB needs about 120,000. A step costs `STEP` units.
 UNITS: Final = 2_000_000
 STEP: Final = 20
@@ -33,6 +35,16 @@ class Budget:
             RenderError: there were not that many left.
         """
         self.left -= units
+        if self.left < 0:
+            self.refuse(0)
+
+    def refuse(self, size: int) -> None:
+        """Nothing happens unless a text of `size` characters is too long, or more was spent than there was.
+
+        Raises:
+            RenderError: one of the two.
+        """
+        check_size(size, MAX_TEXT)
         if self.left < 0:
             raise RenderError(
                 "the template takes too many steps or prints too much",

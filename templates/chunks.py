@@ -69,16 +69,16 @@ def cut(text: str, file: str, line: int = 1) -> tuple[list[Chunk], list[Problem]
     found: list[Chunk] = []
     kind, start, parts = Kind.DATA, line, list[str]()
     try:
-        for number, token, value in _LEXER.lexer.tokeniter(text, None):
+        for number, part, value in _LEXER.lexer.tokeniter(text, None):
             place = number + line - 1
-            if token in ("variable_begin", "block_begin", "raw_begin"):
-                kind, start, parts = _KIND_OF[token], place, []
-            elif token in ("variable_end", "block_end", "raw_end"):
+            if part in ("variable_begin", "block_begin", "raw_begin"):
+                kind, start, parts = _KIND_OF[part], place, []
+            elif part in ("variable_end", "block_end", "raw_end"):
                 found.append(Chunk(kind, "".join(parts), file, start))
                 kind = Kind.DATA
-            elif token == "data" and kind is Kind.DATA:
+            elif part == "data" and kind is Kind.DATA:
                 found.append(Chunk(Kind.DATA, value, file, place))
-            elif not token.startswith("comment"):
+            elif not part.startswith("comment"):
                 parts.append(value)
     except TemplateSyntaxError as error:
         return found, [Problem(file, error.lineno + line - 1, *_lexical(error.message or ""))]

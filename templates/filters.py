@@ -6,7 +6,6 @@ Left out on purpose: `safe` and `attr` (they undo the sandbox), `format`, `cente
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from html import unescape
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,9 +17,8 @@ from jinja2.utils import _PassArg
 from markupsafe import Markup, escape, soft_str
 
 from core.errors import RenderError
-from templates.addresses import is_web, rendered_target
-from templates.budget import MAX_ITEMS, MAX_TEXT, Budget, check_size, size_checked
-from templates.formats import date_text, money_text, number_text, shown_value
+from templates.budget import BUDGET, MAX_ITEMS, MAX_TEXT, Budget, check_size
+from templates.formats import date_text, money_text, number_text
 
 Filter = Callable[..., Any]
 _FROM_JINJA: Final = (
@@ -97,8 +95,10 @@ def _urlencode(value: Any) -> str:
     return quote(soft_str(value), safe="")
 
 
-def _nl2br(value: Any) -> Markup:
-    return escape(soft_str(value).replace("\r\n", "\n")).replace("\n", Markup("<br>\n"))
+@pass_environment
+def _nl2br(environment: Any, value: Any) -> str:
+    lines = soft_str(value).splitlines()
+    return Markup("<br>\n").join(lines) if environment.autoescape else "\n".join(lines)
 
 
 _OURS: Final[Mapping[str, Filter]] = {
@@ -115,21 +115,20 @@ _OURS: Final[Mapping[str, Filter]] = {
     "sum": _sum,
     "urlencode": _urlencode,
 }
-NAMES: Final = frozenset({*_FROM_JINJA, *_OURS})
 
 
-def filters_for(budget_name: str) -> dict[str, Filter]:
-    """Every filter, charging the budget that the context holds under `budget_name`."""
+def public_filters() -> dict[str, Filter]:
+    """Every filter that templates may use, charging the message's budget."""
     plain: dict[str, Filter] = {name: FILTERS[name] for name in _FROM_JINJA} | dict(_OURS)
-    return {name: _charged(function, budget_name) for name, function in plain.items()} | _checks(budget_name)
+    return {name: _charged(function) for name, function in plain.items()}
 
 
-def _charged(function: Filter, budget_name: str) -> Filter:
+def _charged(function: Filter) -> Filter:
     wants = _PassArg.from_obj(function)
 
     @pass_context
     def charged(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-        budget: Budget = context.parent[budget_name]
+        budget: Budget = context.parent[BUDGET]
         budget.spend(1 + (len(value) if isinstance(value, Sized) else 0))
         if wants is _PassArg.context:
             return budget.kept(function(context, value, *args, **kwargs))
@@ -140,68 +139,3 @@ def _charged(function: Filter, budget_name: str) -> Filter:
         return budget.kept(function(value, *args, **kwargs))
 
     return charged
-
-
-def _checks(budget_name: str) -> dict[str, Filter]:
-    """The filters that the sandbox puts into every template; their names cannot be written in one."""
-
-    @pass_context
-    def counted(context: Context, values: Any, units: int) -> Iterable[Any]:
-        budget: Budget = context.parent[budget_name]
-        if isinstance(values, Undefined):
-            values._fail_with_undefined_error()
-        return budget.counted(values, units)
-
-    @pass_context
-    def spent(context: Context, units: int) -> str:
-        context.parent[budget_name].spend(units)
-        return ""
-
-    @pass_context
-    def sized(context: Context, value: Any) -> Any:
-        return context.parent[budget_name].kept(value)
-
-    @pass_context
-    def joined_values(context: Context, values: list[Any]) -> str:
-        text = joined(context.environment.autoescape is True, values)
-        context.parent[budget_name].spend(len(text))
-        return text
-
-    def required(value: Any, name: str) -> Any:
-        if is_empty(value):
-            raise RenderError(f"{name} is empty", hint=f'say what to print instead: {{{{ {name} or "…" }}}}')
-        return value
-
-    @pass_context
-    def shown(context: Context, value: Any) -> Any:
-        if type(value) is not str:
-            value = shown_value(context, value)
-        context.parent[budget_name].spend(size_checked(value))
-        return value
-
-    @pass_context
-    def printed(context: Context, value: Any, name: str) -> Any:
-        if type(value) is not str:
-            value = shown_value(context, required(value, name))
-        elif not value or value.isspace():
-            required(value, name)
-        context.parent[budget_name].spend(size_checked(value))
-        return value
-
-    @pass_context
-    def link(context: Context, value: str) -> str:
-        target = rendered_target(unescape(value) if context.environment.autoescape else value)
-        url = context.parent["_urls"].click(None, target) if is_web(target) else target
-        return escape(url) if context.environment.autoescape else str(url)
-
-    @pass_context
-    def target(context: Context, value: str) -> str:
-        checked = rendered_target(unescape(value) if context.environment.autoescape else value)
-        return escape(checked) if context.environment.autoescape else checked
-
-    named: dict[str, Filter] = {
-        "counted": counted, "spent": spent, "sized": sized, "joined": joined_values, "required": required,
-        "shown": shown, "printed": printed,
-    }  # fmt: skip
-    hidden = {f" {name}": function for name, function in named.items()}
-    return hidden | {"_link": link, "_target": target}

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
 
 from core.errors import RenderError
 from templates.locales import Locale, locale_of
@@ -124,14 +123,16 @@ def money_text(context: Context, value: Any, currency: str = "EUR", digits: int 
     return f"{sign}{text}\u00a0{symbol or currency}"
 
 
-def shown_value(context: Context, value: Any) -> Any:
+def shown_value(context: Context, value: Any) -> str:
     """What is printed for `value`.
 
     Raises:
         RenderError: it is empty, or a record or list of which one part must be named.
     """
-    if isinstance(value, Markup | str | int | float | Decimal):
+    if isinstance(value, str):
         return value
+    if isinstance(value, int | float | Decimal):
+        return str(value)
     if isinstance(value, date):
         return date_text(context, value)
     if value is None:

@@ -259,6 +259,12 @@ class Flattener:
             out += flat.body
 
 
+def named_in(chunk: Chunk) -> str | None:
+    """The template that an `extends` or `include` names."""
+    match = _NAMED.match(chunk.text) if chunk.keyword in ("extends", "include") else None
+    return match.group("name") if match else None
+
+
 def _is_document(chunks: Iterable[Chunk]) -> bool:
     """Whether the chunks are a whole document rather than what stands inside one."""
     return any(chunk.kind is Kind.DATA and _DOCUMENT.search(chunk.text) for chunk in chunks)

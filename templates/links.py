@@ -117,7 +117,7 @@ class Links:
             return value
         pieces = self.mask.pieces(value)
         first = next(piece for piece in pieces if isinstance(piece, Chunk))
-        return value if first.text.strip() == "_pixel" else self._filtered(pieces, "_target", first)
+        return value if first.text.startswith(" _pixel") else self._filtered(pieces, "_target", first)
 
     def rewrite_text(self, text: str) -> str:
         """`text`, a masked plain text, with the web addresses in it replaced."""

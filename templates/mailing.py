@@ -9,16 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from markupsafe import escape
+
 from core.errors import RenderError
 from core.settings import Organisation
-from templates.budget import Budget
+from templates.budget import BUDGET, Budget
+from templates.check import check_templates, lint_mailing
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.program import Program
-from templates.sandbox import BUDGET, GLOBALS
+from templates.sandbox import GLOBALS
 
 #: CR, LF and every other control or line separator: none may reach a header (S-2.1).
 _NOT_IN_HEADERS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+__all__ = [
+    "Mailing", "Rendered", "Urls", "check_templates", "compile_mailing", "lint_mailing", "one_line",
+]  # fmt: skip
 
 
 class Urls(Protocol):
@@ -75,6 +83,7 @@ class Mailing:
             RenderError: a value that is printed is empty, a link leads nowhere good, or the template takes too
                 long; this message alone fails.
         """
+        clicks = [urls.click(position, target) for position, target in enumerate(self.links)]
         values: dict[str, Any] = {
             **self.constants,
             **context,
@@ -82,18 +91,18 @@ class Mailing:
             "view_url": urls.view,
             "_pixel": urls.pixel,
             "_urls": urls,
-            "_clicks": [urls.click(position, target) for position, target in enumerate(self.links)],
+            "_clicks": clicks,
             BUDGET: Budget(),
         }
         subject = one_line(self.subject.run(values))
         if not subject:
             raise RenderError("the subject is empty", where=self.name)
-        return Rendered(
-            subject=subject,
-            preheader=one_line(self.preheader.run(values)) if self.preheader else "",
-            html=self.html.run(values) if self.html else None,
-            text=self.text.run(values).strip("\n") + "\n",
-        )
+        preheader = one_line(self.preheader.run(values)) if self.preheader else ""
+        text = self.text.run(values).strip("\n") + "\n"
+        if self.html is None:
+            return Rendered(subject, preheader, None, text)
+        values["_clicks"] = [str(escape(url)) if "&" in url else url for url in clicks]
+        return Rendered(subject, preheader, self.html.run(values), text)
 
 
 def one_line(text: str) -> str:

@@ -35,6 +35,7 @@ class _Writer(HTMLParser):
         self._hidden: list[str] = []  # the open elements inside a hidden one
         self._anchors: list[tuple[str, int, bool]] = []
         self._lists: list[int | None] = []
+        self._url_at = -1  # where in `out` the last ": URL" stands
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
@@ -97,6 +98,10 @@ class _Writer(HTMLParser):
         text = _BLANKS.sub(" ", data)
         if self._at_line_start or self._breaks or (self.out and self.out[-1].endswith(" ")):
             text = text.lstrip(" ")
+        if text[:1] in tuple(".,;:!?)") and self._url_at == len(self.out) - 1 and not self._breaks:
+            self.out[-1] = (
+                f" <{self.out[-1].removeprefix(': ')}>"  # or the sign would become part of the address
+            )
         if text:
             self._write(text)
 
@@ -142,6 +147,7 @@ class _Writer(HTMLParser):
         label = "".join(self.out[start:]).strip()
         if label and label not in (href, bare):
             self._write(f": {shown}")
+            self._url_at = len(self.out) - 1
             return
         first = next((at for at in range(start, len(self.out)) if self.out[at].strip()), len(self.out))
         del self.out[first:]

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, nodes
+from jinja2.compiler import CodeGenerator
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -18,11 +19,10 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from core.errors import RenderError
-from templates.budget import MAX_ITEMS, MAX_RANGE, MAX_TEXT, STEP, Budget, check_number, check_size
-from templates.filters import filters_for
+from templates.budget import BUDGET, MAX_ITEMS, MAX_RANGE, MAX_TEXT, STEP, Budget, check_number, check_size
+from templates.built_in import PRINTED, SHOWN, built_in_filters
+from templates.filters import public_filters
 
-#: The message's budget stands in the context under a name no template can write.
-BUDGET: Final = " budget"
 _TEXT_METHODS: Final = frozenset(
     {
         "lower",
@@ -99,16 +99,27 @@ def bounded_range(*bounds: int) -> range:
 GLOBALS: Final[Mapping[str, Any]] = {"range": bounded_range, "namespace": Namespace}
 
 
+class _Escaping(CodeGenerator):
+    """Jinja's compiler, which escapes nothing that is escaped already."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
+        if _is_internal(node) or (isinstance(node, nodes.Filter) and node.name in (PRINTED, SHOWN)):
+            self.write("(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of every mailing."""
 
+    code_generator_class = _Escaping
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def __init__(self, *, html: bool) -> None:
         super().__init__(autoescape=html, undefined=Missing, keep_trailing_newline=True, cache_size=0)
         self.globals.clear()
         self.filters.clear()
-        self.filters.update(filters_for(BUDGET))
+        self.filters.update(public_filters() | built_in_filters(html=html))
         for name in ("filter", "test", "callable", "escaped", "sameas"):
             del self.tests[name]
 
@@ -275,9 +286,9 @@ class _Charging(NodeTransformer):
         if isinstance(node, nodes.Name | nodes.Getattr | nodes.Getitem):
             name = path_text(node)
             self.generic_visit(node)
-            return self._located(node, self._filter(" printed", node, name))
+            return self._located(node, self._filter(PRINTED, node, name))
         demanded = self._demanded(node)
-        return self._located(node, self._filter(" shown", self.visit(demanded)))
+        return self._located(node, self._filter(SHOWN, self.visit(demanded)))
 
     def _demanded(self, node: nodes.Expr) -> nodes.Expr:
         if isinstance(node, nodes.Name | nodes.Getattr | nodes.Getitem):

@@ -26,15 +26,27 @@ KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
 _RECORD_METHODS: Final = frozenset({"items", "keys", "values", "get"})
 
 
+def syntax_problems(script: Script, *, html: bool) -> list[Problem]:
+    """The mistake that keeps the template from being read, if there is one."""
+    found = _parsed(script, sandbox(html=html))
+    return [found] if isinstance(found, Problem) else []
+
+
+def _parsed(script: Script, environment: Sandbox) -> nodes.Template | Problem:
+    try:
+        return environment.parse_plain(script.text)
+    except TemplateSyntaxError as error:
+        return _at(script, error.lineno, *_syntax(error.message or "syntax error"))
+    except (RecursionError, ValueError, MemoryError):
+        return _at(script, 1, "the template is too deeply nested or holds a number that is too long")
+
+
 def check_script(script: Script, *, html: bool) -> list[Problem]:
     """Every mistake that can be seen without a customer, each at its place."""
     environment = sandbox(html=html)
-    try:
-        tree = environment.parse_plain(script.text)
-    except TemplateSyntaxError as error:
-        return [_at(script, error.lineno, *_syntax(error.message or "syntax error"))]
-    except (RecursionError, ValueError, MemoryError):
-        return [_at(script, 1, "the template is too deeply nested or holds a number that is too long")]
+    tree = _parsed(script, environment)
+    if isinstance(tree, Problem):
+        return [tree]
     problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment)]
     if not problems:
         problems = _compile_problems(script, environment)
