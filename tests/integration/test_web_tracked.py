@@ -4,6 +4,7 @@ import base64
 import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -12,8 +13,10 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
-from tests.serving import LINKS, Correspondence, ask, correspondence
+from tests.serving import LINKS, Correspondence, ask, correspondence, served
+from tracking.links import TrackedUrls
 from tracking.tokens import Purpose, Signer
+from web.app import create_app
 
 
 @pytest.fixture
@@ -25,17 +28,18 @@ def mailed(
         yield one
 
 
-@pytest.mark.parametrize("position", range(len(LINKS)))
-def test_click_leads_to_exactly_the_target(mailed: Correspondence, position: int) -> None:
+def test_click_leads_to_exactly_the_target(mailed: Correspondence, clock: SteppedClock) -> None:
     """
     Encoded query and fragment arrive untouched; no cookie, no referrer, nothing cached.
     """
-    answer = ask(mailed.urls.click(position, LINKS[position]))
+    for position, target in enumerate(LINKS):
+        answer = ask(mailed.urls.click(position, target))
+        clock.step(timedelta(minutes=1))
 
-    assert (302, LINKS[position]) == (answer.status, answer.headers["location"])
-    assert ("no-referrer", "no-store") == (answer.headers["referrer-policy"], answer.headers["cache-control"])
-    assert "set-cookie" not in answer.headers
-    assert [("click", position, "human", None)] == mailed.hits()
+        assert (302, target) == (answer.status, answer.headers["location"])
+        assert ("no-referrer", "no-store") == (answer.headers["referrer-policy"], answer.headers["cache-control"])
+        assert "set-cookie" not in answer.headers
+    assert [("click", position, "human", None) for position in range(len(LINKS))] == mailed.hits()
 
 
 def test_click_on_a_personal_target_leads_there(mailed: Correspondence) -> None:
@@ -198,15 +202,32 @@ def test_view_shows_the_mailing_in_a_sandbox(mailed: Correspondence) -> None:
     assert [("view", None, "human", None)] == mailed.hits()
 
 
-@pytest.mark.parametrize("path", ["/", "/c", "/c/", "/u/a/b", "/o/x", "/favicon.ico", "/../etc/passwd", "//", "/%00"])
-def test_unknown_address_is_a_plain_page(mailed: Correspondence, path: str) -> None:
+def test_unknown_addresses_get_one_plain_page(mailed: Correspondence) -> None:
     """
     Everything else is the one page that says so.
     """
-    answer = ask(mailed.base_url + path)
+    paths = ("/", "/c", "/c/", "/u/a/b", "/o/x", "/favicon.ico", "/../etc/passwd", "//", "/%00", "/c/" + "A" * 8000)
+    answers = {(answer.status, answer.body) for answer in (ask(mailed.base_url + path) for path in paths)}
 
-    assert 404 == answer.status
-    assert "This page does not exist" in answer.text
+    assert [404] == [status for status, _ in answers]
+    assert b"This page does not exist" in answers.pop()[1]
+
+
+def test_unreachable_database_is_told_apart(
+    make_workspace: Callable[..., Workspace], clock: SteppedClock, tmp_path: Path
+) -> None:
+    """
+    A hit that cannot be stored is not answered as if it were: 503, come again.
+    """
+    nowhere = Database(f"postgresql://postgres@/nowhere?host={tmp_path}")
+    workspace = make_workspace()
+    with served(create_app(workspace, nowhere, clock)) as base_url:
+        urls = TrackedUrls(base_url, Signer(workspace.secret), 1)
+        answers = [ask(url) for url in (urls.click(0, LINKS[0]), str(urls.pixel), urls.unsubscribe, urls.view)]
+        healthy = ask(f"{base_url}/healthz")
+
+    assert [503] * 5 == [answer.status for answer in (*answers, healthy)]
+    assert "60" == answers[0].headers["retry-after"]
 
 
 def test_health_is_told(mailed: Correspondence) -> None:
