@@ -21,7 +21,12 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
     """The rows of the five files for 2,000 firms."""
     folder = tmp_path_factory.mktemp("generated")
     generate(folder, today=TODAY, customers=2_000)
-    return {name: list(csv.DictReader((folder / f"{name}.csv").open(encoding="utf-8", newline=""))) for name in FILES}
+    return {name: _rows(folder / f"{name}.csv") for name in FILES}
+
+
+def _rows(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_generate_repeats_itself(tmp_path: Path) -> None:
@@ -42,7 +47,7 @@ def test_generate_counts_what_it_writes(tmp_path: Path) -> None:
     The numbers that are returned are the rows of the files.
     """
     counts = generate(tmp_path, today=TODAY, customers=100)
-    written = {name: sum(1 for _ in (tmp_path / f"{name}.csv").open(encoding="utf-8")) - 1 for name in FILES}
+    written = {name: len(_rows(tmp_path / f"{name}.csv")) for name in FILES}
 
     assert counts == written
     assert counts["customers"] == 100
