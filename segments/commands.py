@@ -168,7 +168,7 @@ def sql(desk: Desk, name_or_expression: str, as_json: bool) -> None:
     For reading and EXPLAIN; Clarion itself always hands parameters over apart from the statement.
     """
     from segments.membership import audience
-    from segments.to_sql import readable_sql
+    from segments.sql_text import readable_sql
 
     text = readable_sql(audience(name_or_expression, _vocabulary(desk), now=desk.clock.now()))
     print_json({"segment": name_or_expression, "sql": text}) if as_json else click.echo(f"{text};")
@@ -213,7 +213,7 @@ def _explain_customer(connection: "Connection", checked: "Rule", desk: Desk, key
     if as_json:
         print_json({"segment": checked.text, "customer": key} | _judged_json(judged))
         return
-    click.echo(f"{key} is {'in' if judged.holds else 'not in'} {checked.text}\n")
+    click.echo(f"{key} is {'' if judged.holds else 'not '}selected by {checked.text}\n")
     for line in _judged_lines(judged, 0):
         click.echo(line)
 
@@ -229,7 +229,7 @@ def _counted_json(counted: "Counted") -> dict[str, Any]:
 
 def _counted_rows(counted: "Counted", depth: int) -> Iterator[dict[str, Any]]:
     yield {
-        "condition": "  " * depth + counted.condition,
+        "condition": "  " * depth + counted.heading,
         "customers": counted.customers,
         "left": counted.left,
     }
@@ -248,7 +248,7 @@ def _judged_json(judged: "Judged") -> dict[str, Any]:
 
 def _judged_lines(judged: "Judged", depth: int) -> Iterator[str]:
     found = f"   ({judged.found})" if judged.found else ""
-    yield f"{'  ' * depth}{'✓' if judged.holds else '✗'} {judged.condition}{found}"
+    yield f"{'  ' * depth}{'✓' if judged.holds else '✗'} {judged.heading}{found}"
     for part in judged.parts:
         yield from _judged_lines(part, depth + 1)
 

@@ -34,7 +34,7 @@ from segments.tree import (
     Type,
     Value,
 )
-from segments.wording import worded, worded_value
+from segments.wording import heading, worded, worded_value
 
 # --- how many ----------------------------------------------------------------------------------------
 
@@ -42,9 +42,10 @@ from segments.wording import worded, worded_value
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A condition and how many customers it holds for, alone. `left`: for it and all before it together;
-    None where the parts are joined by `or`."""
+    None where the parts are joined by `or`. `heading`: its name above its parts."""
 
     condition: str
+    heading: str
     customers: int
     left: int | None
     parts: "tuple[Counted, ...]" = ()
@@ -62,7 +63,7 @@ def funnel(connection: Connection, rule: Rule, *, now: datetime) -> Counted:
     def counted(condition: Condition, before: tuple[Condition, ...] | None) -> Counted:
         alone = count(connection, condition, rule, now)
         left = None if before is None else alone if not before else together((*before, condition))
-        return Counted(worded(condition), alone, left, tuple(inner(condition)))
+        return Counted(worded(condition), heading(condition), alone, left, tuple(inner(condition)))
 
     def together(conditions: tuple[Condition, ...]) -> int:
         return count(connection, All(conditions), rule, now)
@@ -93,6 +94,7 @@ class Judged:
     """A condition, whether it holds for the customer, and the values that decided it."""
 
     condition: str
+    heading: str
     holds: bool
     found: str
     parts: "tuple[Judged, ...]" = ()
@@ -105,7 +107,7 @@ def judge(rule: Rule, facts: Facts, *, now: datetime) -> Judged:
     def judged(condition: Condition) -> Judged:
         found = _found(condition, customer)
         parts = tuple(map(judged, _opened(condition, rule)))
-        return Judged(worded(condition), customer.holds(condition), found, parts)
+        return Judged(worded(condition), heading(condition), customer.holds(condition), found, parts)
 
     return judged(rule.condition)
 
@@ -148,7 +150,8 @@ def _found(condition: Condition, customer: OneCustomer) -> str:
 
 
 def _value(value: Value, type_: Type, customer: OneCustomer) -> str:
-    return f"{worded_value(value)} is {_shown(customer.value(value, type_))}"
+    called = value.measure.value if isinstance(value, Measured) else worded_value(value)
+    return f"{called} is {_shown(customer.value(value, type_))}"
 
 
 def _times(times: Sequence[datetime]) -> str:

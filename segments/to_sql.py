@@ -237,12 +237,3 @@ def _like(column: ColumnElement[Any], test: TextTest, text: str) -> Truth:
         case TextTest.STARTS_WITH:
             return column.startswith(text, autoescape=True)
     return column.endswith(text, autoescape=True)
-
-
-def readable_sql(statement: Select[tuple[int]]) -> str:
-    """The statement with its parameters filled in: for reading, never run by Clarion."""
-    from sqlalchemy.dialects import postgresql
-
-    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
-    text = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-    return "\n".join(line.rstrip() for line in text.splitlines())

@@ -56,6 +56,18 @@ def worded(condition: Condition) -> str:
     return _called(condition)
 
 
+def heading(condition: Condition) -> str:
+    """What stands above the condition's parts where they are listed below it; itself, where it has none."""
+    match condition:
+        case All():
+            return "all of"
+        case AnyOf():
+            return "any of"
+        case Not(All() | AnyOf()):
+            return "not"
+    return worded(condition)
+
+
 def _called(condition: Condition) -> str:
     match condition:
         case Did(behaviour):

@@ -20,11 +20,7 @@ from tests.factories import make_activity, make_customer
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 FILES = {
     "segments/drifting.yaml": (
-        'description: Gone quiet
-where: |
-  tier in ["top", "big"]
-  and not did("page_view")
-'
+        'description: Gone quiet\nwhere: |\n  tier in ["top", "big"]\n  and not did("page_view")\n'
     ),
     "segments/top.yaml": 'where: tier == "top"\n',
     "campaigns/spring-paper.yaml": "",
@@ -176,7 +172,7 @@ def test_explain_judges_one_customer(run: Run, key: str) -> None:
     ]
     assert "monetary is 0" == found["parts"][1]["found"]
     text = run("explain", "drifting", "--customer", key).stdout
-    assert f"{key} is not in drifting" in text
+    assert f"{key} is not selected by drifting" in text
     assert '✗ not did("page_view")   (once at 2026-03-01 12:00 UTC)' in text
 
 
