@@ -124,5 +124,5 @@ def test_everything_missing_is_named_at_once() -> None:
     """
     columns = match_columns(["date", "qty"], PurchaseImporter.fields, {})
 
-    with pytest.raises(ImportFailed, match="order_id; amount or quantity\\+unit_price.*got columns date, qty"):
+    with pytest.raises(ImportFailed, match=r"order_id; amount or quantity\+unit_price.*got columns date, qty"):
         require(columns, ("order_id",), ("ordered_at",), ("amount", "quantity+unit_price"), header=["date", "qty"])
