@@ -5,35 +5,60 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    DateTime,
-    Executable,
-    Integer,
-    SmallInteger,
-    Text,
-    and_,
-    bindparam,
-    case,
-    cast,
-    column,
-    distinct,
-    func,
-    insert,
-    literal,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, INET, INTERVAL
+from sqlalchemy import Connection, text
 
-from core import schema
 from tracking.machines import BURST, DEFAULT_RULES, TOO_SOON, Rules
 
 _AGENT_LENGTH: Final = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+#: One statement inserts a batch and reads the targets, so that a request costs one round trip. The join drops hits
+#: of messages that were erased; a COPY would fail with all its rows on the foreign key. A message without an answer
+#: yet (handed_over, unknown) counts from its hand-over, which is its state_at.
+#:
+#: Text, not Core: these two run for every few requests, and building and hashing them costs 2 ms a batch.
+_STORE: Final = text(
+    """
+    WITH arrived AS (
+        SELECT *
+        FROM unnest(
+            CAST(:numbers AS integer[]), CAST(:message_ids AS bigint[]), CAST(:kinds AS text[]),
+            CAST(:links AS smallint[]), CAST(:instants AS timestamptz[]), CAST(:ips AS inet[]),
+            CAST(:agents AS text[]), CAST(:evidences AS text[])
+        ) AS a (number, message_id, kind, link, occurred_at, ip, user_agent, evidence)
+    ), placed AS (
+        SELECT a.number, a.message_id, a.kind, a.link, a.occurred_at, a.ip, a.user_agent, v.links ->> a.link AS
+        target,
+               coalesce(a.evidence, CASE WHEN a.kind <> 'unsubscribe'
+                   AND a.occurred_at < coalesce(m.accepted_at, m.state_at) + CAST(:too_soon AS interval)
+                   THEN :too_soon_evidence END) AS evidence
+        FROM arrived a
+        JOIN message m ON m.id = a.message_id
+        JOIN run r ON r.id = m.run_id
+        JOIN campaign_version v ON v.id = r.version_id
+    ), stored AS (
+        INSERT INTO hit (message_id, kind, link, occurred_at, ip, user_agent, label, evidence)
+        SELECT message_id, kind, link, occurred_at, ip, user_agent,
+               CASE WHEN evidence IS NULL THEN 'human' ELSE 'machine' END, evidence
+        FROM placed
+    )
+    SELECT number, target FROM placed
+    """
+)
+_LABEL_BURSTS: Final = text(
+    """
+    UPDATE hit SET label = 'machine', evidence = :evidence
+    WHERE kind = 'click' AND label = 'human' AND occurred_at >= :since
+      AND message_id IN (
+          SELECT message_id FROM hit
+          WHERE message_id = ANY (CAST(:message_ids AS bigint[])) AND kind = 'click' AND occurred_at >= :since
+          GROUP BY message_id
+          HAVING count(DISTINCT coalesce(link, -1)) >= :links
+      )
+    """
+).bindparams(evidence=BURST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,7 @@ def store(connection: Connection, hits: Sequence[Hit], rules: Rules = DEFAULT_RU
             "agents": [_cleaned(hit.user_agent) for hit in hits],
             "evidences": [hit.evidence for hit in hits],
             "too_soon": rules.too_soon,
+            "too_soon_evidence": TOO_SOON,
         },
     )
     targets = {number: Recorded(target) for number, target in rows}
@@ -93,69 +119,13 @@ def _cleaned(agent: str | None) -> str | None:
     return _CONTROL.sub(" ", agent)[:_AGENT_LENGTH] if agent else None
 
 
-def _store_statement() -> Executable:
-    """One statement inserts a batch and reads the targets, so that a request costs one round trip.
-
-    The join drops hits of messages that were erased; a COPY would fail with all its rows on the foreign key.
-    """
-    types: dict[str, Any] = {
-        "numbers": Integer, "message_ids": BigInteger, "kinds": Text, "links": SmallInteger,
-        "instants": DateTime(timezone=True), "ips": Text, "agents": Text, "evidences": Text,
-    }  # fmt: skip
-    arrived = (
-        func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()))
-        .table_valued(*(column(name, kind) for name, kind in types.items()), name="arrived")
-        .render_derived()
-    )
-    message, run, version = schema.message, schema.run, schema.campaign_version
-    # A message without an answer yet (handed_over, unknown) counts from its hand-over, which is its state_at.
-    taken_at = func.coalesce(message.c.accepted_at, message.c.state_at)
-    too_soon = arrived.c.instants < taken_at + bindparam("too_soon", type_=INTERVAL)
-    evidence = func.coalesce(
-        arrived.c.evidences, case((and_(arrived.c.kinds != "unsubscribe", too_soon), literal(TOO_SOON)))
-    )
-    placed = (
-        select(arrived, evidence.label("evidence"), version.c.links.op("->>")(arrived.c.links).label("target"))
-        .select_from(arrived)
-        .join(message, message.c.id == arrived.c.message_ids)
-        .join(run, run.c.id == message.c.run_id)
-        .join(version, version.c.id == run.c.version_id)
-        .cte("placed")
-    )
-    label = case((placed.c.evidence.is_(None), "human"), else_="machine")
-    stored = insert(schema.hit).from_select(
-        ["message_id", "kind", "link", "occurred_at", "ip", "user_agent", "label", "evidence"],
-        select(
-            placed.c.message_ids, placed.c.kinds, placed.c.links, placed.c.instants,
-            cast(placed.c.ips, INET), placed.c.agents, label, placed.c.evidence,
-        ),
-    )  # fmt: skip
-    return select(placed.c.numbers, placed.c.target).add_cte(stored.cte("stored"))
-
-
-_STORE: Final = _store_statement()
-
-
 def _label_bursts(connection: Connection, hits: Sequence[Hit], rules: Rules) -> None:
     """Clicks of too many different links of one message, in the window that ends now, are a machine's."""
     clicks = [hit for hit in hits if hit.kind == "click"]
-    if not clicks:
-        return
-    hit = schema.hit
-    since = min(click.occurred_at for click in clicks) - rules.burst_window
-    within = and_(
-        hit.c.message_id == func.any(literal([click.message_id for click in clicks], ARRAY(BigInteger))),
-        hit.c.kind == "click",
-        hit.c.occurred_at >= since,
-    )
-    bursts = (
-        select(hit.c.message_id)
-        .where(within)
-        .group_by(hit.c.message_id)
-        .having(func.count(distinct(func.coalesce(hit.c.link, -1))) >= rules.burst_links)
-    )
-    connection.execute(
-        update(hit)
-        .where(within, hit.c.label == "human", hit.c.message_id.in_(bursts))
-        .values(label="machine", evidence=BURST)
-    )
+    if clicks:
+        values = {
+            "message_ids": list({click.message_id for click in clicks}),
+            "since": min(click.occurred_at for click in clicks) - rules.burst_window,
+            "links": rules.burst_links,
+        }
+        connection.execute(_LABEL_BURSTS, values)
