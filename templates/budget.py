@@ -7,6 +7,8 @@ no clock. Every loop turn, call, filter and printed text is charged before it ha
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Final
 
+from jinja2 import Undefined
+
 from core.errors import RenderError
 
 #: The message's budget stands in the context under a name no template can write.
@@ -74,7 +76,7 @@ def size_checked(value: Any) -> int:
     Raises:
         RenderError: it is too big.
     """
-    if not isinstance(value, Sized):
+    if not isinstance(value, Sized) or isinstance(value, Undefined):
         return 1
     size = len(value)
     check_size(size, MAX_TEXT if isinstance(value, str) else MAX_ITEMS)

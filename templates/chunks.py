@@ -6,7 +6,7 @@ Everything that must not disturb Jinja's code (MJML, CSS, HTML, plain text) work
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -22,6 +22,7 @@ class Kind(Enum):
     PRINT = "print"  #: {{ … }}
     TAG = "tag"  #: {% … %}
     LITERAL = "literal"  #: the inside of {% raw %}
+    COMMENT = "comment"  #: {# … #}, which nobody gets to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +58,82 @@ class Chunk:
         return Problem(self.file, self.line, message, hint)
 
 
-#: Only its lexer is used. A tag alone on its line leaves no blank line behind.
-_LEXER: Final = Environment(  # noqa: S701  nothing is rendered with it
-    trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-)
+#: Only its lexer is used.
+_LEXER: Final = Environment(keep_trailing_newline=True)  # noqa: S701  nothing is rendered with it
 OPENERS: Final = frozenset({"if", "for", "macro", "call", "filter", "with", "block"})
 
 
 def cut(text: str, file: str, line: int = 1) -> tuple[list[Chunk], list[Problem]]:
-    """`text`, which begins at `line` of `file`, as chunks; comments are left out."""
+    """`text`, which begins at `line` of `file`, as chunks; comments are left out.
+
+    A tag or comment alone on its line takes the line with it, as people expect; one beside other text does not.
+    """
     found: list[Chunk] = []
     kind, start, parts = Kind.DATA, line, list[str]()
+    problems: list[Problem] = []
     try:
         for number, part, value in _LEXER.lexer.tokeniter(text, None):
             place = number + line - 1
-            if part in ("variable_begin", "block_begin", "raw_begin"):
+            if part in _KIND_OF:
                 kind, start, parts = _KIND_OF[part], place, []
-            elif part in ("variable_end", "block_end", "raw_end"):
+            elif part.endswith("_end"):
                 found.append(Chunk(kind, "".join(parts), file, start))
                 kind = Kind.DATA
             elif part == "data" and kind is Kind.DATA:
                 found.append(Chunk(Kind.DATA, value, file, place))
-            elif not part.startswith("comment"):
+            else:
                 parts.append(value)
     except TemplateSyntaxError as error:
-        return found, [Problem(file, error.lineno + line - 1, *_lexical(error.message or ""))]
-    return found, []
+        problems.append(Problem(file, error.lineno + line - 1, *_lexical(error.message or "")))
+    return [chunk for chunk in _own_lines_removed(found) if chunk.kind is not Kind.COMMENT], problems
 
 
-_KIND_OF: Final = {"variable_begin": Kind.PRINT, "block_begin": Kind.TAG, "raw_begin": Kind.LITERAL}
+_KIND_OF: Final = {
+    "variable_begin": Kind.PRINT,
+    "block_begin": Kind.TAG,
+    "raw_begin": Kind.LITERAL,
+    "comment_begin": Kind.COMMENT,
+}
+_SILENT: Final = (Kind.TAG, Kind.COMMENT)
+
+
+def _own_lines_removed(chunks: list[Chunk]) -> list[Chunk]:
+    """The chunks without the blanks and line breaks of lines that hold nothing but tags and comments."""
+    trimmed = list(chunks)
+    index = 0
+    while index < len(chunks):
+        if chunks[index].kind not in _SILENT:
+            index += 1
+            continue
+        end = index
+        while end < len(chunks) and chunks[end].kind in _SILENT:
+            end += 1
+        before = trimmed[index - 1] if index else None
+        after = trimmed[end] if end < len(chunks) else None
+        head, tail = _line_start(before), _line_end(after)
+        if head is not None and tail is not None:
+            if before is not None:
+                trimmed[index - 1] = replace(before, text=before.text[:head])
+            if after is not None:
+                trimmed[end] = replace(after, text=after.text[tail:], line=after.line + 1)
+        index = end
+    return trimmed
+
+
+def _line_start(before: Chunk | None) -> int | None:
+    """Where in `before` the line begins that holds only blanks at its end; None when there is more on it."""
+    if before is None:
+        return 0
+    kept = before.text.rstrip(" \t")
+    return len(kept) if before.kind is Kind.DATA and kept[-1:] in ("\n", "") else None
+
+
+def _line_end(after: Chunk | None) -> int | None:
+    """Where in `after` the next line begins when only blanks come before it; None when there is more."""
+    if after is None:
+        return 0
+    match = re.match(r"[ \t]*\n", after.text)
+    return match.end() if after.kind is Kind.DATA and match else None
 
 
 def _lexical(message: str) -> tuple[str, str]:

@@ -76,8 +76,8 @@ def compile_parts(
     """
     if name not in sources:
         raise ConfigError(f"there is no template {name!r}", hint=did_you_mean(name, sources))
-    texts = _read(sources[name], sources, subject)
-    raise_if(_check(texts))
+    texts, problems = _read(sources[name], sources, subject)
+    raise_if(sorted({*problems, *_check(texts)}))
     mask = Mask.of(
         chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body]
     )
@@ -109,12 +109,10 @@ def _optional(chunks: Sequence[Chunk]) -> Program:
     return Program.of(script_of(chunks), html=False)
 
 
-def _read(source: TemplateSource, sources: Mapping[str, TemplateSource], subject: str | None) -> _Texts:
-    """The files behind the mailing.
-
-    Raises:
-        ConfigError: something in them cannot be read or found.
-    """
+def _read(
+    source: TemplateSource, sources: Mapping[str, TemplateSource], subject: str | None
+) -> tuple[_Texts, list[Problem]]:
+    """The files behind the mailing, and what in them cannot be read or found."""
     definition, problems = parse_definition(source)
     flattener = Flattener(sources)
     body = flattener.flatten(definition)
@@ -133,8 +131,7 @@ def _read(source: TemplateSource, sources: Mapping[str, TemplateSource], subject
         (),
     )
     texts.uses = tuple(flattener.uses)
-    raise_if([*problems, *flattener.problems])
-    return texts
+    return texts, [*problems, *flattener.problems]
 
 
 def _cut(text: str, file: str, line: int, problems: list[Problem]) -> list[Chunk]:
@@ -219,7 +216,12 @@ def _finished(page: str, texts: _Texts, mask: Mask, organisation: Organisation, 
     """
     closing = [] if links_back(texts.body.body) else footer(".html", organisation.language)
     page = framed(
-        page, mask, opening=_macros(texts.body), preheader=texts.preheader, footer_chunks=closing, opens=opens
+        _in_language(page, organisation.language),
+        mask,
+        opening=_macros(texts.body),
+        preheader=texts.preheader,
+        footer_chunks=closing,
+        opens=opens,
     )
     page = mask.commented(page)
     try:
@@ -228,6 +230,12 @@ def _finished(page: str, texts: _Texts, mask: Mask, organisation: Organisation, 
         raise ConfigError(problems=[Problem(texts.definition.source.file, 0, f"CSS: {error}")]) from None
     raise_if(_lost(mask.lost(page, finished), "HTML"))
     return finished
+
+
+def _in_language(page: str, language: str) -> str:
+    """`page` with its language named: screen readers and translators ask for it."""
+    named = re.sub(r'(<[^>]*\blang=)"und"', rf'\1"{language}"', page)
+    return re.sub(r"<html(?![^>]*\blang=)", f'<html lang="{language}"', named, count=1, flags=re.IGNORECASE)
 
 
 def _lost(chunks: Sequence[Chunk], language: str) -> list[Problem]:

@@ -129,7 +129,7 @@ def _charged(function: Filter) -> Filter:
     @pass_context
     def charged(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         budget: Budget = context.parent[BUDGET]
-        budget.spend(1 + (len(value) if isinstance(value, Sized) else 0))
+        budget.spend(1 + (len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0))
         if wants is _PassArg.context:
             return budget.kept(function(context, value, *args, **kwargs))
         if wants is _PassArg.environment:

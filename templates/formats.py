@@ -16,7 +16,7 @@ from templates.locales import Locale, locale_of
 
 _SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
 _WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND", "CLP"})
-_DIRECTIVE = re.compile(r"%(-?[A-Za-z%])")
+_DIRECTIVE = re.compile(r"%(-?.?)")
 #: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
 _DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
     "Y": lambda day, _: f"{day.year:04d}",

@@ -25,8 +25,8 @@ def through_markdown(chunks: Sequence[Chunk], file: str) -> list[Chunk]:
 def _hidden(chunk: Chunk, after: Chunk | None, mask: Mask) -> str:
     """A tag becomes a comment, so that no paragraph is made of it.
 
-    Jinja's lexer takes the line break after a tag; where it did, the comment gets it back, or Markdown would
-    take the rest of the line for HTML.
+    A tag alone on its line took the line break with it; here it gets it back, or Markdown would take the next line
+    for HTML.
     """
     if chunk.kind is not Kind.TAG:
         return hide_in_text([chunk], mask)

@@ -188,29 +188,95 @@ class Mask:
         return [piece for number in numbers for piece in self.entries[number] if isinstance(piece, Chunk)]
 
 
+@dataclass(slots=True)
+class _Hider:
+    """Hides chunks one after the other. `group`: what stands from `{% if %}` to `{% endif %}` inside a tag.
+
+    Such a group hides behind one word, because the CSS step sorts the attributes of an element.
+    """
+
+    mask: Mask
+    scanner: _Scanner = field(default_factory=_Scanner)
+    parts: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    group: list[Piece] = field(default_factory=list)
+    depth: int = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """`chunk` is hidden: one more text is in `parts`."""
+        if self.group:
+            self.parts.append(self._grouped(chunk))
+        elif chunk.kind is Kind.DATA:
+            self.scanner.feed(chunk.text)
+            self.parts.append(chunk.text)
+        elif self.scanner.place is Place.TAG and not self.scanner.unquoted():
+            self.parts.append(self._inside_tag(chunk))
+        else:
+            word = self.mask.word(chunk)
+            if self.scanner.unquoted():
+                self.scanner.feed(word)
+            elif self.scanner.place is Place.COMMENT and self.parts and self.parts[-1].rstrip().endswith("="):
+                self.problems.append(chunk.problem("a value stands in an unquoted attribute", _QUOTE))
+            self.parts.append(word)
+
+    def _inside_tag(self, chunk: Chunk) -> str:
+        if chunk.kind is not Kind.TAG:
+            self.problems.append(chunk.problem("a value stands inside a tag, outside quotes", _QUOTE))
+        elif chunk.keyword not in OPENERS:
+            self.problems.append(chunk.problem(f"{{% {chunk.text.strip()} %}} stands inside a tag", _WHOLE))
+        else:
+            self.group, self.depth = [chunk], 1
+        return ""
+
+    def _grouped(self, chunk: Chunk) -> str:
+        """The word of the group once `chunk` has closed it; until then nothing."""
+        self.group.append(chunk.text if chunk.kind is Kind.DATA else chunk)
+        if chunk.kind is Kind.DATA:
+            self.scanner.feed(chunk.text)
+            if self.scanner.place not in (Place.TAG, Place.VALUE) or _FOLLOWED.search(chunk.text):
+                return self._give_up()
+            return ""
+        if self.scanner.place is Place.TAG and chunk.kind is not Kind.TAG:
+            return self._give_up()
+        self.depth += (chunk.keyword in OPENERS) - chunk.keyword.startswith("end")
+        if self.depth > 0:
+            return ""
+        if self.scanner.place is not Place.TAG or self.scanner.unquoted():
+            return self._give_up()
+        word = self.mask.word(*self.group)
+        self.group = []
+        return f' {word}="" '
+
+    def close(self) -> None:
+        """A group that is still open is a problem."""
+        if self.group:
+            self._give_up()
+
+    def _give_up(self) -> str:
+        place = next(piece for piece in self.group if isinstance(piece, Chunk))
+        self.problems.append(
+            place.problem("a condition inside a tag holds more than plain quoted attributes", _WHOLE)
+        )
+        self.group = []
+        return ""
+
+
+_QUOTE: Final = 'put it into a quoted attribute value: name="{{ … }}"'
+_WHOLE: Final = "put the condition inside one attribute value, or around the whole element"
+#: A link or style inside a condition inside a tag would escape the link check and the CSS step.
+_FOLLOWED: Final = re.compile(r"\b(href|src|background|style)\s*=", re.IGNORECASE)
+
+
 def hide_in_html(chunks: Iterable[Chunk], mask: Mask) -> tuple[list[str], list[Problem]]:
     """The chunks as HTML or MJML without Jinja, one text for each.
 
     A value where escaping cannot protect it is a problem.
     """
-    scanner, parts, problems = _Scanner(), list[str](), list[Problem]()
+    hider = _Hider(mask)
     for chunk in chunks:
-        if chunk.kind is Kind.DATA:
-            scanner.feed(chunk.text)
-            parts.append(chunk.text)
-            continue
-        word = mask.word(chunk)
-        if scanner.place is Place.TAG and not scanner.unquoted():
-            if chunk.kind is not Kind.TAG:
-                hint = 'put it into a quoted attribute value: name="{{ … }}"'
-                problems.append(chunk.problem("a value stands inside a tag, outside quotes", hint))
-            word = f' {word}="" '
-        elif scanner.unquoted():
-            scanner.feed(word)
-        elif scanner.place is Place.COMMENT and parts and parts[-1].rstrip().endswith("="):
-            problems.append(chunk.problem("a value stands in an unquoted attribute", 'write name="{{ … }}"'))
-        parts.append(word)
-    return parts, problems
+        hider.add(chunk)
+    hider.close()
+    return hider.parts, hider.problems
 
 
 def hide_in_text(chunks: Iterable[Chunk], mask: Mask) -> str:

@@ -33,6 +33,10 @@ class Program:
                 *script.origin(error.lineno), f"the HTML here is not nested properly: {error}", hint
             )
             raise ConfigError(problems=[problem]) from None
+        except RecursionError:
+            raise ConfigError(
+                problems=[Problem(*script.origin(1), "the template is too deeply nested")]
+            ) from None
 
     def run(self, values: dict[str, Any]) -> str:
         """The text for one customer.

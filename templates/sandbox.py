@@ -262,9 +262,7 @@ class _Charging(NodeTransformer):
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
-        return self._located(
-            node, self._filter(" joined", nodes.List(node.nodes, "load", lineno=node.lineno))
-        )
+        return self._located(node, self._filter(" joined", nodes.List(node.nodes, lineno=node.lineno)))
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)

@@ -38,7 +38,7 @@ def _parsed(script: Script, environment: Sandbox) -> nodes.Template | Problem:
     except TemplateSyntaxError as error:
         return _at(script, error.lineno, *_syntax(error.message or "syntax error"))
     except (RecursionError, ValueError, MemoryError):
-        return _at(script, 1, "the template is too deeply nested or holds a number that is too long")
+        return _too_deep(script)
 
 
 def check_script(script: Script, *, html: bool) -> list[Problem]:
@@ -47,10 +47,11 @@ def check_script(script: Script, *, html: bool) -> list[Problem]:
     tree = _parsed(script, environment)
     if isinstance(tree, Problem):
         return [tree]
-    problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment)]
-    if not problems:
-        problems = _compile_problems(script, environment)
-    return problems
+    try:
+        problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment)]
+        return problems or _compile_problems(script, environment)
+    except RecursionError:
+        return [_too_deep(script)]
 
 
 def _compile_problems(script: Script, environment: Sandbox) -> list[Problem]:
@@ -59,9 +60,18 @@ def _compile_problems(script: Script, environment: Sandbox) -> list[Problem]:
         environment.compile(script.text)
     except TemplateSyntaxError as error:
         return [_at(script, error.lineno, error.message or "syntax error")]
-    except (RecursionError, SyntaxError, ValueError, MemoryError, OverflowError):
-        return [_at(script, 1, "the template is too deeply nested", "use fewer loops inside loops")]
+    except (SyntaxError, ValueError, MemoryError, OverflowError):
+        return [_too_deep(script)]
     return []
+
+
+def _too_deep(script: Script) -> Problem:
+    return _at(
+        script,
+        1,
+        "the template is too deeply nested",
+        "use fewer loops inside loops, and shorter expressions",
+    )
 
 
 def _at(script: Script, line: int, message: str, hint: str = "") -> Problem:
@@ -169,6 +179,7 @@ def _field(node: nodes.Node) -> str | None:
 
 def _field_hint(owner: str, name: str, fields: frozenset[str]) -> str:
     hint = did_you_mean(name, fields)
-    if owner == "customer" and not hint.startswith("did you mean"):
-        return f"own fields of a customer are written customer.attributes.{name}"
+    if owner == "customer":
+        own = f"a field of your own is written customer.attributes.{name}"
+        return f"{hint} {own}" if hint.startswith("did you mean") else own
     return hint
