@@ -47,7 +47,7 @@ def rule(name_or_expression: str, vocabulary: Vocabulary) -> Rule:
     Raises:
         ExpressionError: as `audience` does; a mistake in a segment is located in its file.
     """
-    text = name_or_expression.strip()
+    text = re.sub(r"\r\n?", "\n", name_or_expression.strip())
     if text in vocabulary.segments:
         condition = InSegment(text)
         segments = _in_order(condition, vocabulary)

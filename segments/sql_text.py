@@ -11,7 +11,7 @@ _BREAKS: Final = re.compile(r"(\(|\)| ?\n ?| AND )")
 
 
 def readable_sql(statement: Select[tuple[int]]) -> str:
-    """The statement with its parameters filled in, one condition a line. For reading: Clarion never runs it."""
+    """The statement with its parameters filled in, one condition a line. Clarion never runs it."""
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return _indented(str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
 

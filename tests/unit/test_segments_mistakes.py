@@ -125,6 +125,11 @@ GOLDEN = [
     (r'company == "\x1"', "           ^", r"'\' that means nothing", ""),
     (r'company == "\0"', "           ^", "cannot be stored", ""),
     (r'company == "\ud800"', "           ^", "cannot be stored", ""),
+    ("email is missing(3)", "      ^", "'is missing' takes no argument", "write 'is missing'"),
+    ("company is contains", "        ^", "'is contains' takes one argument", "is contains("),
+    ('count("x") == none', "^", "count(…) is never missing", "compare it with 0"),
+    ("monetary < none", "           ^", "none is neither more nor less", "write 'is missing'"),
+    ("attributes.vip < true", "                 ^", "true and false have no order", ""),
     ("", "^", "the expression is empty", "true selects everybody"),
 ]
 
