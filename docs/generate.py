@@ -42,39 +42,27 @@ def commands_page() -> str:
         "# Commands",
         "`clarion [--workspace DIR] COMMAND …`; results go to stdout, remarks to stderr.",
     ]
-    parts.append(
-        "Exit status: 0 done, 1 a mistake that is named, 2 wrong usage or, for `plan`, changes are pending."
-    )
-    parts += [_help_block(clarion, "clarion", None)]
-    for path, command, parent in _walk(clarion, "clarion"):
-        parts += [
-            f"{'#' * (1 + len(path.split()))} {path}",
-            _help_block(command, path.rpartition(" ")[2], parent),
-        ]
+    parts.append("Exit status: 0 done, 1 a mistake that is named, 2 wrong usage or, for `plan`, changes are pending.")
+    for path, context in _walk(clarion, "clarion", None):
+        level = "#" * len(path.split())
+        parts += [f"{level} {path}"] if context.parent else []
+        parts += [f"```text\n{context.get_help().strip()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def _walk(group: click.Group, path: str) -> Iterator[tuple[str, click.Command, click.Context]]:
-    context = _context(group, path, None)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command is None:
-            raise LookupError(f"cli.COMMANDS names {name!r}, which is not a click command")
-        if command.hidden:
-            continue
-        yield f"{path} {name}", command, context
-        if isinstance(command, click.Group):
-            yield from _walk(command, f"{path} {name}")
-
-
-def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
-    return click.Context(
-        command, info_name=name, parent=parent, terminal_width=_WIDTH, max_content_width=_WIDTH
+def _walk(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, click.Context]]:
+    """The command and every command inside it, each with its path and a context that knows its parents."""
+    context = click.Context(
+        command, parent, name, terminal_width=_WIDTH, max_content_width=_WIDTH, **command.context_settings
     )
-
-
-def _help_block(command: click.Command, name: str, parent: click.Context | None) -> str:
-    return f"```text\n{command.get_help(_context(command, name, parent)).strip()}\n```"
+    yield context.command_path, context
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            if found is None:
+                raise LookupError(f"cli.COMMANDS names {inner!r}, which is not a click command")
+            if not found.hidden:
+                yield from _walk(found, inner, context)
 
 
 # --- settings --------------------------------------------------------------------------------------------
