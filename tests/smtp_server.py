@@ -3,19 +3,22 @@
     async with ScriptedServer({"recipient": [b"550 5.1.1 no such user"]}) as server:
         ...
 
-The script gives answers by stage; each list is used up in order, over all connections, and then the server
-is polite again. An answer is the bytes of a reply, `DROP` (the connection is cut), `STALL` (nothing is ever
-said), `None` (polite), or a callable that gets the conversation and returns one of these.
+The script gives answers by stage; a list is used up in order, over all connections, and then the server is
+polite again; anything else is given every time. An answer is the bytes of a reply, `DROP` (the connection is
+cut), `STALL` (nothing is ever said), `After` (said when something has happened), `None` (polite), or a callable
+that gets the conversation and returns one of these. `Gate` is the other end: it records what the pool reports.
 """
 
 import asyncio
 import contextlib
 import enum
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+from delivery.smtp import Endpoint, Outcome, OutcomeState, Outgoing, SmtpPool
 
 
 class Deed(enum.Enum):
@@ -23,6 +26,14 @@ class Deed(enum.Enum):
 
     DROP = enum.auto()
     STALL = enum.auto()
+
+
+@dataclass(frozen=True)
+class After:
+    """A reply that is given once `event` is set."""
+
+    event: asyncio.Event
+    reply: bytes
 
 
 DROP, STALL = Deed.DROP, Deed.STALL
@@ -48,14 +59,21 @@ class Conversation:
     number: int
     commands: list[str] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
-    dots: int = 0  # ends of data seen
+    dots: int = 0  # ends of data seen, for somebody
     has_tls: bool = False
+
+    @property
+    def octet_count(self) -> int:
+        """How many octets have come so far."""
+        return sum(map(len, self.chunks))
+
     mail_from: str | None = None
     recipients: list[str] = field(default_factory=list)
 
 
-Answer = bytes | Deed | None
-Script = Mapping[str, list[Answer | Callable[[Conversation], Answer]]]
+Answer = bytes | Deed | After | None
+Scripted = Answer | Callable[[Conversation], Answer]
+Script = Mapping[str, list[Scripted] | Scripted]
 _POLITE: dict[str, bytes] = {
     "greeting": b"220 test.example ESMTP",
     "helo": b"250 test.example",
@@ -83,7 +101,8 @@ class ScriptedServer:
     """Listens while entered. `received` holds the messages taken, `conversations` the connections in order.
 
     `ehlo` is the answer to EHLO; `tls` answers STARTTLS, or, with `implicit`, speaks TLS from the first byte.
-    `piecemeal` sends every answer octet by octet.
+    `piecemeal` sends every answer octet by octet; `cut_after` cuts a connection after so many octets from
+    it, with the answer of stage `early` if there is one.
     """
 
     def __init__(
@@ -94,17 +113,39 @@ class ScriptedServer:
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         piecemeal: bool = False,
+        cut_after: int | None = None,
     ) -> None:
         self.received: list[Received] = []
         self.conversations: list[Conversation] = []
         self.port = 0
-        self._script = {stage: list(answers) for stage, answers in (script or {}).items()}
+        self.script = {
+            stage: list(answers) if isinstance(answers, list) else answers
+            for stage, answers in (script or {}).items()
+        }
         self._ehlo = ehlo
         self._tls = tls
         self._implicit = implicit
         self._piecemeal = piecemeal
+        self._cut_after = cut_after
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def commands(self) -> list[str]:
+        """Every command of every connection."""
+        return [command for talk in self.conversations for command in talk.commands]
+
+    @property
+    def dots(self) -> int:
+        """How many ends of data were seen that were for somebody."""
+        return sum(talk.dots for talk in self.conversations)
+
+    async def hang_up(self) -> None:
+        """Every connection is cut."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def __aenter__(self) -> Self:
         context = self._tls if self._implicit else None
@@ -117,10 +158,7 @@ class ScriptedServer:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        await self.hang_up()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -142,8 +180,11 @@ class ScriptedServer:
 
     def answer(self, stage: str, talk: Conversation) -> Answer:
         """The scripted answer, else the polite one."""
-        answers = self._script.get(stage)
-        scripted = answers.pop(0) if answers else None
+        answers = self.script.get(stage)
+        if isinstance(answers, list):
+            scripted: Scripted = answers.pop(0) if answers else None
+        else:
+            scripted = answers
         if callable(scripted):
             scripted = scripted(talk)
         if scripted is None:
@@ -200,7 +241,7 @@ class _Connection:
             self._talk.recipients.append(command)
 
     async def _data(self, stage: str, command: str) -> None:
-        if not self._talk.recipients and stage not in self._server._script:
+        if not self._talk.recipients and stage not in self._server.script:
             await self._write(b"554 5.5.1 no valid recipients")
         elif (await self._say(stage))[:1] == b"3":
             await self._content()
@@ -214,10 +255,10 @@ class _Connection:
         raise _Hangup
 
     async def _content(self) -> None:
-        if self._server._script.get("body"):
+        if self._server.script.get("body"):
             await self._say("body")
         content = await self._until_dot()
-        self._talk.dots += 1
+        self._talk.dots += bool(self._talk.recipients)
         taken = Received(self._talk.mail_from or "", tuple(self._talk.recipients), content)
         self._forget()
         reply = self._server.answer("end", self._talk)
@@ -231,13 +272,22 @@ class _Connection:
 
     async def _until(self, mark: bytes) -> bytes:
         while mark not in self._rest:
-            chunk = await self._reader.read(1 << 20)
+            chunk = await self._reader.read(1 << 16)
             if not chunk:
                 raise _Hangup
             self._talk.chunks.append(chunk)
+            if self._server._cut_after is not None and self._talk.octet_count > self._server._cut_after:
+                await self._cut()
             self._rest += chunk
         before, _, self._rest = self._rest.partition(mark)
         return before
+
+    async def _cut(self) -> None:
+        if "early" in self._server.script:
+            await self._say("early")
+            while await self._reader.read(1 << 16):
+                pass
+        raise _Hangup
 
     async def _until_dot(self) -> bytes:
         lines = []
@@ -253,6 +303,9 @@ class _Connection:
             raise _Hangup
         if answer is STALL:
             await asyncio.Event().wait()
+        if isinstance(answer, After):
+            await answer.event.wait()
+            answer = answer.reply
         if isinstance(answer, bytes):
             await self._write(answer)
             return answer
@@ -266,3 +319,86 @@ class _Connection:
             self._writer.write(piece)
             await self._writer.drain()
             await asyncio.sleep(0)
+
+
+class Gate:
+    """A hand-over that lets everything go but `refused`, and checks the pool's promises while it records.
+
+    With a `server`, a call takes several turns of the event loop, and no dot may arrive in the meantime that was
+    not let through before.
+    """
+
+    def __init__(self, refused: Collection[int] = (), *, server: ScriptedServer | None = None) -> None:
+        self.calls: list[tuple[list[tuple[int, Outcome]], list[int]]] = []
+        self.refused = frozenset(refused)
+        self.let_through: set[int] = set()
+        self._server = server
+        self._is_busy = False
+
+    async def __call__(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
+        assert not self._is_busy, "two calls at a time"
+        assert not set(ids) & set(self.handed_over), "an id was handed over twice"
+        self.calls.append((list(answered), list(ids)))
+        self._is_busy = True
+        await self.decide(list(ids))
+        self._is_busy = False
+        self.let_through |= set(ids) - self.refused
+        return [message_id for message_id in ids if message_id not in self.refused]
+
+    async def decide(self, ids: list[int]) -> None:
+        """What happens while the call is under way."""
+        for _ in range(20 if self._server is not None else 1):
+            await asyncio.sleep(0)
+            assert self._server is None or self._server.dots <= len(self.let_through), (
+                "a dot before its hand-over"
+            )
+
+    @property
+    def handed_over(self) -> list[int]:
+        """The ids in the order of their windows."""
+        return [message_id for _, window in self.calls for message_id in window]
+
+    @property
+    def outcomes(self) -> dict[int, Outcome]:
+        """What was reported; no id may be reported twice."""
+        reported = [pair for answered, _ in self.calls for pair in answered]
+        assert len(reported) == len(dict(reported)), "an answer was reported twice"
+        return dict(reported)
+
+    @property
+    def states(self) -> dict[int, OutcomeState]:
+        """The states that were reported."""
+        return {message_id: outcome.state for message_id, outcome in self.outcomes.items()}
+
+
+CONTENT = b"Subject: Offers\r\n\r\nHello\r\n"
+
+
+def make_outgoing(number: int, **values: object) -> Outgoing:
+    """A message from the shop to customer `number`."""
+    defaults: dict[str, object] = {
+        "id": number, "mail_from": "offers@paper.example", "recipient": f"c{number}@customers.example",
+        "content": CONTENT,
+    }  # fmt: skip
+    return Outgoing(**(defaults | values))  # type: ignore[arg-type]
+
+
+async def deliver(
+    server: ScriptedServer,
+    messages: int | Iterable[Outgoing],
+    *,
+    gate: Gate | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    **endpoint: object,
+) -> Gate:
+    """One delivery of `messages` (or that many) over a pool of its own."""
+    gate = Gate() if gate is None else gate
+    settings: dict[str, object] = {"host": "127.0.0.1", "port": server.port, "connections": 1}
+    pool = SmtpPool(Endpoint(**(settings | endpoint)), ssl_context=ssl_context)  # type: ignore[arg-type]
+    if isinstance(messages, int):
+        messages = [make_outgoing(number) for number in range(1, messages + 1)]
+    try:
+        await pool.deliver(messages, gate)
+    finally:
+        await pool.close()
+    return gate

@@ -53,6 +53,8 @@ class Dispatch:
         self._idle: list[Session] = []
         self._sessions: set[Session] = set()
         self._is_gathering = False
+        self._was_quiet = False  # no answer was reported since the last tick
+        self._is_report_due = False
         self._call_s = 0.0  # how long a call of `hand_over` takes, smoothed
         self._answered: list[tuple[int, Outcome]] = []
         self._woken = asyncio.Event()
@@ -74,6 +76,8 @@ class Dispatch:
             if self._ready:
                 await self._gather()
                 await self._pass_gate()
+            elif self._answered and self._is_report_due:
+                await self._hand_over(self._report(), ())
         if self._answered:
             await self._hand_over(self._report(), ())
         if self._error is not None:
@@ -102,24 +106,24 @@ class Dispatch:
         """The message is concluded; its outcome goes with the next call of `hand_over`."""
         self._conclude(envelope.id, outcome)
 
-    def stranded(self, session: Session, envelope: Envelope, trouble: Trouble) -> None:
-        """The connection broke before the final dot: the message gets another connection, once, or is deferred.
+    def stranded(self, session: Session, envelope: Envelope, trouble: Trouble, *, is_innocent: bool) -> None:
+        """The connection broke before the final dot: the message gets another connection, or is deferred.
 
-        A connection that was resting may have been closed long ago: that costs the message nothing (S-1.28).
+        One that was at most a witness gets it for nothing, others once: a connection that was resting may have
+        been closed long ago, and that costs no attempt (S-1.28).
         """
         if session in self._in_call:
-            return  # `_pass_gate` settles it, when it knows whether the hand-over was recorded
-        if session.at_gate and session in self._ready:
+            return  # `_let_through` settles it, when it is known whether the hand-over was recorded
+        if session in self._ready:
             self._ready.remove(session)
         if self._fault is not None:
             self.answered(envelope, _not_sent(self._fault))
-            return
-        if not session.is_stale and not self._has_second_chance(session, envelope, trouble):
+        elif is_innocent or self._has_second_chance(session, envelope, trouble):
+            envelope.had_second_chance |= not is_innocent
+            self._queue.appendleft(envelope)
+            self._woken.set()
+        else:
             self.answered(envelope, _deferred(trouble))
-            return
-        envelope.had_second_chance |= not session.is_stale
-        self._queue.appendleft(envelope)
-        self._woken.set()
 
     def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
         """The server refuses this client: nothing more is taken, and nobody failed."""
@@ -154,6 +158,13 @@ class Dispatch:
         while self._queue:
             self._conclude(self._queue.popleft().id, _not_sent(fault))
         self._woken.set()
+
+    def tick(self) -> None:
+        """Answers that have waited since the last tick for a window to go with are reported without one."""
+        if self._answered and self._was_quiet:
+            self._is_report_due = True
+            self._woken.set()
+        self._was_quiet = True
 
     def crash(self, error: BaseException) -> None:
         """The delivery ends with `error`, when what is under way is concluded."""
@@ -223,6 +234,7 @@ class Dispatch:
             session.release()
 
     def _report(self) -> list[tuple[int, Outcome]]:
+        self._was_quiet = self._is_report_due = False
         answered, self._answered = self._answered, []
         return answered
 

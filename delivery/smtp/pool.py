@@ -165,6 +165,8 @@ class SmtpPool:
             now = loop.time()
             for connection in list(self._crew.values()):
                 connection.check_time(now)
+            if self._dispatch is not None:
+                self._dispatch.tick()
 
     def _fault(self, what: str) -> TransportFault:
         return TransportFault(what, temporary=True, where=self._endpoint.shown)

@@ -74,8 +74,13 @@ class Desk(Protocol):
 
     def answered(self, envelope: Envelope, outcome: Outcome) -> None: ...
 
-    def stranded(self, session: "Session", envelope: Envelope, trouble: Trouble) -> None:
-        """The connection broke with `envelope` under way, before its final dot."""
+    def stranded(
+        self, session: "Session", envelope: Envelope, trouble: Trouble, *, is_innocent: bool
+    ) -> None:
+        """The connection broke with `envelope` under way, before its final dot.
+
+        `is_innocent`: it cannot have been the cause, for nothing of it had come up for an answer.
+        """
         ...
 
     def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
@@ -93,6 +98,8 @@ class Desk(Protocol):
 
 #: Of replies to MAIL and RCPT: authentication missing, too weak, failed, or needing encryption (RFC 4954).
 _CLIENT_REFUSED = frozenset({530, 534, 535, 538})
+#: What goes wrong here is not the fault of the message that comes next.
+_OF_THE_LAST_MESSAGE = frozenset({Step.END_OF_DATA, Step.RSET})
 _GOOD = {Step.RSET: 2, Step.MAIL: 2, Step.RECIPIENT: 2, Step.DATA: 3}
 
 
@@ -105,8 +112,8 @@ class Session:
     """
 
     __slots__ = (
-        "_dirty", "_expected", "_pending", "_quitting", "_refusal", "at_gate", "broken_by", "current", "desk",
-        "ending", "features", "has_served", "is_stale", "link",
+        "_answering", "_dirty", "_expected", "_pending", "_quitting", "_refusal", "at_gate", "broken_by",
+        "current", "desk", "ending", "features", "has_served", "is_stale", "link",
     )  # fmt: skip
 
     def __init__(self, link: Link, features: Features, desk: Desk) -> None:
@@ -121,6 +128,7 @@ class Session:
         self.broken_by: Trouble | None = None
         self._expected: deque[Step] = deque()  # replies due, in order: the only way they are matched (S-1.12)
         self._pending: deque[tuple[Step, bytes]] = deque()  # without PIPELINING: steps not written yet
+        self._answering: Step | None = None  # the step whose reply is being dealt with
         self._refusal: Outcome | None = None  # of `current`, when one of its steps was refused
         self._dirty = False  # a refused envelope is left on the server: RSET before the next
         self._quitting = False
@@ -168,7 +176,7 @@ class Session:
         self.is_stale = self.is_stale and reply.code == 421
         if not self._expected:
             return self._fail_on(reply, "spoke out of turn")
-        step = self._expected.popleft()
+        step = self._answering = self._expected.popleft()
         if step is Step.END_OF_DATA:
             self._end_answered(reply)
         elif step is Step.QUIT:
@@ -180,6 +188,7 @@ class Session:
             self._conclude_refused()
         else:
             self._envelope_answered(step, reply)
+        self._answering = None
         if self._pending and not self._expected:
             self._say_next()
         return None
@@ -189,6 +198,7 @@ class Session:
         if self.broken_by is not None:
             return
         self.broken_by = trouble
+        is_innocent = self.is_stale or (self._answering or self.awaited) in _OF_THE_LAST_MESSAGE
         self._expected.clear()
         self._pending.clear()
         ending, self.ending = self.ending, None
@@ -200,7 +210,7 @@ class Session:
             self.desk.answered(self.current, self._refusal)
             self.current = None
         if self.current is not None:
-            self.desk.stranded(self, self.current, trouble)
+            self.desk.stranded(self, self.current, trouble, is_innocent=is_innocent)
         self.desk.gone(self)
 
     def _opening_of(self, envelope: Envelope) -> list[tuple[Step, bytes]]:
