@@ -36,6 +36,7 @@ class _Scanner:
     """Follows HTML and tells at any moment what one is inside of."""
 
     place: Place = Place.TEXT
+    tags_ended: int = 0
     _quote: str = ""
     _raw: str = ""
     _tag: str = ""
@@ -73,6 +74,7 @@ class _Scanner:
         if match.group(1):
             self.place, self._quote = Place.VALUE, match.group(1)
             return match.end()
+        self.tags_ended += 1
         raw = _RAW_ELEMENT.match(self._tag)
         closed = self._tag.rstrip().endswith("/")
         self.place, self._raw = (Place.RAW, raw.group(1).lower()) if raw and not closed else (Place.TEXT, "")
@@ -122,7 +124,7 @@ class Mask:
         found: list[Piece] = []
         position = 0
         for match in re.finditer(pattern, text):
-            found.append(text[position : match.start()])
+            found.append(text[position : match.start()] + (" " if match.group(1) else ""))
             found += self.entries[int(next(filter(None, match.groups())))]
             position = match.end()
         found.append(text[position:])
@@ -232,8 +234,9 @@ class _Hider:
         """The word of the group once `chunk` has closed it; until then nothing."""
         self.group.append(chunk.text if chunk.kind is Kind.DATA else chunk)
         if chunk.kind is Kind.DATA:
+            ended = self.scanner.tags_ended
             self.scanner.feed(chunk.text)
-            if self.scanner.place not in (Place.TAG, Place.VALUE) or _FOLLOWED.search(chunk.text):
+            if self.scanner.tags_ended > ended or _FOLLOWED.search(chunk.text):
                 return self._give_up()
             return ""
         if self.scanner.place is Place.TAG and chunk.kind is not Kind.TAG:

@@ -1,0 +1,208 @@
+"""Templates that try to get out, or to run away, fail alone and at once."""
+
+import time
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from core.errors import ConfigError, RenderError
+from templates.definition import TemplateSource
+from templates.mailing import compile_mailing
+from tests.unit.templates_support import ORGANISATION, PlainUrls, context_of
+
+#: Far above what the slowest of these takes (0.35 s on a 2-core machine), far below what one unlimited needs.
+AT_MOST_S = 3.0
+
+GREEDY = {
+    "nested loops": "{% for a in range(999) %}{% for b in range(999) %}{% for c in range(999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}",
+    "printing loop": "{% for a in range(999) %}{% for b in range(999) %}some printed text{% endfor %}{% endfor %}",
+    "text times number": "{{ 'a' * 10**9 }}",
+    "list times number": "{{ ([0] * 10**9) | length }}",
+    "number times text": "{{ 10**9 * 'a' }}",
+    "power": "{{ 9**9**9 }}",
+    "power of a large base": "{{ (10**17) ** 64 }}",
+    "growing number": "{% set n = namespace(x=99) %}{% for a in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    "huge range": "{% for a in range(10**9) %}{% endfor %}",
+    "doubling by tilde": "{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "doubling by plus": "{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "doubling lists": "{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "doubling by set block": "{% set n = namespace(x='ab') %}{% for a in range(99) %}"
+    "{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}",
+    "doubling by join": "{% set n = namespace(x='ab') %}{% for a in range(99) %}"
+    "{% set n.x = [n.x, n.x] | join %}{% endfor %}",
+    "replace": "{{ ('a' * 9999) | replace('a', 'b' * 9999) }}",
+    "recursive macro": "{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}",
+    "branching macro": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(64) }}",
+    "recursive loop": "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    "set block in loops": "{% set x %}{% for a in range(999) %}{% for b in range(999) %}0123456789"
+    "{% endfor %}{% endfor %}{% endset %}",
+    "caller in loops": "{% macro m() %}{{ caller() }}{{ caller() }}{% endmacro %}"
+    + "{% call m() %}" * 18 + "0123456789" * 50 + "{% endcall %}" * 18,
+    "sorting in loops": "{% for a in range(999) %}{% for b in range(999) %}{{ (range(999) | sort) | length }}"
+    "{% endfor %}{% endfor %}",
+    "rounding": "{{ 1 | round(10**9) }}",
+    "wide date": "{{ customer.first_order_at | date('%999999999d') }}",
+    "batch": "{{ ([1] | batch(10**9) | list) | length }}",
+    "sum of lists": "{{ [[1], [2]] | sum }}",
+    "deep expression": "{{ 1 " + "+ 1 " * 5000 + "}}",
+    "deep brackets": "{{ " + "(" * 5000 + "1" + ")" * 5000 + "}}",
+    "deep loops": "{% for a in [1] %}" * 60 + "{% endfor %}" * 60,
+    "long number": "{{ " + "9" * 9999 + " }}",
+    "large expression in a loop": "{% for a in range(999) %}{% for b in range(999) %}{{ a "
+    + "+ b " * 60 + "}}{% endfor %}{% endfor %}",
+}  # fmt: skip
+
+ESCAPES = (
+    "{{ ''.__class__.__mro__ }}",
+    "{{ customer['__class__'] }}",
+    "{{ customer.__init__ }}",
+    "{{ customer | attr('__init__') }}",
+    "{{ '%c' | format(65) }}",
+    "{{ '%c' % 65 }}",
+    "{{ '{0.__class__}'.format(customer) }}",
+    "{{ '{x.__class__}'.format_map({'x': customer}) }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ lipsum() }}",
+    "{{ self.__init__ }}",
+    "{{ range.__self__ }}",
+    "{{ [customer] | map(attribute='__class__') | join }}",
+    "{% for key in customer %}{{ customer[key].__class__ }}{% endfor %}",
+    "{{ customer.attributes.update({'a': 1}) }}",
+    "{{ customer.attributes.clear() }}",
+    "{% set x = customer.attributes.pop('size') %}",
+    "{{ joiner }}",
+    "{{ namespace.__init__.__globals__ }}",
+    "{{ loop.__class__ }}",
+    "{{ 'a'.encode() }}",
+    "{{ 'a'.ljust(10**9) }}",
+    "{{ customer.first_order_at.strftime('%999999999d') }}",
+    "{{ customer.first_name | safe }}",
+    "{% autoescape false %}{{ customer.first_name }}{% endautoescape %}",
+    "{{ customer.first_name | _link }}",
+    "{{ _urls }}",
+    "{{ customer.first_name.__class__ | string }}",
+    "{% import 'x.html' as x %}",
+)
+
+
+def rendered(body: str, **customer: object) -> str:
+    source = TemplateSource("a.txt", f"---\nsubject: S\n---\n{body}")
+    mailing = compile_mailing("a.txt", {"a.txt": source}, organisation=ORGANISATION, opens=True, clicks=True)
+    return mailing.render(context_of(**customer), PlainUrls()).text
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_greedy_template_fails_quickly(name: str) -> None:
+    """A template that wants too much time, memory or output is refused or fails for this message, at once."""
+    began = time.perf_counter()
+
+    with pytest.raises((RenderError, ConfigError)):
+        rendered(GREEDY[name])
+
+    assert AT_MOST_S > time.perf_counter() - began
+
+
+@pytest.mark.parametrize("payload", ESCAPES)
+def test_escaping_template_is_refused(payload: str) -> None:
+    """No way to Python's internals, to changing values, or around the escaping."""
+    with pytest.raises((RenderError, ConfigError)):
+        rendered(payload)
+
+
+def test_foreign_object_shows_nothing() -> None:
+    """A value that is not plain gives access to none of its attributes."""
+    with pytest.raises(RenderError):
+        rendered("{{ customer.attributes.thing.secret }}", attributes={"thing": SimpleNamespace(secret="s")})
+
+
+def test_value_is_printed_not_rendered() -> None:
+    """Template syntax in a customer's field is printed as it stands."""
+    assert "{{7*7}} {% raw %} {#" in rendered("{{ customer.first_name }}", first_name="{{7*7}} {% raw %} {#")
+
+
+def test_ordinary_work_fits_the_budget() -> None:
+    """A mailing with a table of two hundred rows is far from the limits."""
+    rows = [{"name": f"Thing {number}", "price": number} for number in range(200)]
+    line = "{{ loop.index }} {{ row.name }} {{ row.price | money }}\n"
+    body = f"{{% for row in customer.attributes.rows %}}{line}{{% endfor %}}"
+
+    assert "200 Thing 199 €199.00" in rendered(body, attributes={"rows": rows})
+
+
+def test_one_message_leaves_the_next_its_whole_budget() -> None:
+    """What one customer's message costs is not charged to the next."""
+    source = TemplateSource(
+        "a.txt", "---\nsubject: S\n---\n{% for a in range(900) %}{{ a }} and more\n{% endfor %}"
+    )
+    mailing = compile_mailing("a.txt", {"a.txt": source}, organisation=ORGANISATION, opens=True, clicks=True)
+
+    assert 1 == len({mailing.render(context_of(), PlainUrls()).text for _ in range(100)})
+
+
+@pytest.mark.parametrize("printed", ["customer.company", "customer.attributes.nothing", "customer.company | upper",
+                                     "'of ' ~ customer.company", "customer.attributes.blank"])  # fmt: skip
+def test_empty_value_is_not_printed(printed: str) -> None:
+    """A missing, empty or blank field fails the message unless the template says what to print instead."""
+    with pytest.raises(RenderError, match="empty"):
+        rendered(f"{{{{ {printed} }}}}", company=None, attributes={"blank": "  "})
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["customer.company or 'you'", "customer.company | default('you')", "customer.attributes.nothing | default('you')",
+     "customer.attributes.nothing or 'you'", "customer.attributes.blank | default('you')",
+     "(customer.company | default('YOU')) | lower", "'you' if not customer.attributes.nothing",
+     "'you' if customer.attributes.nothing != 'red'"],
+)  # fmt: skip
+def test_empty_value_takes_its_default(printed: str) -> None:
+    """`or` and `default` work for values that are none, blank, or not there at all."""
+    assert rendered(f"({{{{ {printed} }}}})", company=None, attributes={"blank": " "}).startswith("(you)")
+
+
+def test_render_error_names_file_and_line() -> None:
+    """The error of one message says where in the template the value stands."""
+    with pytest.raises(RenderError) as caught:
+        rendered("one\ntwo {{ customer.first_name }}\n{{ customer.company }}", company="")
+
+    assert "templates/a.txt:6" == caught.value.where
+    assert "customer.company is empty" == caught.value.message
+
+
+def test_whole_record_is_not_printed() -> None:
+    """A record or list is refused instead of being shown in Python's notation."""
+    with pytest.raises(RenderError, match="whole record"):
+        rendered("{{ customer.attributes }}")
+
+
+FORMATS: tuple[tuple[str, dict[str, object], str], ...] = (
+    ("customer.monetary | money('EUR')", {"language": "en", "monetary": 1234.5}, "€1,234.50"),
+    ("customer.monetary | money('EUR')", {"language": "de-AT", "monetary": 1234.5}, "1.234,50\u00a0€"),
+    ("customer.monetary | money('CHF')", {"language": "en", "monetary": -3}, "-3.00\u00a0CHF"),
+    ("customer.monetary | money('JPY')", {"language": None, "monetary": 1999.6}, "¥2,000"),
+    ("customer.monetary | number", {"language": "fr", "monetary": 1234567}, "1\u202f234\u202f567"),
+    ("customer.monetary | number(1)", {"language": "en", "monetary": "2.25"}, "2.3"),
+    ("customer.last_order_at | date", {"language": "en", "zone": "Asia/Tokyo"}, "2 March 2026"),
+    ("customer.last_order_at | date('%d.%m.%Y %H:%M')", {"zone": "America/New_York"}, "01.03.2026 15:30"),
+    ("customer.last_order_at | date('%H:%M')", {"zone": "No/Where"}, "20:30"),
+    ("customer.last_order_at | date('%A')", {"language": "zh", "zone": None}, "星期日"),
+    ("customer.attributes.born | date('%-d. %B')", {"language": "de"}, "5. Mai"),
+    ("customer.attributes.day | date('%y%%')", {}, "99%"),
+    ("customer.last_order_at", {"language": "en", "zone": "UTC"}, "1 March 2026"),
+    ("['b', 'a'] | sort | join(', ')", {}, "a, b"),
+    ("[1, 2, 3] | batch(2) | map('join', '+') | join(' ')", {}, "1+2 3"),
+    ("'A&B' | urlencode", {}, "A%26B"),
+    ("2.5 | round", {}, "2"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("printed", "fields", "expected"), FORMATS)
+def test_filter_formats(printed: str, fields: dict[str, object], expected: str) -> None:
+    """Dates, numbers and amounts are written as the customer's language and zone want them."""
+    given: dict[str, object] = {
+        "last_order_at": datetime(2026, 3, 1, 20, 30, tzinfo=UTC),
+        "attributes": {"born": date(1980, 5, 5), "day": "1999-01-01"},
+    }
+
+    assert expected == rendered(f"{{{{ {printed} }}}}", **(given | fields)).splitlines()[0]
