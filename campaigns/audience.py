@@ -56,7 +56,8 @@ def _gated(version: Version, occurrence: str, now: datetime, only: ColumnElement
     query = query.where(customer.c.id.in_(audience(definition.audience.segment, vocabulary, now=now)))
     for excluded in definition.audience.exclude:
         query = query.where(customer.c.id.not_in(audience(excluded, vocabulary, now=now)))
-    return (query if only is None else query.where(only)).cte("gated")
+    gated = (query if only is None else query.where(only)).cte("gated")
+    return gated.prefix_with("MATERIALIZED")  # inlined, the gate would be asked once per use of the reason
 
 
 def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:

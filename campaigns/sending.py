@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from campaigns import batches, ledger, mailings
+from sqlalchemy import Connection
+
+from campaigns import batches, ledger, mailings, window
 from campaigns.ledger import Claim
 from campaigns.mailings import Letter, Recipient, Studio
 from core.clock import Clock
@@ -63,13 +65,15 @@ class Courier:
         return self._studio
 
     def _deliver(self, held: Claim, letter: Letter, people: list[Recipient]) -> Sent:
-        trip = _Trip(self, held, letter, people)
         fault = ""
-        try:
-            self._loop().run(trip.go(self._pool(letter.version.transport)))
-        except TransportError as error:
-            fault = error.message
-            _log.warning("transport %s cannot be used: %s", letter.version.transport, fault)
+        with self.database.autocommit() as link:
+            link.execute(window.PLAN_ONCE)
+            trip = _Trip(self, held, letter, people, link)
+            try:
+                self._loop().run(trip.go(self._pool(letter.version.transport)))
+            except TransportError as error:
+                fault = error.message
+                _log.warning("transport %s cannot be used: %s", letter.version.transport, fault)
         now = self.clock.now()
         with self.database.begin() as connection:
             gone = set(held.message_ids) - {person.message_id for person in people}
@@ -117,6 +121,7 @@ class _Trip:
     held: Claim
     letter: Letter
     people: list[Recipient]
+    link: Connection  # commits each statement; used by one thread at a time, as hand-overs never overlap
     render_failed: list[int] = field(default_factory=list)
     stopped: bool = False  # the run was paused, or the batch is somebody else's: render nothing more
 
@@ -143,12 +148,7 @@ class _Trip:
     def _write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int], now: datetime) -> Collection[int]:
         """Runs in a thread, so that connections go on while the commit is on its way."""
         transport = self.letter.version.transport
-        with self.courier.database.begin() as connection:
-            going = ledger.hand_over(connection, self.held, ids, answered, transport=transport, now=now)
+        going = window.hand_over(self.link, self.held, ids, answered, transport=transport, now=now)
         if ids and not going:
-            self.stopped = not self._still_mine()
+            self.stopped = not window.is_held(self.link, self.held)
         return going
-
-    def _still_mine(self) -> bool:
-        with self.courier.database.begin() as connection:
-            return ledger.is_held(connection, self.held)

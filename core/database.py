@@ -55,6 +55,22 @@ class Database:
         with connection, connection.begin():
             yield connection
 
+    @contextlib.contextmanager
+    def autocommit(self) -> "Iterator[Connection]":
+        """A connection on which every statement is a transaction of its own, committed when it returns.
+
+        Raises:
+            ServiceError: the server cannot be reached.
+        """
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            connection = self.engine.connect()
+        except OperationalError as error:
+            raise _unreachable(error) from error
+        with connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def dispose(self) -> None:
         """Every pooled connection is closed; the next use opens new ones."""
         if "engine" in self.__dict__:
@@ -67,14 +83,10 @@ def _sqlalchemy_url(url: str) -> str:
 
 def _unreachable(error: Exception) -> ServiceError:
     first_line = str(getattr(error, "orig", error)).strip().splitlines()[0]
-    return ServiceError(
-        f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml"
-    )
+    return ServiceError(f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml")
 
 
-def copy_rows(
-    connection: "Connection", table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> int:
+def copy_rows(connection: "Connection", table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """`rows` are in `table`, by COPY; returns their number. Atomic with the connection's transaction."""
     from psycopg import sql
 

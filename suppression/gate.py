@@ -12,7 +12,7 @@ consents for 500 messages. Measured with 1,000,000 customers, as many consents a
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, case, func, literal, or_, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Text, and_, case, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core import schema
@@ -20,6 +20,9 @@ from core import schema
 NO_ADDRESS: Final = "no_address"
 NOT_CONSENTED: Final = "not_consented"
 SUPPRESSED: Final = "suppressed:"
+
+#: A moment, or a parameter of a statement that is compiled once and asked many times.
+Instant = datetime | BindParameter[datetime]
 
 #: Reasons of suppression entries, the strongest first; one that is not named here is weaker than all of them.
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual")
@@ -29,7 +32,7 @@ GIVEN: Final = ("granted", "confirmed")
 
 
 def skip_reason(
-    customer_id: Any, address_key: Any, *, topic: str, campaign: str, now: datetime, channel: str = "email"
+    customer_id: Any, address_key: Any, *, topic: str, campaign: str, now: Instant, channel: str = "email"
 ) -> ColumnElement[str | None]:
     """A scalar SQL expression over the two columns: why the customer gets no message, NULL when nothing
     forbids it.
@@ -48,14 +51,12 @@ def skip_reason(
     )
 
 
-def in_force(entry: FromClause, now: datetime) -> ColumnElement[bool]:
+def in_force(entry: FromClause, now: Instant) -> ColumnElement[bool]:
     """The row of `entry` (suppression or an alias of it) is neither lifted nor expired at `now`."""
     return and_(entry.c.lifted_at.is_(None), or_(entry.c.expires_at.is_(None), entry.c.expires_at > now))
 
 
-def _strongest_reason(
-    address_key: Any, *, topic: str, campaign: str, now: datetime, channel: str
-) -> ColumnElement[str]:
+def _strongest_reason(address_key: Any, *, topic: str, campaign: str, now: Instant, channel: str) -> ColumnElement[str]:
     entry = schema.suppression.alias("gate_entry")
     within_channel = or_(
         entry.c.scope == "channel",
@@ -74,7 +75,7 @@ def _strongest_reason(
     )
 
 
-def consents(customer_id: Any, *, topic: str, now: datetime, channel: str = "email") -> ColumnElement[bool]:
+def consents(customer_id: Any, *, topic: str, now: Instant, channel: str = "email") -> ColumnElement[bool]:
     """The customer's latest word on the topic, by `captured_at` and then by arrival, is a yes that has not expired
     at `now`; NULL when they never said anything."""
     word = schema.consent.alias("gate_word")

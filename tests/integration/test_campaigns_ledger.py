@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from campaigns import batches, ledger
+from campaigns import batches, ledger, window
 from campaigns.states import OPEN, TRANSITIONS, State
 from core import schema
 from delivery.smtp import Outcome, OutcomeState
@@ -56,7 +56,7 @@ def claim(database, batch_id, clock, worker="w1"):
 
 def hand_over(database, held, ids, answered, clock):
     with database.begin() as connection:
-        return ledger.hand_over(connection, held, ids, answered, transport="main", now=clock.now())
+        return window.hand_over(connection, held, ids, answered, transport="main", now=clock.now())
 
 
 def close(database, held, clock):
