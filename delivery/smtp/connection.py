@@ -111,11 +111,10 @@ class Connection(asyncio.Protocol):
     @property
     def is_worn_out(self) -> bool:
         """Whether it carried as many messages, or is as old, as the endpoint allows (S-1.28)."""
-        return (
-            self._message_count + (self.session is not None and self.session.ending is not None)
-            >= self._endpoint.messages_per_connection
-            or self._loop.time() - self._opened_at > self._endpoint.longest_age
-        )
+        count = self._message_count + (self.session is not None and self.session.ending is not None)
+        if count >= self._endpoint.messages_per_connection:
+            return True
+        return count > 0 and self._loop.time() - self._opened_at > self._endpoint.longest_age
 
     def message_answered(self) -> None:
         self._message_count += 1
