@@ -9,16 +9,18 @@ import heapq
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
 from random import Random
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from demo.letters import Anchors, Letter
+from demo.inbox import read_index
+from demo.letters import Form, Letter, read_letter
 
 BROWSERS: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
@@ -28,11 +30,11 @@ BROWSERS: Final = (
 #: What the gateway and the mail service say of themselves: the first poses as a browser, the second as next to nothing.
 GATEWAY: Final = BROWSERS[0]
 MAIL_PRIVACY: Final = "Mozilla/5.0"
-#: Firms in these trades have a gateway in front of their mailboxes in this share of cases.
+#: How many have such a machine in front of their mailbox, and how many of those before do the next thing.
 _GATEWAY_SHARE, _PRIVACY_SHARE = 0.05, 0.14
 _OPEN_SHARE, _CLICK_SHARE, _BUY_SHARE, _LEAVE_SHARE = 0.46, 0.30, 0.34, 0.02
 #: People look later than machines do; the demo's time is short, so their days pass in seconds.
-_FIRST_LOOK_S, _LAST_LOOK_S = 2.2, 7.0
+_FIRST_LOOK_S, _LAST_LOOK_S = 2.2, 6.5
 #: Behind a gateway people look later still: what follows its burst of clicks at once would pass for a part of it.
 _GATEWAY_S: Final = 5.5
 _THREADS: Final = 8
@@ -49,6 +51,11 @@ class Persona:
     buys: bool
     leaves: str | None  # one_click, page or everything
     browser: str
+
+    @property
+    def acts(self) -> bool:
+        """Whether anybody or anything will look at the mail."""
+        return self.gateway or self.privacy or self.opens_after is not None
 
     @classmethod
     def of(cls, recipient: str, seed: int) -> "Persona":
@@ -106,7 +113,7 @@ def visits(letter: Letter, persona: Persona, start: float) -> Iterator[Visit]:
         yield Visit(start, who, "prefetched", letter.pixel, MAIL_PRIVACY)
     if persona.opens_after is None:
         return
-    at = start + persona.opens_after + (_GATEWAY_S if persona.gateway else 0)
+    at = start + (_GATEWAY_S if persona.gateway else persona.opens_after)
     if letter.pixel:
         yield Visit(at, who, "opened", letter.pixel, persona.browser)
     for share in persona.clicks if letter.links else ():
@@ -120,13 +127,13 @@ def visits(letter: Letter, persona: Persona, start: float) -> Iterator[Visit]:
         yield Visit(at + 0.5, who, persona.leaves, letter.unsubscribe_page, persona.browser)
 
 
-def agenda_of(letters: Iterable[Letter], seed: int) -> list[Visit]:
-    """What everybody will do from now on, as a heap. Machines look at once, nobody before their mail was there."""
-    begin, now = time.monotonic(), datetime.now(UTC)
-    agenda: list[Visit] = []
-    for letter in letters:
-        early_s = (letter.received.received_at - now).total_seconds()
-        agenda += visits(letter, Persona.of(letter.recipient, seed), begin + max(0.0, early_s))
+def agenda_of(store: Path, seed: int, *, after: int = 0) -> list[Visit]:
+    """What everybody will do from now on about their mails with numbers above `after`, as a heap. Mails that
+    nobody and nothing will look at are not even read."""
+    planned = ((mail, Persona.of(mail.recipients[0], seed)) for mail in read_index(store, after=after))
+    letters = [(read_letter(store, mail), persona) for mail, persona in planned if persona.acts]
+    begin = time.monotonic()
+    agenda = [visit for letter, persona in letters for visit in visits(letter, persona, begin)]
     heapq.heapify(agenda)
     return agenda
 
@@ -176,7 +183,7 @@ class Client:
             return self._post(visit.url, {"List-Unsubscribe": "One-Click"}, agent)
         if visit.what in ("page", "everything"):
             status, page = self._ask("GET", visit.url, None, agent)
-            fields = Anchors(page.decode("utf-8", "replace")).fields
+            fields = Form(page.decode("utf-8", "replace")).fields
             chosen = {"choice": "everything"} if visit.what == "everything" else {}
             return status == 200 and self._post(visit.url, fields | chosen, agent)
         status, _ = self._ask("GET", visit.url, None, agent)

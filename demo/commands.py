@@ -64,19 +64,17 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _play(stage: "Stage", desk: Desk, customers: int) -> None:
-    from core.workspace import Workspace
     from demo.generate import GONE
+    from demo.inbox import read_index
 
-    settings = Workspace(stage.root).settings
-    port = int(settings.transports["main"].url.rpartition(":")[2])
     _know_the_customers(stage, desk, customers)
     _look_before_sending(stage)
-    with stage.mail_server(port, GONE):
+    mails_before = sum(1 for _ in read_index(stage.inbox))
+    with stage.mail_server(stage.smtp_port, GONE):
         _heading("Send: two Celery workers, a scheduler and the web pages, all on this machine")
         stage.typed("up", "--detach")
         stage.typed("send", CAMPAIGN, "--yes", "--wait")
-        answers = _people_answer(stage)
-        stage.typed("import", "purchases", "data/orders-that-followed.csv")
+        answers = _people_answer(stage, mails_before)
         _what_came_back(stage, answers)
 
 
@@ -84,8 +82,9 @@ def _know_the_customers(stage: "Stage", desk: Desk, customers: int) -> None:
     from demo.generate import FILES, generate
 
     _heading("Know the customers: two years of an office-supplies dealer")
-    counts = generate(stage.tables, today=desk.clock.now().date(), customers=customers, seed=_SEED)
-    remark("  made " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
+    if not stage.tables.exists():
+        counts = generate(stage.tables, today=desk.clock.now().date(), customers=customers, seed=_SEED)
+        remark("  made " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
     for name in FILES:
         stage.typed("import", name, f"data/{name}.csv")
     stage.typed("tiers")
@@ -98,29 +97,31 @@ def _look_before_sending(stage: "Stage") -> None:
     stage.typed("plan", CAMPAIGN, accept=(0, 2))
 
 
-def _people_answer(stage: "Stage") -> "Answers":
+def _people_answer(stage: "Stage", mails_before: int) -> "Answers":
     from demo.audience import agenda_of, answer
-    from demo.inbox import read_index
-    from demo.letters import read_letter
     from demo.orders import write_orders
 
     _heading("The audience answers, through the links of the mails it got")
-    letters = [read_letter(stage.inbox, mail) for mail in read_index(stage.inbox)]
-    agenda = agenda_of(letters, _SEED)
-    with progress(f"  {len(letters):,} mailboxes", len(agenda)) as told:
+    agenda = agenda_of(stage.inbox, _SEED, after=mails_before)
+    with progress("  visits", len(agenda)) as told:
         answers = answer(agenda, told=told)
-    customers, orders = stage.tables / "customers.csv", stage.tables / "orders-that-followed.csv"
-    bought = write_orders(orders, answers.orders, customers, seed=_SEED)
+    orders = stage.tables / "orders-that-followed.csv"
+    bought = write_orders(orders, answers.orders, stage.tables / "customers.csv", seed=_SEED)
+    remark(_told(answers, bought))
+    if bought:
+        stage.typed("import", "purchases", "data/orders-that-followed.csv")
+    return answers
+
+
+def _told(answers: "Answers", bought: int) -> str:
     done = answers.counts
     left = done["one_click"] + done["page"] + done["everything"]
-    remark(
-        f"  {done['opened']:,} opened, {done['clicked']:,} clicks, {bought:,} ordered, {left:,} unsubscribed "
-        f"({done['one_click']:,} by one click in the mail program); machines fetched {done['scanned']:,} links "
-        f"and {done['prefetched']:,} pictures"
-    )
-    if done["failed"]:
-        remark(f"  {done['failed']:,} requests were not answered")
-    return answers
+    parts = [
+        f"  {done['opened']:,} opened, {done['clicked']:,} clicks, {bought:,} ordered, {left:,} unsubscribed",
+        f"({done['one_click']:,} with one click in the mail program); machines followed {done['scanned']:,} links",
+        f"and loaded {done['prefetched']:,} pictures",
+    ]
+    return " ".join(parts) + (f"; {done['failed']:,} requests were not answered" if done["failed"] else "")
 
 
 def _what_came_back(stage: "Stage", answers: "Answers") -> None:
@@ -131,7 +132,6 @@ def _what_came_back(stage: "Stage", answers: "Answers") -> None:
     left = next((answers.did[what] for what in ("one_click", "page", "everything") if what in answers.did), None)
     for recipient in filter(None, (answers.did.get("bought"), left)):
         stage.typed("why", recipient, CAMPAIGN)
-    stage.typed("plan", CAMPAIGN, accept=(0, 2))
 
 
 def _heading(text: str) -> None:

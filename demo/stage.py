@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
 from core.commands import remark
 from core.errors import ServiceError, UsageError
+from core.workspace import Workspace
 
 #: In a folder that `clarion demo` made, and may therefore empty.
 MARK: Final = ".clarion-demo"
-SMTP_PORT, WEB_PORT = 2525, 8025
 _SOURCE: Final = Path(__file__).resolve().parents[1]
 
 
@@ -51,28 +52,38 @@ class Stage:
         Raises:
             UsageError: the folder holds something that no demo put there.
         """
-        if not self.root.exists() or not any(self.root.iterdir()):
-            return
-        if not self.is_built:
-            raise UsageError(
-                f"{self.root} is not empty and was not made by `clarion demo`", hint="name another --folder"
-            )
-        if (self.root / "clarion.yaml").exists():
+        self._check_ours()
+        if self.is_built:
             self.run("down", "--erase", "--yes")
-        shutil.rmtree(self.root)
+            shutil.rmtree(self.root)
 
     def build(self) -> None:
-        """The folder holds the dealer's workspace, with ports that are free. What was edited since stays."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """The folder holds the dealer's workspace, with ports that are free. What was edited since stays.
+
+        Raises:
+            UsageError: the folder holds something that no demo put there.
+        """
+        self._check_ours()
         if not self.is_built:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / MARK).write_text("made by `clarion demo`, which may empty this folder\n", encoding="utf-8")
             with as_file(files("demo") / "workspace") as source:
                 shutil.copytree(source, self.root, dirs_exist_ok=True)
-            (self.root / MARK).write_text("made by `clarion demo`, which may empty this folder\n", encoding="utf-8")
         settings = self.root / "clarion.yaml"
         text = settings.read_text(encoding="utf-8")
-        for usual in (SMTP_PORT, WEB_PORT):
-            text = text.replace(str(usual), str(free_port(usual)))
+        for port in (self.smtp_port, Workspace(self.root).settings.web.port):
+            text = text.replace(f":{port}", f":{free_port(port)}").replace(f": {port}", f": {free_port(port)}")
         settings.write_text(text, encoding="utf-8")
+
+    def _check_ours(self) -> None:
+        if self.root.exists() and any(self.root.iterdir()) and not self.is_built:
+            raise UsageError(f"{self.root} is not empty and no demo made it", hint="name another --folder")
+
+    @property
+    def smtp_port(self) -> int:
+        """Where the workspace's first transport leads."""
+        transport = next(iter(Workspace(self.root).settings.transports.values()))
+        return urlsplit(transport.url).port or 25
 
     def typed(self, *arguments: str, accept: Sequence[int] = (0,)) -> None:
         """The command was echoed and run, its output shown below it.
