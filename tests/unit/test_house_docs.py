@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +148,19 @@ def test_every_page_is_reached_from_the_index():
     linked = {(index.parent / target.partition("#")[0]).resolve() for target in _LINK.findall(_text(index))}
 
     assert set() == set((ROOT / "docs").rglob("*.md")) - linked - {index}
+
+
+def test_every_dependency_is_justified():
+    """
+    Each package that pyproject.toml names has its reason in docs/dependencies.md.
+    """
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["dev"]
+    packages = {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in named}
+    page = _text(ROOT / "docs" / "dependencies.md").lower()
+
+    assert set() == {package for package in packages if not re.search(rf"(?<![\w-]){package}(?![\w-])", page)}
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda page: page.stem)
