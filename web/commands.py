@@ -15,10 +15,11 @@ def web(desk: Desk, host: str | None, port: int | None) -> None:
     Stops on Ctrl-C or SIGTERM, after the requests under way are answered and every hit is stored. Behind a
     proxy on another machine, name it in FORWARDED_ALLOW_IPS.
     """
+    from core.database import open_database
     from web.server import serve
 
     chosen = desk.workspace.settings.web
     serve(
-        desk.workspace, desk.database, desk.clock,
+        desk.workspace, open_database(desk.workspace, "web"), desk.clock,
         host=chosen.host if host is None else host, port=chosen.port if port is None else port,
     )  # fmt: skip

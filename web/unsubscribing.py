@@ -130,7 +130,7 @@ def _question(site: Site, words: Words, recipient: Recipient) -> Response:
     organisation = site.workspace.settings.organisation.name
     heading = words.say("unsubscribe_heading", organisation=organisation)
     whose = (
-        words.say("unsubscribe_whose", address=masked(recipient.email))
+        words.say("unsubscribe_whose", address=masked(recipient.email).replace("…", "…\u2060"))  # keeps it on one line
         if recipient.email
         else words.say("unsubscribe_whose_unknown")
     )
