@@ -119,9 +119,7 @@ def _literal(value: Constant) -> ColumnElement[Any]:
 def _lines(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Select[Any]:
     """The purchase lines of one customer that are meant."""
     purchase = schema.purchase.c
-    properties = (
-        purchase[key].in_([literal(value, Text) for value in values]) for key, values in behaviour.where
-    )
+    properties = (purchase[key].in_([literal(value, Text) for value in values]) for key, values in behaviour.where)
     return (
         select(literal_column("1"))
         .select_from(schema.purchase)
@@ -145,7 +143,5 @@ def _purchase_measure(
     if measure is Measure.TOTAL:  # returns are taken off
         total = func.coalesce(func.sum(purchase.amount), literal_column("0", Numeric))
         return _lines(behaviour, customer, moments).with_only_columns(total).scalar_subquery()
-    wanted = (
-        func.count(distinct(purchase.order_id)) if measure is Measure.COUNT else func.max(purchase.ordered_at)
-    )
+    wanted = func.count(distinct(purchase.order_id)) if measure is Measure.COUNT else func.max(purchase.ordered_at)
     return _bought(behaviour, customer, moments).with_only_columns(wanted).scalar_subquery()

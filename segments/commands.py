@@ -61,9 +61,7 @@ def list_(desk: Desk, as_json: bool) -> None:
         raise ConfigError(problems=problems)
 
 
-def _count_or_none(
-    connection: "Connection", name: str, vocabulary: "Vocabulary", now: datetime
-) -> int | None:
+def _count_or_none(connection: "Connection", name: str, vocabulary: "Vocabulary", now: datetime) -> int | None:
     """The head count; None for a segment that cannot be used, or that refers to such a one."""
     from core.errors import ExpressionError
     from segments.explain import count
@@ -125,8 +123,7 @@ def show(desk: Desk, name_or_expression: str, as_json: bool) -> None:
         "customers": everybody,
         "share": _share(found, everybody),
         "tiers": [
-            {"tier": tier, "customers": number, "share": _share(number, found)}
-            for tier, number in tiers.items()
+            {"tier": tier, "customers": number, "share": _share(number, found)} for tier, number in tiers.items()
         ],
     }
     print_json(document) if as_json else _print_segment(document)
@@ -136,9 +133,7 @@ def _print_segment(document: dict[str, Any]) -> None:
     if document["description"]:
         click.echo(document["description"])
     click.echo(f"where: {document['where']}")
-    click.echo(
-        f"{_customers(document['count'])}, {document['share']:.1%} of {shown(document['customers'])}\n"
-    )
+    click.echo(f"{_customers(document['count'])}, {document['share']:.1%} of {shown(document['customers'])}\n")
     print_table([tier | {"share": f"{tier['share']:.1%}"} for tier in document["tiers"]])
 
 
@@ -176,9 +171,7 @@ def sql(desk: Desk, name_or_expression: str, as_json: bool) -> None:
 
 @segment.command("explain")
 @_who
-@click.option(
-    "--customer", "key", metavar="KEY", help="Judge one customer: an external id or an e-mail address."
-)
+@click.option("--customer", "key", metavar="KEY", help="Judge one customer: an external id or an e-mail address.")
 @json_option
 @click.pass_obj
 def explain(desk: Desk, name_or_expression: str, key: str | None, as_json: bool) -> None:

@@ -97,14 +97,10 @@ def _membership(left: nodes.Expr, right: nodes.Expr, values: Values) -> Conditio
         raise wrong(at, "two constants are compared", "compare a field with a value")
     value = values.value(left)
     if not isinstance(right, nodes.List | nodes.Tuple):
-        hint = (
-            f"write [{quoted(right.value)}]" if is_literal(right) and isinstance(right, nodes.Const) else ""
-        )
+        hint = f"write [{quoted(right.value)}]" if is_literal(right) and isinstance(right, nodes.Const) else ""
         raise wrong(start(right), "'in' needs a list of values", hint or 'for example ["a", "b"]')
     if not right.items:
-        raise wrong(
-            int(right.lineno), "the list is empty: nobody would be selected", "name at least one value"
-        )
+        raise wrong(int(right.lineno), "the list is empty: nobody would be selected", "name at least one value")
     pairs = [_fitting(value, item) for item in right.items]
     types = {type_ for type_, _ in pairs}
     if len(types) > 1:

@@ -61,9 +61,7 @@ def _load(path: Path, file: str) -> tuple[Segment, list[Problem]]:
         _name.validate_python(path.stem)
     except ValidationError:
         expected = "expected lower-case letters, digits, '-' and '_'"
-        problems.append(
-            Problem(file, 0, f"the file's name is the segment's name (got {path.stem!r}, {expected})")
-        )
+        problems.append(Problem(file, 0, f"the file's name is the segment's name (got {path.stem!r}, {expected})"))
     if parts is None or problems:
         return Segment(path.stem, file, "", broken=True), problems
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -101,11 +101,7 @@ class _Checker:
         return tuple(parts)
 
     def _part(self, node: nodes.Expr, before: nodes.Expr | None) -> Condition:
-        if (
-            isinstance(node, nodes.Const)
-            and isinstance(node.value, str)
-            and isinstance(before, nodes.Compare)
-        ):
+        if isinstance(node, nodes.Const) and isinstance(node.value, str) and isinstance(before, nodes.Compare):
             hint = f'compare again, or list the values: … in ["…", {quoted(node.value)}]'
             raise wrong(start(node), "a text alone is neither true nor false", hint)
         return self.condition(node)

@@ -22,9 +22,7 @@ def _customer(name: str, meaning: str, type_: Type = Type.TEXT) -> Field:
     return Field(name, type_, "customer", name, meaning)
 
 
-def _metric(
-    name: str, type_: Type, meaning: str, *, column: str | None = None, levels: tuple[str, ...] = ()
-) -> Field:
+def _metric(name: str, type_: Type, meaning: str, *, column: str | None = None, levels: tuple[str, ...] = ()) -> Field:
     return Field(name, type_, "customer_metrics", column or name, meaning, levels)
 
 

@@ -52,9 +52,7 @@ class Call:
         """A text argument that is one of `names`."""
         given = self.text(parameter)
         if given is not None and given not in names:
-            raise wrong(
-                start(self.arguments[parameter]), f"unknown {what} {given!r}", did_you_mean(given, names)
-            )
+            raise wrong(start(self.arguments[parameter]), f"unknown {what} {given!r}", did_you_mean(given, names))
         return given
 
     def length(self, parameter: str) -> timedelta | None:
@@ -150,9 +148,7 @@ def _measured(measure: Measure) -> Callable[[Call], Value]:
 def _history(response: Response) -> Callable[[Call], Condition]:
     def build(call: Call) -> Condition:
         campaigns = call.vocabulary.campaigns
-        campaign = (
-            call.text("campaign") if campaigns is None else call.known("campaign", "campaign", campaigns)
-        )
+        campaign = call.text("campaign") if campaigns is None else call.known("campaign", "campaign", campaigns)
         return History(response, campaign, call.length("within"), call.at)
 
     return build
@@ -230,9 +226,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         'converted("spring-paper")',
         "reached the campaign's goal within its time",
     ),
-    "in_segment": Function(
-        ("name",), 1, 1, _in_segment, 'in_segment("key-accounts")', "is in another segment"
-    ),
+    "in_segment": Function(("name",), 1, 1, _in_segment, 'in_segment("key-accounts")', "is in another segment"),
     "subscribed": Function(
         ("topic",),
         1,

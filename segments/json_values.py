@@ -28,9 +28,7 @@ def json_column(column: ColumnElement[Any], key: str, type_: Type) -> ColumnElem
     text: ColumnElement[Any] = column.op("->>", return_type=Text())(name)
     kind = func.jsonb_typeof(column.op("->")(name))
     if type_ is Type.NUMBER:
-        written = case(
-            (text.op("~", is_comparison=True)(literal_column(f"'{_NUMBER}'")), cast(text, Numeric))
-        )
+        written = case((text.op("~", is_comparison=True)(literal_column(f"'{_NUMBER}'")), cast(text, Numeric)))
         return case((kind == _word("number"), cast(text, Numeric)), (kind == _word("string"), written))
     if type_ is Type.FLAG:
         return case(

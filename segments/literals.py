@@ -12,9 +12,7 @@ from segments.tree import Constant, Type
 
 def is_literal(node: nodes.Expr) -> bool:
     """Whether the node is a constant; `none` is one."""
-    return isinstance(node, nodes.Const) or (
-        isinstance(node, nodes.Neg) and isinstance(node.node, nodes.Const)
-    )
+    return isinstance(node, nodes.Const) or (isinstance(node, nodes.Neg) and isinstance(node.node, nodes.Const))
 
 
 def constant(node: nodes.Expr, what: str) -> tuple[Type, Constant]:

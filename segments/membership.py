@@ -147,8 +147,7 @@ def check_segments(vocabulary: Vocabulary) -> list[Problem]:
 def _cycles(readings: Mapping[str, Reading]) -> Iterator[tuple[str, Mistake]]:
     """Every reference from a segment to one from which that segment can be reached again."""
     references = {
-        name: list(_references(reading.condition)) if reading.condition else []
-        for name, reading in readings.items()
+        name: list(_references(reading.condition)) if reading.condition else [] for name, reading in readings.items()
     }
     reached = {name: _reachable(name, references) for name in references}
     for name, found in references.items():

@@ -56,9 +56,7 @@ def as_problem(mistake: Mistake, text: str, file: str, first_line: int) -> Probl
     return Problem(file, line, mistake.message, mistake.hint, excerpt(text, mistake.at))
 
 
-def as_error(
-    mistakes: Sequence[Mistake], text: str, *, file: str = "", first_line: int = 1
-) -> ExpressionError:
+def as_error(mistakes: Sequence[Mistake], text: str, *, file: str = "", first_line: int = 1) -> ExpressionError:
     """Every mistake of one expression as one error; a single one keeps its hint apart."""
     if len(mistakes) == 1:
         (only,) = mistakes

@@ -29,9 +29,7 @@ def count_by_tier(connection: Connection, rule: Rule, *, now: datetime) -> dict[
     return dict(sorted(counted.items(), key=lambda item: order.get(item[0], len(order))))
 
 
-def sample_customers(
-    connection: Connection, members: Select[tuple[int]], number: int
-) -> list[dict[str, Any]]:
+def sample_customers(connection: Connection, members: Select[tuple[int]], number: int) -> list[dict[str, Any]]:
     """Up to `number` of the members, spread evenly, the same ones for the same members."""
     customer, metrics, chosen = schema.customer, schema.customer_metrics, members.subquery()
     rows = connection.execute(

@@ -83,9 +83,7 @@ def parse(text: str) -> Source:
     _vet(pieces)
     tokens = [*_tokens(pieces), Token(len(text.rstrip()), "eof", "")]
     if len(tokens) == 1:
-        raise wrong(
-            0, "the expression is empty", 'write a condition, such as tier == "top"; true selects everybody'
-        )
+        raise wrong(0, "the expression is empty", 'write a condition, such as tier == "top"; true selects everybody')
     parser = Parser(_ENVIRONMENT, "", state="variable")
     parser.stream = TokenStream(iter(tokens), None, None)
     try:
@@ -115,11 +113,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str, str]]:
 
 def _brackets(message: str) -> str:
     got, _, wanted = message.removeprefix("unexpected ").partition(", expected ")
-    return (
-        f"the bracket does not fit (got {got}, expected {wanted})"
-        if wanted
-        else f"{got} has no opening bracket"
-    )
+    return f"the bracket does not fit (got {got}, expected {wanted})" if wanted else f"{got} has no opening bracket"
 
 
 def _vet(pieces: list[tuple[int, str, str]]) -> None:

@@ -80,9 +80,7 @@ _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], Truth]]] = {
 }
 
 
-def customer_ids(
-    condition: Condition, segments: Mapping[str, Condition], *, now: datetime
-) -> Select[tuple[int]]:
+def customer_ids(condition: Condition, segments: Mapping[str, Condition], *, now: datetime) -> Select[tuple[int]]:
     """The customers for whom the condition holds at `now`: one column, `customer_id`, in no order.
 
     `segments` are those the condition and each other refer to, every one after those it refers to; each
@@ -183,14 +181,10 @@ class _Customers:
         self, left: Value, operator: Operator, right: Value | Constant, type_: Type
     ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         sides = tuple(
-            self._value(side, type_)
-            if isinstance(side, FieldValue | Attribute | Measured)
-            else _constant(side, type_)
+            self._value(side, type_) if isinstance(side, FieldValue | Attribute | Measured) else _constant(side, type_)
             for side in (left, right)
         )
-        if (
-            type_ is Type.TEXT and operator is not Operator.EQUAL
-        ):  # by code point, whatever the database's language
+        if type_ is Type.TEXT and operator is not Operator.EQUAL:  # by code point, whatever the database's language
             sides = tuple(side.collate("C") for side in sides)
         return sides[0], sides[1]
 

@@ -33,9 +33,7 @@ class Values:
         found = self.anything(node)
         if isinstance(found, FieldValue | Attribute | Measured):
             return found
-        raise wrong(
-            start(node), f"{_call_name(node)}(…) is already true or false", "use it alone, or after 'not'"
-        )
+        raise wrong(start(node), f"{_call_name(node)}(…) is already true or false", "use it alone, or after 'not'")
 
     def anything(self, node: nodes.Expr) -> Condition | Value:
         """The value the node names, or the condition it calls."""
@@ -97,16 +95,12 @@ class Values:
         if len(node.args) > function.positional:
             extra = node.args[function.positional]
             names = ", ".join(function.parameters[function.positional :])
-            raise wrong(
-                start(extra), f"too many arguments for {name}", f"name it: {names}" if names else example
-            )
+            raise wrong(start(extra), f"too many arguments for {name}", f"name it: {names}" if names else example)
         given = dict(zip(function.parameters, node.args, strict=False))
         for pair in node.kwargs:
             place = self._keyword_place(pair.value)
             if pair.key not in function.parameters:
-                raise wrong(
-                    place, f"{name} takes no {pair.key!r}", did_you_mean(pair.key, function.parameters)
-                )
+                raise wrong(place, f"{name} takes no {pair.key!r}", did_you_mean(pair.key, function.parameters))
             if pair.key in given:
                 raise wrong(place, f"{pair.key!r} is given twice")
             given[pair.key] = pair.value

@@ -40,9 +40,7 @@ def run(database: Database, make_workspace: Callable[..., Workspace]) -> Run:
                 last_name=name,
                 email=f"{name}@customers.example",
             )
-            connection.execute(
-                insert(schema.customer_metrics).values(customer_id=customer_id, pyramid=tier, as_of=NOW)
-            )
+            connection.execute(insert(schema.customer_metrics).values(customer_id=customer_id, pyramid=tier, as_of=NOW))
             if name == "K2":
                 make_activity(connection, customer_id, occurred_at=NOW - timedelta(days=1))
     workspace = make_workspace(database=database, files=FILES)
@@ -105,10 +103,7 @@ def test_count_of_a_mistake_shows_the_caret(run: Run) -> None:
     result = run("count", 'tear == "top"')
 
     assert (1, "") == (result.exit_code, result.stdout)
-    assert (
-        "clarion: unknown name 'tear'\n    tear == \"top\"\n    ^\nhint: did you mean 'tier'?\n"
-        == result.stderr
-    )
+    assert "clarion: unknown name 'tear'\n    tear == \"top\"\n    ^\nhint: did you mean 'tier'?\n" == result.stderr
 
 
 def test_show_breaks_a_segment_down_by_tier(run: Run) -> None:

@@ -73,13 +73,9 @@ AGES = (
 )
 
 SEGMENTS = {
-    "quiet": Segment(
-        "quiet", "segments/quiet.yaml", 'last_order_at is older_than("30d") or not did("page_view")'
-    ),
+    "quiet": Segment("quiet", "segments/quiet.yaml", 'last_order_at is older_than("30d") or not did("page_view")'),
     "key": Segment("key", "segments/key.yaml", 'tier in ["top", "big"] and not in_segment("quiet")'),
-    "both": Segment(
-        "both", "segments/both.yaml", 'in_segment("key") or in_segment("quiet") and country != "DE"'
-    ),
+    "both": Segment("both", "segments/both.yaml", 'in_segment("key") or in_segment("quiet") and country != "DE"'),
 }
 VOCABULARY = Vocabulary(SEGMENTS, frozenset({"promotions", "news"}), frozenset({"spring", "autumn"}))
 
@@ -220,15 +216,11 @@ texts = st.sampled_from(TEXTS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r"), max_size=4
 )
 quoted = texts.map(_quoted)
-numbers = st.sampled_from(("0", "-3", "10", "10.5", "1.5", "2", "1500", "0.0", "1e2")) | st.integers(
-    -5, 5
-).map(str)
+numbers = st.sampled_from(("0", "-3", "10", "10.5", "1.5", "2", "1500", "0.0", "1e2")) | st.integers(-5, 5).map(str)
 flags = st.sampled_from(("true", "false"))
 signs = st.sampled_from(("==", "!=", "<", "<=", ">", ">="))
 lengths = st.sampled_from(LENGTHS)
-text_fields = st.sampled_from(
-    ("company", "country", "owner", "email", 'attributes["the code"]', "attributes.size")
-)
+text_fields = st.sampled_from(("company", "country", "owner", "email", 'attributes["the code"]', "attributes.size"))
 attributes = st.sampled_from(('attributes["the code"]', "attributes.size", "attributes.absent"))
 number_fields = st.sampled_from(("order_count", "monetary", "average_order_value", "recency_days"))
 date_fields = st.sampled_from(("created_at", "first_order_at", "last_order_at"))

@@ -105,9 +105,7 @@ def test_problems_of_files_are_reported_all_at_once(make_workspace: MakeWorkspac
     segments, problems = load_segments(make_workspace(files=files))
 
     assert ["Big One.yaml", "a.yaml", "b.yaml", "e.yaml"] == sorted(
-        problem.file.removeprefix("segments/")
-        for problem in problems
-        if "second segment" not in problem.message
+        problem.file.removeprefix("segments/") for problem in problems if "second segment" not in problem.message
     )
     assert 1 == sum("a second segment named 'd'" in problem.message for problem in problems)
     assert ["Big One", "a", "b", "e"] == sorted(name for name, found in segments.items() if found.broken)

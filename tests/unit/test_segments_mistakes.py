@@ -134,9 +134,7 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("expression", "caret", "message", "hint"), GOLDEN, ids=[row[0][:40] for row in GOLDEN]
-)
+@pytest.mark.parametrize(("expression", "caret", "message", "hint"), GOLDEN, ids=[row[0][:40] for row in GOLDEN])
 def test_a_mistake_is_shown_at_its_place(expression: str, caret: str, message: str, hint: str) -> None:
     """
     The caret stands under the wrong part, and the words say what is wrong and what was probably meant.
@@ -197,9 +195,7 @@ def test_an_error_shows_line_caret_and_hint() -> None:
     with pytest.raises(ExpressionError) as caught:
         audience('contry == "DE"', VOCABULARY, now=NOW)
 
-    assert "unknown name 'contry'\n    contry == \"DE\"\n    ^\nhint: did you mean 'country'?" == str(
-        caught.value
-    )
+    assert "unknown name 'contry'\n    contry == \"DE\"\n    ^\nhint: did you mean 'country'?" == str(caught.value)
 
 
 def test_a_mistyped_segment_name_is_answered_with_the_near_one() -> None:
