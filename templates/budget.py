@@ -19,11 +19,14 @@ STEP: Final = 20
 MAX_TEXT: Final = 100_000
 MAX_ITEMS: Final = 2_000
 MAX_RANGE: Final = 1_000
+#: Everything inside a list or record, counted as often as it would be printed.
+MAX_PARTS: Final = 20_000
+MAX_CONTENT: Final = 1_000_000
 MAX_NUMBER: Final = 10**18
 
 
 class Budget:
-    """What is left to spend for one part of one message."""
+    """What is left to spend for one message."""
 
     __slots__ = ("left",)
 
@@ -71,16 +74,42 @@ class Budget:
 
 
 def size_checked(value: Any) -> int:
-    """The size of a text or list; 1 for anything else.
+    """What `value` costs: a text its length, a list or record its content; 1 for anything else.
 
     Raises:
         RenderError: it is too big.
     """
+    if isinstance(value, list | tuple | dict):
+        check_size(len(value), MAX_ITEMS)
+        return _content(value)
     if not isinstance(value, Sized) or isinstance(value, Undefined):
         return 1
     size = len(value)
     check_size(size, MAX_TEXT if isinstance(value, str) else MAX_ITEMS)
     return size
+
+
+def _content(value: Any) -> int:
+    """What all in `value` costs; what stands in it twice counts twice.
+
+    A list that holds another twice, thirty times over, is small in memory and endless to print or compare.
+    """
+    parts, characters, left = 0, 0, [value]
+    while left:
+        item = left.pop()
+        parts += 1
+        if isinstance(item, str):
+            characters += len(item)
+        elif isinstance(item, dict):
+            left += item
+            left += item.values()
+        elif isinstance(item, list | tuple):
+            left += item
+        if parts + len(left) > MAX_PARTS or characters > MAX_CONTENT:
+            raise RenderError(
+                f"the template builds a list that holds too much (at most {MAX_PARTS} values, {MAX_CONTENT} characters)"
+            )
+    return parts + characters // STEP
 
 
 def check_size(size: int, limit: int) -> None:

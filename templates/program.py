@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from jinja2 import Template, TemplateSyntaxError
+from jinja2 import Template, TemplateError, TemplateSyntaxError
 
 from core.errors import ConfigError, Problem, RenderError
 from templates.chunks import Script
 from templates.sandbox import sandbox
+
+#: Whatever a template can make of values it did not expect. Anything else is a mistake of ours and says so.
+_FAILURES: Final = (
+    RenderError, TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError,
+    MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Program:
         """
         try:
             return "".join(self.template.root_render_func(self.template.new_context(values, shared=True)))
-        except Exception as error:  # a template may fail in any way; it fails alone
+        except _FAILURES as error:
             raise self._located(error) from error
 
     def _located(self, error: Exception) -> RenderError:

@@ -180,9 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """`left operator right`, refused before it grows too big."""
         _check_operands(operator, left, right)
         result = check_number(self.binop_table[operator](left, right))
-        if isinstance(result, str | list | tuple):
-            context.parent[BUDGET].spend(len(result))
-        return result
+        return context.parent[BUDGET].kept(result) if isinstance(result, str | list | tuple) else result
 
 
 def _callable(obj: Any) -> bool:
@@ -259,6 +257,22 @@ class _Charging(NodeTransformer):
         self.generic_visit(node)
         node.filter = self._located(node, self._filter(" sized", node.filter))
         return node
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
+        return self._container(node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
+        return self._container(node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        return self._container(node) if node.ctx == "load" else node
+
+    def _container(self, node: nodes.Expr) -> nodes.Node:
+        """A list or record that is written out; one of constants alone is as big as its text."""
+        self.generic_visit(node)
+        if not any(True for _ in node.find_all((nodes.Name, nodes.Filter, nodes.Call))):
+            return node
+        return self._located(node, self._filter(" sized", node))
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)

@@ -32,6 +32,16 @@ GREEDY = {
     "{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}",
     "doubling by join": "{% set n = namespace(x='ab') %}{% for a in range(99) %}"
     "{% set n.x = [n.x, n.x] | join %}{% endfor %}",
+    "lists in lists": "{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+    "{{ n.x | string | length }}",
+    "compared lists": "{% set n = namespace(x=[1], y=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, n.x] %}"
+    "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}",
+    "tuples as keys": "{% set n = namespace(x=(1, 2)) %}{% for a in range(99) %}{% set n.x = (n.x, n.x) %}{% endfor %}"
+    "{{ {n.x: 1} | length }}",
+    "records in records": "{% set n = namespace(x={}) %}{% for a in range(99) %}"
+    "{% set n.x = {'a': n.x, 'b': n.x} %}{% endfor %}{{ n.x | string | length }}",
+    "lists by tilde": "{% set t = 'a' * 99999 %}{{ ([t] * 1999) ~ 'x' }}",
+    "namespace of itself": "{% set n = namespace() %}{% set n.x = n %}{{ n }}",
     "replace": "{{ ('a' * 9999) | replace('a', 'b' * 9999) }}",
     "recursive macro": "{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}",
     "branching macro": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(64) }}",
