@@ -139,7 +139,7 @@ def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
     for tried in connection.execute(
         select(attempt).where(attempt.c.message_id == row["id"]).order_by(attempt.c.number)
     ).mappings():
-        reply = " ".join(str(part) for part in (tried["code"], tried["enhanced"], tried["reply"]) if part)
+        reply = " ".join(str(part) for part in (tried["code"], tried["reply"]) if part)
         via = f" by {tried['transport']}" if tried["transport"] else ""
         facts.append(
             Fact(

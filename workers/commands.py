@@ -55,15 +55,14 @@ def _wait_until_present(desk: Desk, timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         with desk.database.begin() as connection:
-            missing = {"worker", "scheduler"} - present(connection)
-        if not _web_answers(desk):
-            missing.add("web")
-        if not missing:
+            missing = set(supervisor.PROCESSES) - present(connection)
+        if not missing and _web_answers(desk):
             return
         if time.monotonic() > deadline:
             supervisor.stop(desk.workspace)
             logs = desk.workspace.shown(desk.workspace.state / "logs")
-            raise ServiceError(f"{', '.join(sorted(missing))} did not start in {timeout_s:.0f} s", hint=f"see {logs}")
+            what = ", ".join(sorted(missing)) or "web"
+            raise ServiceError(f"{what} did not start in {timeout_s:.0f} s", hint=f"see {logs}")
         time.sleep(0.1)
 
 

@@ -1,0 +1,155 @@
+"""The scheduler: told once, again when forgotten, one leader, recurring runs once per nominal time."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from kombu import Queue
+from sqlalchemy import func, insert, select, update
+
+from core import schema
+from core.units import parse_cron
+from tests.campaign_files import FILES, campaign_file
+from tests.factories import make_customer, make_run
+from tests.integration.test_campaigns_plan import apply_of, plan_of
+from workers.celery_app import SEND_BATCH, make_app
+from workers.scheduler import LEADER_LOCK, Ticks, last_due, run
+
+
+@pytest.fixture
+def app(broker):
+    """A Celery application on the real broker, its queues empty; closed at the end."""
+    application = make_app(broker)
+    with application.connection_for_write() as connection:
+        for name in ("bulk", "transactional"):
+            Queue(name)(connection.default_channel).purge()
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def ticks(database, app, clock):
+    return Ticks(database, app, clock, batch_size=500)
+
+
+def received(app):
+    """The batch ids that wait in the broker's bulk queue; they are taken."""
+    found = []
+    with app.connection_for_read() as connection:
+        queue = Queue("bulk")(connection.default_channel)
+        while (letter := queue.get(no_ack=True)) is not None:
+            assert SEND_BATCH == letter.headers["task"]
+            found.append(letter.payload[0][0])
+    return found
+
+
+def make_batch(connection, clock):
+    run_id = make_run(connection)
+    statement = insert(schema.batch).values(run_id=run_id, message_ids=[1], not_before=clock.now())
+    return connection.execute(statement.returning(schema.batch.c.id)).scalar_one()
+
+
+def test_a_due_batch_reaches_the_broker_once(database, app, ticks, clock):
+    """
+    Publishing twice tells a worker of a batch once; only its id travels.
+    """
+    with database.begin() as connection:
+        batch_id = make_batch(connection, clock)
+
+    assert [1, 0] == [ticks.publish(), ticks.publish()]
+    assert [batch_id] == received(app)
+
+
+def test_a_broker_that_forgot_is_told_again(database, app, ticks, clock):
+    """
+    A batch that nobody took is published again after a while: a flushed broker loses no message.
+    """
+    with database.begin() as connection:
+        batch_id = make_batch(connection, clock)
+    ticks.publish()
+    received(app)  # the broker's memory is gone
+    with database.begin() as connection:
+        earlier = func.now() - timedelta(minutes=1)
+        connection.execute(update(schema.batch).values(published_at=earlier))
+
+    assert 1 == ticks.publish()
+    assert [batch_id] == received(app)
+
+
+def test_an_unreachable_broker_loses_nothing(database, clock):
+    """
+    Without a broker publishing reports the fault and comes back; the batch stays to be told again.
+    """
+    with database.begin() as connection:
+        make_batch(connection, clock)
+    application = make_app("unix:///nowhere/valkey.sock")
+
+    assert 1 == Ticks(database, application, clock, batch_size=500).publish()
+    with database.begin() as connection:
+        assert "ready" == connection.execute(select(schema.batch.c.state)).scalar_one()
+    application.close()
+
+
+def test_a_recurring_campaign_runs_once_per_time(make_workspace, database, app, ticks, clock):
+    """
+    Each nominal time gives one run; of several missed ones only the last is made up for.
+    """
+    recurring = campaign_file(kind="recurring", schedule='{cron: "0 9 * * mon", zone: Europe/Berlin}')
+    workspace = make_workspace(database=database, files=FILES | {"campaigns/spring-paper.yaml": recurring})
+    with database.begin() as connection:
+        make_customer(connection, consents=("promotions",))
+    apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+
+    assert [] == ticks.start_recurring()
+    clock.step(timedelta(days=15))  # two Mondays passed
+    assert [["spring-paper"], []] == [ticks.start_recurring(), ticks.start_recurring()]
+    clock.step(timedelta(days=6))
+    assert ["spring-paper"] == ticks.start_recurring()
+    with database.begin() as connection:
+        occurrences = connection.execute(select(schema.run.c.occurrence).order_by(schema.run.c.id)).scalars().all()
+    assert ["2026-03-16T08:00Z", "2026-03-23T08:00Z"] == occurrences
+
+
+def test_one_scheduler_leads(database, ticks):
+    """
+    While one process holds the lock a second is not elected; when the first is gone it is.
+    """
+    elected, stopping = threading.Event(), threading.Event()
+    holder = psycopg.connect(database.url, autocommit=True)
+    holder.execute("SELECT pg_advisory_lock(%s)", (LEADER_LOCK,))
+    waiting = threading.Thread(target=run, args=(database, ticks, stopping, elected.set))
+    waiting.start()
+
+    assert not elected.wait(0.5)
+    holder.close()
+    assert elected.wait(20)
+    stopping.set()
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "now", "expected"),
+    [
+        ("0 9 * * mon", "Europe/Berlin", (3, 1), (3, 8), datetime(2026, 3, 2, 8, 0, tzinfo=UTC)),
+        ("0 9 * * mon", "Europe/Berlin", (3, 2, 8), (3, 2, 9), None),
+        ("30 8 1 * *", "Asia/Shanghai", (3, 1), (3, 31), datetime(2026, 3, 1, 0, 30, tzinfo=UTC)),
+        ("0 9 * * *", "America/New_York", (3, 7), (3, 9), datetime(2026, 3, 8, 13, 0, tzinfo=UTC)),
+    ],
+)
+def test_the_last_due_time_is_found_in_its_zone(cron, zone, after, now, expected):
+    """
+    The last time after one instant and up to another is computed on the zone's own clock.
+    """
+    assert expected == last_due(cron, zone, datetime(2026, *after, tzinfo=UTC), datetime(2026, *now, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("cron", ["*/5 8-18 * * mon-fri", "0 0 1,15 jan *", "59 23 31 12 sun"])
+def test_what_validate_accepts_the_scheduler_runs(cron):
+    """
+    A schedule that passes validation is understood by the scheduler's own parser.
+    """
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    assert last_due(parse_cron(cron), "UTC", datetime(2025, 1, 1, tzinfo=UTC), now) is not None
