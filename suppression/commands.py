@@ -225,6 +225,5 @@ def _audit(connection: "Connection", desk: Desk, action: str, subject: str, deta
 
     told = {name: value for name, value in detail.items() if value}
     connection.execute(
-        insert(audit).values(at=desk.clock.now(), actor=getpass.getuser(), action=action, subject=subject,
-        detail=told)
+        insert(audit).values(at=desk.clock.now(), actor=getpass.getuser(), action=action, subject=subject, detail=told)
     )

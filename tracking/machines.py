@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-#: Programs that say what they are: crawlers, link checkers, previews of chat programs, HTTP libraries.
+#: Programs that say what they are: crawlers, link checkers, previews of chat programs, HTTP libraries. (Cubot
+#: makes telephones.)
 _PROGRAM = re.compile(
-    r"bot\b|bot/|crawl|spider|scan|preview|headless|phantom|barracuda|proofpoint|mimecast|safelinks|fireeye|trend\s?micro"
+    r"(?<!cu)bot\b|crawl|spider|scan|preview|headless|phantom|barracuda|proofpoint|mimecast|safelinks|fireeye|trend\s?micro"
     r"|symantec|messagelabs|sophos|fortiguard|zscaler|cisco|urldefense|virustotal|slurp|facebookexternalhit|whatsapp"
     r"|skypeuripreview|bitlybot|curl/|wget/|python-|aiohttp|httpx|okhttp|go-http-client|java/|libwww|apache-httpclient"
-    r"|node-fetch|axios|undici|guzzle|php/|ruby|perl|powershell|postman", re.IGNORECASE,
+    r"|node-fetch|axios|undici|guzzle|php/|ruby|perl|powershell|postman",
+    re.IGNORECASE,
 )
 #: Mail services that fetch every picture themselves, read or not.
-_IMAGE_PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy|OutlookImageProxy|yandex.*image|feedfetcher",
-re.IGNORECASE)
+_IMAGE_PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy|OutlookImageProxy|yandex.*image|feedfetcher", re.IGNORECASE)
 #: All that Apple's Mail Privacy Protection says of itself when it fetches pictures ahead of any reading.
 _APPLE_MAIL_PRIVACY: Final = "Mozilla/5.0"
 _AHEAD: Final = ("prefetch", "prerender", "preview")

@@ -16,9 +16,7 @@ from tests import factories
 KEY = factories.key_of("ann@customers.example")
 
 
-def reason_for(
-    connection: Connection, customer_id: int, now: datetime, topic: str = "promotions"
-) -> str | None:
+def reason_for(connection: Connection, customer_id: int, now: datetime, topic: str = "promotions") -> str | None:
     """What the gate says of the customer."""
     customer = schema.customer
     gate = skip_reason(customer.c.id, customer.c.address_key, topic=topic, campaign="spring-paper", now=now)
@@ -39,9 +37,7 @@ def test_suppress_tells_a_new_entry_from_one_that_was_there(database: Database) 
     The first call writes an entry, the second finds it.
     """
     with database.begin() as connection:
-        answers = [
-            suppress(connection, KEY, scope="global", reason="manual", source="test") for _ in range(2)
-        ]
+        answers = [suppress(connection, KEY, scope="global", reason="manual", source="test") for _ in range(2)]
 
     assert [True, False] == answers
 
@@ -67,16 +63,12 @@ def test_suppress_again_after_expiry_is_a_new_entry(database: Database, clock: S
     An entry that has run out does not stand in the way of the next one.
     """
     with database.begin() as connection:
-        customer = factories.make_customer(
-            connection, email="ann@customers.example", consents=("promotions",)
-        )
+        customer = factories.make_customer(connection, email="ann@customers.example", consents=("promotions",))
         entry = {"scope": "global", "reason": "manual", "source": "test"}
         suppress(connection, KEY, expires_at=clock.now() + timedelta(days=1), now=clock.now(), **entry)
         clock.step(timedelta(days=2))
         between = reason_for(connection, customer, clock.now())
-        answer = suppress(
-            connection, KEY, expires_at=clock.now() + timedelta(days=1), now=clock.now(), **entry
-        )
+        answer = suppress(connection, KEY, expires_at=clock.now() + timedelta(days=1), now=clock.now(), **entry)
         after = reason_for(connection, customer, clock.now())
 
     assert (None, True, "suppressed:manual") == (between, answer, after)
@@ -105,9 +97,7 @@ def test_lift_keeps_the_entry_readable(database: Database, clock: SteppedClock) 
     assert [("manual", "asked on the phone"), ("complaint", None)] == [tuple(row) for row in rows]
 
 
-def test_unsubscribe_suppresses_the_topic_and_withdraws_consent(
-    database: Database, clock: SteppedClock
-) -> None:
+def test_unsubscribe_suppresses_the_topic_and_withdraws_consent(database: Database, clock: SteppedClock) -> None:
     """
     After an opt-out the topic is closed twice over, and other topics stay open.
     """
@@ -133,9 +123,7 @@ def test_unsubscribe_from_everything_closes_every_topic(database: Database, cloc
         message = factories.make_message(connection, factories.make_run(connection), customer)
         unsubscribe(connection, message_id=message, source="page", everything=True, now=clock.now())
         factories.make_consent(connection, customer, topic="events", captured_at=clock.now())
-        reasons = {
-            reason_for(connection, customer, clock.now(), topic) for topic in ("promotions", "news", "events")
-        }
+        reasons = {reason_for(connection, customer, clock.now(), topic) for topic in ("promotions", "news", "events")}
 
     assert {"suppressed:unsubscribed"} == reasons
 

@@ -8,10 +8,11 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1"
 OUTLOOK = "Mozilla/4.0 (compatible; ms-office; MSOffice 16)"
 WECHAT = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.50"
+CUBOT = "Mozilla/5.0 (Linux; Android 14; CUBOT KINGKONG 9) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 
 
-@pytest.mark.parametrize("agent", [FIREFOX, SAFARI, OUTLOOK, WECHAT])
+@pytest.mark.parametrize("agent", [FIREFOX, SAFARI, OUTLOOK, WECHAT, CUBOT])
 @pytest.mark.parametrize("kind", ["open", "click", "view"])
 def test_people_leave_no_evidence(kind: str, agent: str) -> None:
     """
