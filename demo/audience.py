@@ -9,7 +9,7 @@ import heapq
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -128,34 +128,33 @@ def visits(letter: Letter, persona: Persona, start: float) -> Iterator[Visit]:
 
 
 def agenda_of(store: Path, seed: int, *, after: int = 0) -> list[Visit]:
-    """What everybody will do from now on about their mails with numbers above `after`, as a heap. Mails that
-    nobody and nothing will look at are not even read."""
+    """What everybody will do from now on about their mails with numbers above `after`. Mails that nobody
+    and nothing will look at are not even read."""
     planned = ((mail, Persona.of(mail.recipients[0], seed)) for mail in read_index(store, after=after))
     letters = [(read_letter(store, mail), persona) for mail, persona in planned if persona.acts]
     begin = time.monotonic()
-    agenda = [visit for letter, persona in letters for visit in visits(letter, persona, begin)]
-    heapq.heapify(agenda)
-    return agenda
+    return [visit for letter, persona in letters for visit in visits(letter, persona, begin)]
 
 
-def answer(agenda: list[Visit], *, told: Callable[[int], None] = lambda _: None) -> Answers:
+def answer(agenda: Sequence[Visit], *, told: Callable[[int], None] = lambda _: None) -> Answers:
     """Everybody has done what they do; returns when the last one has. `told` hears of each visit that was made."""
-    answers, lock = Answers(), threading.Lock()
+    answers, lock, left = Answers(), threading.Lock(), list(agenda)
+    heapq.heapify(left)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="audience") as threads:
-        for person in [threads.submit(_browse, agenda, lock, answers, told) for _ in range(_THREADS)]:
+        for person in [threads.submit(_browse, left, lock, answers, told) for _ in range(_THREADS)]:
             person.result()
     return answers
 
 
-def _browse(agenda: list[Visit], lock: threading.Lock, answers: Answers, told: Callable[[int], None]) -> None:
+def _browse(left: list[Visit], lock: threading.Lock, answers: Answers, told: Callable[[int], None]) -> None:
     """Takes the next visit until there are none, waiting for its time."""
     client = Client()
     try:
         while True:
             with lock:
-                if not agenda:
+                if not left:
                     return
-                visit = heapq.heappop(agenda)
+                visit = heapq.heappop(left)
             time.sleep(max(0.0, visit.at - time.monotonic()))
             done = client.make(visit)
             with lock:
