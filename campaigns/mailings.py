@@ -7,6 +7,7 @@ attempt has the same ones.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
@@ -199,5 +200,11 @@ def rendered_message(connection: Connection, workspace: Workspace, message_id: i
     recipient = next(recipients(connection, [message_id]), None)
     if version_id is None or recipient is None:
         return None
-    studio = Studio(workspace)
+    studio = _studio(workspace)
     return studio.render(studio.letter(connection, version_id), recipient)
+
+
+@lru_cache(maxsize=4)
+def _studio(workspace: Workspace) -> Studio:
+    """One studio per workspace: a page that anybody may ask for must not compile the template each time."""
+    return Studio(workspace)

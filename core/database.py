@@ -36,6 +36,7 @@ class Database:
             pool_size=5,
             max_overflow=10,
             pool_pre_ping=True,
+            hide_parameters=True,  # a traceback never quotes an address
             connect_args={"application_name": f"clarion {self.process}"},
         )
 
