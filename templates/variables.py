@@ -7,8 +7,9 @@ from jinja2 import TemplateSyntaxError, meta, nodes
 
 from core.errors import Problem
 from core.names import did_you_mean
+from templates.charging import path_text
 from templates.chunks import Script
-from templates.sandbox import GLOBALS, Sandbox, path_text, sandbox
+from templates.sandbox import GLOBALS, Sandbox, sandbox
 from templates.words import words
 
 #: The fields of each object; `attributes` of a customer holds whatever the imports brought.

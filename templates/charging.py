@@ -1,0 +1,151 @@
+"""The syntax tree of a template rewritten before it is compiled, so that the template pays for what it does.
+
+Loops, macros, joins and lists are charged to the message's budget, and everything printed is checked.
+"""
+
+from typing import Any
+
+from jinja2 import Environment, nodes
+from jinja2.compiler import CodeGenerator
+from jinja2.visitor import NodeTransformer
+
+from templates.budget import STEP
+from templates.built_in import PRINTED, SHOWN
+
+
+class Escaping(CodeGenerator):
+    """Jinja's compiler, which escapes nothing that is escaped already."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
+        if _is_internal(node) or (isinstance(node, nodes.Filter) and node.name in (PRINTED, SHOWN)):
+            self.write("(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
+class Charging(NodeTransformer):
+    """Rewrites a tree so that what it does is charged, and what it prints is checked."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def _filter(self, name: str, node: nodes.Node | None, *args: object) -> nodes.Filter:
+        constants: list[nodes.Expr] = [nodes.Const(arg) for arg in args]
+        found = nodes.Filter(node, name, constants, [], None, None)
+        found.set_lineno(node.lineno if node is not None else 1, override=False)
+        return found
+
+    def _located(self, node: nodes.Node, found: nodes.Filter) -> nodes.Filter:
+        found.set_lineno(node.lineno, override=False)
+        return found
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  the names of Jinja's visitor
+        cost = _cost(node.body)
+        self.generic_visit(node)
+        node.iter = self._located(node, self._filter(" counted", node.iter, cost))
+        return node
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
+        return self._charged_body(node)
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:  # noqa: N802
+        return self._charged_body(node)
+
+    def _charged_body(self, node: Any) -> nodes.Node:
+        cost = _cost(node.body)
+        self.generic_visit(node)
+        charge = nodes.Output(
+            [self._filter(" spent", nodes.Const(cost, lineno=node.lineno))], lineno=node.lineno
+        )
+        node.body.insert(0, self._lined(charge, node.lineno))
+        return node  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _lined(node: nodes.Node, lineno: int) -> nodes.Node:
+        return node.set_lineno(lineno, override=False)
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.filter = self._located(node, self._filter(" sized", node.filter))
+        return node
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
+        return self._container(node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
+        return self._container(node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        return self._container(node) if node.ctx == "load" else node
+
+    def _container(self, node: nodes.Expr) -> nodes.Node:
+        """A list or record that is written out; one of constants alone is as big as its text."""
+        self.generic_visit(node)
+        if not any(True for _ in node.find_all((nodes.Name, nodes.Filter, nodes.Call))):
+            return node
+        return self._located(node, self._filter(" sized", node))
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return self._located(node, self._filter(" joined", nodes.List(node.nodes, lineno=node.lineno)))
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.expr2 is None:
+            node.expr2 = nodes.Const("", lineno=node.lineno)
+        return node
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:  # noqa: N802
+        demanded = [
+            part if isinstance(part, nodes.TemplateData) else self._printed(part) for part in node.nodes
+        ]
+        node.nodes = demanded
+        return node
+
+    def _printed(self, node: nodes.Expr) -> nodes.Expr:
+        """`node` so that nothing empty is printed unless the template says what to print instead (S-2.25)."""
+        if isinstance(node, nodes.Const) or _is_internal(node):
+            return node
+        if isinstance(node, nodes.Name | nodes.Getattr | nodes.Getitem):
+            name = path_text(node)
+            self.generic_visit(node)
+            return self._located(node, self._filter(PRINTED, node, name))
+        demanded = self._demanded(node)
+        return self._located(node, self._filter(SHOWN, self.visit(demanded)))
+
+    def _demanded(self, node: nodes.Expr) -> nodes.Expr:
+        if isinstance(node, nodes.Name | nodes.Getattr | nodes.Getitem):
+            return self._located(node, self._filter(" required", node, path_text(node)))
+        if isinstance(node, nodes.Filter) and node.node is not None and node.name not in ("default", "d"):
+            node.node = self._demanded(node.node)
+        elif isinstance(node, nodes.Concat):
+            node.nodes = [self._demanded(part) for part in node.nodes]
+        return node
+
+
+def _is_internal(node: nodes.Expr) -> bool:
+    """Whether the compiler of mailings wrote this itself: a name that begins with `_`."""
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        node = node.node
+    return isinstance(node, nodes.Name) and node.name.startswith("_")
+
+
+def path_text(node: nodes.Node) -> str:
+    """The expression as its writer knows it, `customer.attributes.size`."""
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr):
+        return f"{path_text(node.node)}.{node.attr}"
+    if isinstance(node, nodes.Getitem):
+        inner = node.arg.value if isinstance(node.arg, nodes.Const) else "…"
+        return f"{path_text(node.node)}[{inner!r}]" if inner != "…" else f"{path_text(node.node)}[…]"
+    return "the value"
+
+
+def _cost(body: list[nodes.Node]) -> int:
+    """What one pass through `body` costs: its own text, and a fifth of a step for each expression in it."""
+    units = 0
+    for node in body:
+        for data in [node, *node.find_all(nodes.Node)]:
+            units += len(data.data) if isinstance(data, nodes.TemplateData) else STEP // 5
+    return units
