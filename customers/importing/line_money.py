@@ -27,7 +27,7 @@ class LineMoney(NamedTuple):
 
 def is_reversed(status: str) -> bool:
     """Whether a status means that the goods did not stay with the customer."""
-    return status.casefold() in _REVERSED
+    return bool(status) and status.casefold() in _REVERSED
 
 
 def line_money(

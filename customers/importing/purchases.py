@@ -6,9 +6,9 @@ order are kept, and the file may be imported again, as long as it holds whole or
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
 from customers.importing.line_money import LineMoney, is_reversed, line_money
@@ -16,7 +16,6 @@ from customers.importing.people import (
     WHO_FIELDS,
     WHO_STAGE,
     check_pattern,
-    country_reader,
     create_people,
     find_people,
     who_reader,
@@ -25,6 +24,12 @@ from customers.importing.values import Rejected, clean_key, instant_reader, numb
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+_TEXTS: Final = (
+    "order_id", "line_number", "ordered_at", "product", "category", "description", "currency", "country", "status",
+)  # fmt: skip
+_FIGURES: Final = ("quantity", "unit_price", "amount", "unit_cost", "cost")
 
 
 class PurchaseImporter(Importer):
@@ -80,42 +85,39 @@ class PurchaseImporter(Importer):
             header=source.header,
         )  # fmt: skip
         self._who = who_reader(columns, source.secret, source.new_customers.email_pattern)
-        self._country = country_reader(columns)
         self._number = number_reader(source.formats)
         self._instant = instant_reader(source.formats)
-        self._cell = {name: columns.reader(name) for name in self.fields}
-        self._has_status = "status" in columns
+        self._texts = columns.picker(*_TEXTS)
+        self._figures = columns.picker(*_FIGURES)
 
     def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
-        cell = self._cell
         who = self._who(cells)
-        order_id = clean_key(cell["order_id"](cells))
-        if not order_id:
+        order, line, ordered_at, product, category, description, currency, country, status = self._texts(cells)
+        if not order:
             raise Rejected("no order id")
-        ordered_at = cell["ordered_at"](cells)
         if not ordered_at:
             raise Rejected("no order date")
-        quantity, amount, cost = self._money(cells)
+        quantity, amount, cost = self._money(cells, status)
         return (
-            number, who.name, who.key, who.email, who.smtputf8, self._country(cells),
-            order_id, clean_key(cell["line_number"](cells)) or None, self._instant(ordered_at),
-            cell["product"](cells) or None, cell["category"](cells) or None, cell["description"](cells) or None,
-            quantity, amount, cost, self._currency(cell["currency"](cells)),
+            number, who.name, who.key, who.email, who.smtputf8, country_code(country) or None,
+            clean_key(order), clean_key(line) or None, self._instant(ordered_at),
+            product or None, category or None, description or None,
+            quantity, amount, cost, self._currency(currency),
         )  # fmt: skip
 
-    def _money(self, cells: Sequence[str]) -> LineMoney:
-        return line_money(
-            self._optional("quantity", cells),
-            unit_price=self._optional("unit_price", cells),
-            amount=self._optional("amount", cells),
-            unit_cost=self._optional("unit_cost", cells),
-            cost=self._optional("cost", cells),
-            is_cancelled=self._has_status and is_reversed(self._cell["status"](cells)),
+    def _money(self, cells: Sequence[str], status: str) -> LineMoney:
+        number = self._number
+        quantity, unit_price, amount, unit_cost, cost = (
+            number(text) if text else None for text in self._figures(cells)
         )
-
-    def _optional(self, field: str, cells: Sequence[str]) -> Decimal | None:
-        text = self._cell[field](cells)
-        return self._number(text) if text else None
+        return line_money(
+            quantity,
+            unit_price=unit_price,
+            amount=amount,
+            unit_cost=unit_cost,
+            cost=cost,
+            is_cancelled=is_reversed(status),
+        )
 
     def _currency(self, text: str) -> str:
         if not text:
