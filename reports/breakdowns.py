@@ -75,9 +75,7 @@ def links(connection: Connection, scope: Scope) -> tuple[Link, ...]:
     )
     targets = (
         select(run.c.id.label("run_id"), listed.c.url, (listed.c.place - 1).label("link"))
-        .select_from(
-            run.join(campaign_version, campaign_version.c.id == run.c.version_id).join(listed, true())
-        )
+        .select_from(run.join(campaign_version, campaign_version.c.id == run.c.version_id).join(listed, true()))
         .where(scope.holds(run.c.id))
         .cte("targets")
     )
@@ -87,9 +85,7 @@ def links(connection: Connection, scope: Scope) -> tuple[Link, ...]:
         .where(scope.holds(), hit.c.kind == "click")
         .cte("clicks")
     )
-    followed = targets.outerjoin(
-        clicks, (clicks.c.run_id == targets.c.run_id) & (clicks.c.link == targets.c.link)
-    )
+    followed = targets.outerjoin(clicks, (clicks.c.run_id == targets.c.run_id) & (clicks.c.link == targets.c.link))
     people = [
         func.count(distinct(clicks.c.person)).filter(clicks.c.label == label).label(label)
         for label in ("human", "machine")
@@ -116,9 +112,7 @@ def timeline(connection: Connection, person: CTE) -> Timeline | None:
     """
     firsts = union_all(
         *(
-            select(literal(name).label("what"), person.c[source].label("at")).where(
-                person.c[source].is_not(None)
-            )
+            select(literal(name).label("what"), person.c[source].label("at")).where(person.c[source].is_not(None))
             for name, source in _HAPPENINGS.items()
         )
     ).cte("firsts")

@@ -50,9 +50,7 @@ def bars(title: str, rows: Sequence[Bar], *, scale: float | None = None) -> str:
     """
     full = scale or max((max(row.value, row.machine) for row in rows), default=0) or 1
     drawn = "".join(_bar(row, place * _ROW_PX, full) for place, row in enumerate(rows))
-    described = "; ".join(
-        f"{row.label}: {row.shown}" + (f" ({row.note})" if row.note else "") for row in rows
-    )
+    described = "; ".join(f"{row.label}: {row.shown}" + (f" ({row.note})" if row.note else "") for row in rows)
     return _chart(title, described, len(rows) * _ROW_PX, drawn)
 
 
@@ -114,15 +112,12 @@ def timeline(title: str, course: Timeline, local: Callable[[datetime], datetime]
     ]
     begins = [_moment_name(local(moment.begin), course.step) for moment in course.moments]
     drawn = "".join(
-        _strip(label, tone, numbers, begins, place * _STRIP_PX)
-        for place, (label, tone, numbers) in enumerate(strips)
+        _strip(label, tone, numbers, begins, place * _STRIP_PX) for place, (label, tone, numbers) in enumerate(strips)
     )
     height = len(strips) * _STRIP_PX
     drawn += f'<text class="quiet" x="0" y="{height + 10}">{escape(begins[0])}</text>'
     if len(begins) > 1:
-        drawn += (
-            f'<text class="quiet" x="100%" y="{height + 10}" text-anchor="end">{escape(begins[-1])}</text>'
-        )
+        drawn += f'<text class="quiet" x="100%" y="{height + 10}" text-anchor="end">{escape(begins[-1])}</text>'
     described = "; ".join(
         f"{label}: {sum(numbers):,}, at most {max(numbers):,} at a time" for label, _, numbers in strips
     )
@@ -132,9 +127,7 @@ def timeline(title: str, course: Timeline, local: Callable[[datetime], datetime]
 def _strip(label: str, tone: Tone, numbers: Sequence[int], begins: Sequence[str], top: int) -> str:
     highest, width, floor = max(numbers), 100 / len(numbers), top + 20 + _STRIP_BARS_PX
     drawn = "".join(
-        _rect(
-            tone, place * width + width * 0.08, width * 0.84, floor - height, height, f"{begin}: {number:,}"
-        )
+        _rect(tone, place * width + width * 0.08, width * 0.84, floor - height, height, f"{begin}: {number:,}")
         for place, (begin, number) in enumerate(zip(begins, numbers, strict=True))
         if (height := max(1.5, _STRIP_BARS_PX * number / highest) if number else 0)
     )

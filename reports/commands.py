@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @json_option
 @click.pass_obj
-def report(
-    desk: Desk, campaign: str | None, run_id: int | None, html_file: Path | None, as_json: bool
-) -> None:
+def report(desk: Desk, campaign: str | None, run_id: int | None, html_file: Path | None, as_json: bool) -> None:
     """Show what came back from CAMPAIGN, or one line for each campaign.
 
     Shares are of the people written to. What scanners and privacy proxies did is counted apart.
@@ -36,9 +34,7 @@ def report(
         _tell_all(desk, as_json=as_json)
 
 
-def _tell_one(
-    desk: Desk, campaign: str, run_id: int | None, html_file: Path | None, *, as_json: bool
-) -> None:
+def _tell_one(desk: Desk, campaign: str, run_id: int | None, html_file: Path | None, *, as_json: bool) -> None:
     from reports.figures import document
     from reports.funnel import campaign_report
     from reports.screen import lines

@@ -72,9 +72,7 @@ def overview(connection: Connection) -> tuple[tuple[Group, Money], ...]:
     """Every campaign that has run, the latest first, with its figures and its money."""
     latest = func.max(run.c.starts_at).desc()
     rows = connection.execute(
-        select(run.c.campaign, func.array_agg(run.c.id).label("ids"))
-        .group_by(run.c.campaign)
-        .order_by(latest)
+        select(run.c.campaign, func.array_agg(run.c.id).label("ids")).group_by(run.c.campaign).order_by(latest)
     ).all()
     scope = Scope(tuple(row.campaign for row in rows), tuple(chain.from_iterable(row.ids for row in rows)))
     if not rows:
@@ -155,9 +153,7 @@ def _costs(connection: Connection, scope: Scope) -> dict[str, tuple[Decimal, str
         .group_by(message.c.run_id)
         .subquery()
     )
-    cost = campaign_version.c.fixed_cost + campaign_version.c.cost_per_message * func.coalesce(
-        accepted.c.messages, 0
-    )
+    cost = campaign_version.c.fixed_cost + campaign_version.c.cost_per_message * func.coalesce(accepted.c.messages, 0)
     rows = connection.execute(
         select(run.c.campaign, func.sum(cost), func.max(campaign_version.c.currency))
         .join(campaign_version, campaign_version.c.id == run.c.version_id)

@@ -93,9 +93,7 @@ def people(scope: Scope) -> CTE:
     joined = (
         sent.outerjoin(customer, customer.c.id == sent.c.customer_id)
         .outerjoin(customer_metrics, customer_metrics.c.customer_id == sent.c.customer_id)
-        .outerjoin(
-            bought, and_(bought.c.campaign == sent.c.campaign, bought.c.customer_id == sent.c.customer_id)
-        )
+        .outerjoin(bought, and_(bought.c.campaign == sent.c.campaign, bought.c.customer_id == sent.c.customer_id))
     )
     answers = (sent.c.opened_at, sent.c.clicked_at, sent.c.unsubscribed_at, bought.c.converted_at)
     return (
@@ -178,9 +176,7 @@ def _opt_outs(scope: Scope) -> Select[Any]:
     return (
         select(message.c.id.label("message_id"), func.min(suppression.c.created_at).label("unsubscribed_at"))
         .join_from(message, suppression, suppression.c.address_key == message.c.address_key)
-        .where(
-            scope.holds(), suppression.c.source.in_(OPT_OUT_SOURCES), of_message == cast(message.c.id, Text)
-        )
+        .where(scope.holds(), suppression.c.source.in_(OPT_OUT_SOURCES), of_message == cast(message.c.id, Text))
         .group_by(message.c.id)
     )
 

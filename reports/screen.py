@@ -36,9 +36,7 @@ def lines(report: CampaignReport) -> Iterator[str]:
         yield from _tiers(report.tiers)
     if report.skips:
         yield ""
-        yield from _counts(
-            "left out", ((words.skip_reason(each.name), each.messages) for each in report.skips)
-        )
+        yield from _counts("left out", ((words.skip_reason(each.name), each.messages) for each in report.skips))
     if report.answers:
         yield ""
         yield from _counts("servers answered", ((each.name, each.messages) for each in report.answers))

@@ -98,8 +98,7 @@ def countries(report: CampaignReport) -> str:
 def _group_cells(group: Group, label: str, report: CampaignReport) -> list[str]:
     figures = group.figures
     shares = [
-        _number(getattr(figures, name), figures.rate(name))
-        for name in ("opened_human", "clicked_human", "converted")
+        _number(getattr(figures, name), figures.rate(name)) for name in ("opened_human", "clicked_human", "converted")
     ]
     machine = figures.rate("clicked_machine") or 0
     bar = charts.small_bar(figures.rate("clicked_human") or 0, _highest_click_rate(report), machine)
@@ -148,9 +147,7 @@ def links(report: CampaignReport) -> str:
         ]
         for link in report.links
     )
-    intro = (
-        "People who followed each link; those for whom a security scanner did so are counted apart, in grey."
-    )
+    intro = "People who followed each link; those for whom a security scanner did so are counted apart, in grey."
     return section("Links", intro, _table(("Target", "People", "Machines", ""), rows), wide=True)
 
 

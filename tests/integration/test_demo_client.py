@@ -75,7 +75,7 @@ def test_client_clicks_without_following_the_redirect(site: Site, client: Client
     A link is asked for once, with the person's browser.
     """
     assert client.make(visit("clicked", site.url("/c/token"))) is True
-    assert site.requests == [("GET", "/c/token", "a browser", b"")]
+    assert [("GET", "/c/token", "a browser", b"")] == site.requests
 
 
 def test_client_unsubscribes_with_one_click(site: Site, client: Client) -> None:
@@ -83,7 +83,7 @@ def test_client_unsubscribes_with_one_click(site: Site, client: Client) -> None:
     The mail program's request is one POST with exactly the pair of RFC 8058.
     """
     assert client.make(visit("one_click", site.url("/u/token"))) is True
-    assert site.requests == [("POST", "/u/token", "a browser", b"List-Unsubscribe=One-Click")]
+    assert [("POST", "/u/token", "a browser", b"List-Unsubscribe=One-Click")] == site.requests
 
 
 @pytest.mark.parametrize(("what", "expected"), [("page", b"choice=topic"), ("everything", b"choice=everything")])
@@ -92,7 +92,7 @@ def test_client_unsubscribes_by_the_page(site: Site, client: Client, what: str, 
     The page is looked at first; then its form is sent with what is chosen.
     """
     assert client.make(visit(what, site.url("/u/token"))) is True
-    assert [(method, body) for method, _, _, body in site.requests] == [("GET", b""), ("POST", expected)]
+    assert [("GET", b""), ("POST", expected)] == [(method, body) for method, _, _, body in site.requests]
 
 
 def test_client_keeps_its_connection(site: Site, client: Client) -> None:
@@ -102,7 +102,7 @@ def test_client_keeps_its_connection(site: Site, client: Client) -> None:
     for number in range(5):
         client.make(visit("clicked", site.url(f"/c/{number}")))
 
-    assert (len(site.requests), len(site.connections)) == (5, 1)
+    assert (5, 1) == (len(site.requests), len(site.connections))
 
 
 def test_client_notices_bad_answers(site: Site, client: Client) -> None:
@@ -122,6 +122,6 @@ def test_answer_makes_every_visit_in_time(site: Site) -> None:
     agenda.append(visit("bought", at=begin + 0.1))
     answers = answer(agenda)
 
-    assert answers.counts == {"opened": 1, "failed": 1, "bought": 1}
-    assert [order.recipient for order in answers.orders] == ["jo@customers.example"]
+    assert {"opened": 1, "failed": 1, "bought": 1} == answers.counts
+    assert ["jo@customers.example"] == [order.recipient for order in answers.orders]
     assert time.monotonic() - begin >= 0.1

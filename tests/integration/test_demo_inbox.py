@@ -29,7 +29,7 @@ def port(store: Path) -> Iterator[int]:
         assert process.stdout is not None
         yield int(process.stdout.readline())
         process.terminate()
-        assert process.wait(10) == 0
+        assert 0 == process.wait(10)
 
 
 def test_inbox_keeps_what_smtplib_sends(port: int, store: Path) -> None:
@@ -41,10 +41,10 @@ def test_inbox_keeps_what_smtplib_sends(port: int, store: Path) -> None:
         client.sendmail("offers@paper.example", ["a@customers.example", "b@customers.example"], content)
     mail = next(read_index(store))
 
-    assert (mail.mail_from, mail.recipients) == (
+    assert (
         "offers@paper.example",
         ("a@customers.example", "b@customers.example"),
-    )
+    ) == (mail.mail_from, mail.recipients)
     assert read_content(store, mail) == content
 
 
@@ -68,7 +68,7 @@ def test_inbox_takes_addresses_outside_ascii(port: int, store: Path) -> None:
     with smtplib.SMTP("127.0.0.1", port) as client:
         client.send_message(message)
 
-    assert next(read_index(store)).recipients == ("伟@customers.example",)
+    assert ("伟@customers.example",) == next(read_index(store)).recipients
 
 
 def test_inbox_refuses_mailboxes_that_are_gone(port: int, store: Path) -> None:
@@ -78,8 +78,8 @@ def test_inbox_refuses_mailboxes_that_are_gone(port: int, store: Path) -> None:
     with smtplib.SMTP("127.0.0.1", port) as client, pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
         client.sendmail("offers@paper.example", ["gone.jones@customers.example"], b"Subject: x\r\n\r\nx\r\n")
 
-    assert caught.value.recipients["gone.jones@customers.example"] == (550, b"5.1.1 no such mailbox here")
-    assert list(read_index(store)) == []
+    assert (550, b"5.1.1 no such mailbox here") == caught.value.recipients["gone.jones@customers.example"]
+    assert [] == list(read_index(store))
 
 
 def test_inbox_answers_a_pipelined_group_in_order(port: int, store: Path) -> None:
@@ -92,8 +92,8 @@ def test_inbox_answers_a_pipelined_group_in_order(port: int, store: Path) -> Non
         connection.sendall(b"EHLO tests.example\r\n" + first + rest)
         codes = [line[:3].decode() for line in replies if line[3:4] == b" "]
 
-    assert codes == ["220", "250", "250", "250", "354", "250", "250", "550", "554", "250", "221"]
-    assert [mail.size for mail in read_index(store)] == [len(b"Subject: 1\r\n\r\none\r\n")]
+    assert ["220", "250", "250", "250", "354", "250", "250", "550", "554", "250", "221"] == codes
+    assert [len(b"Subject: 1\r\n\r\none\r\n")] == [mail.size for mail in read_index(store)]
 
 
 def test_inbox_finds_the_end_however_the_bytes_arrive(port: int, store: Path) -> None:
@@ -107,7 +107,7 @@ def test_inbox_finds_the_end_however_the_bytes_arrive(port: int, store: Path) ->
             connection.sendall(bytes([byte]))
         replies.read()
 
-    assert read_content(store, next(read_index(store))) == b".x\r\n\r\n"
+    assert b".x\r\n\r\n" == read_content(store, next(read_index(store)))
 
 
 def test_inbox_numbers_on_after_a_restart(store: Path) -> None:
@@ -118,8 +118,8 @@ def test_inbox_numbers_on_after_a_restart(store: Path) -> None:
         with Store(store) as kept:
             kept.add("a@x.example", ["b@y.example"], b"x")
 
-    assert [mail.number for mail in read_index(store)] == [1, 2]
-    assert [mail.number for mail in read_index(store, after=1)] == [2]
+    assert [1, 2] == [mail.number for mail in read_index(store)]
+    assert [2] == [mail.number for mail in read_index(store, after=1)]
 
 
 def test_inbox_keeps_up_with_many_connections(port: int, store: Path) -> None:

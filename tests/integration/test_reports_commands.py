@@ -44,7 +44,7 @@ def test_report_prints_json(run: Run, campaign: str) -> None:
     """
     printed = json.loads(run("report", campaign, "--json").stdout)
 
-    assert (printed["audience"], printed["accepted"], printed["clicked_human"]) == (2, 2, 1)
+    assert (2, 2, 1) == (printed["audience"], printed["accepted"], printed["clicked_human"])
 
 
 def test_report_shows_bars_on_the_screen(run: Run, campaign: str) -> None:
@@ -53,7 +53,7 @@ def test_report_shows_bars_on_the_screen(run: Run, campaign: str) -> None:
     """
     result = run("report", campaign)
 
-    assert result.exit_code == 0
+    assert 0 == result.exit_code
     assert "clicked              1   50.0 % ███████████████" in result.stdout
     assert "no delivery reports" in result.stderr
 
@@ -65,7 +65,7 @@ def test_report_writes_a_page(run: Run, campaign: str, tmp_path: Path) -> None:
     target = tmp_path / "reports" / "spring.html"
     result = run("report", campaign, "--html", str(target))
 
-    assert result.exit_code == 0
+    assert 0 == result.exit_code
     assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
@@ -74,7 +74,7 @@ def test_report_lists_all_campaigns(run: Run, campaign: str) -> None:
     Without a name there is one line per campaign.
     """
     assert campaign in run("report").stdout
-    assert json.loads(run("report", "--json").stdout)["campaigns"][0]["accepted"] == 2
+    assert 2 == json.loads(run("report", "--json").stdout)["campaigns"][0]["accepted"]
 
 
 def test_report_of_nothing_is_no_error(run: Run) -> None:
@@ -83,7 +83,7 @@ def test_report_of_nothing_is_no_error(run: Run) -> None:
     """
     result = run("report")
 
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert (0, "") == (result.exit_code, result.stdout)
     assert "clarion plan" in result.stderr
 
 
@@ -93,5 +93,5 @@ def test_report_of_unknown_campaign_fails_with_a_hint(run: Run, campaign: str) -
     """
     result = run("report", "spring-papr")
 
-    assert result.exit_code == 1
+    assert 1 == result.exit_code
     assert "did you mean 'spring-paper'?" in result.stderr

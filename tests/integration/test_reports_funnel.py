@@ -54,7 +54,7 @@ def test_report_counts_each_person_once(database: Database) -> None:
             make_hit(connection, message, "open")
         figures = campaign_report(connection, "spring-paper", now=NOW).figures
 
-    assert (figures.accepted, figures.opened_human) == (1, 1)
+    assert (1, 1) == (figures.accepted, figures.opened_human)
 
 
 def test_report_keeps_machines_apart(database: Database) -> None:
@@ -69,8 +69,8 @@ def test_report_keeps_machines_apart(database: Database) -> None:
         make_hit(connection, read, "click", link=0)
         figures = campaign_report(connection, "spring-paper", now=NOW).figures
 
-    assert (figures.opened_machine, figures.clicked_machine) == (1, 1)
-    assert (figures.opened_human, figures.clicked_human) == (0, 1)
+    assert (1, 1) == (figures.opened_machine, figures.clicked_machine)
+    assert (0, 1) == (figures.opened_human, figures.clicked_human)
 
 
 def test_report_counts_readers_of_two_issues_once(database: Database) -> None:
@@ -85,9 +85,9 @@ def test_report_counts_readers_of_two_issues_once(database: Database) -> None:
         report = campaign_report(connection, "spring-paper", now=NOW)
         second = campaign_report(connection, "spring-paper", now=NOW, run_id=report.runs[1].id)
 
-    assert (report.figures.accepted, report.figures.written_to) == (2, 1)
-    assert report.figures.rate("opened_human") == 1.0
-    assert (second.figures.audience, len(second.runs)) == (1, 1)
+    assert (2, 1) == (report.figures.accepted, report.figures.written_to)
+    assert 1.0 == report.figures.rate("opened_human")
+    assert (1, 1) == (second.figures.audience, len(second.runs))
 
 
 def test_report_tells_hard_soft_and_other_refusals_apart(database: Database) -> None:
@@ -109,7 +109,7 @@ def test_report_tells_hard_soft_and_other_refusals_apart(database: Database) -> 
             make_attempt(connection, message, number=2, **refusal)
         report = campaign_report(connection, "spring-paper", now=NOW)
 
-    assert (report.figures.failed, report.figures.bounced_hard, report.figures.bounced_soft) == (5, 2, 2)
+    assert (5, 2, 2) == (report.figures.failed, report.figures.bounced_hard, report.figures.bounced_soft)
     assert Count("550 5.1.1", 1) in report.answers
 
 
@@ -127,7 +127,7 @@ def test_report_takes_revenue_net_of_returns_within_the_window(database: Databas
         make_purchase(connection, customer, order_id="C", ordered_at=LONG_AGO + timedelta(days=7), amount=50)
         report = campaign_report(connection, "spring-paper", now=NOW)
 
-    assert (report.figures.converted, report.figures.orders, report.figures.revenue) == (1, 1, Decimal(200))
+    assert (1, 1, Decimal(200)) == (report.figures.converted, report.figures.orders, report.figures.revenue)
     assert report.money.cost == Decimal("20.50")
     assert report.money.return_ == Decimal("8.7561")
 
@@ -145,7 +145,7 @@ def test_report_counts_activities_as_goals(database: Database) -> None:
         make_purchase(connection, other, ordered_at=SOON)
         figures = campaign_report(connection, "spring-paper", now=NOW).figures
 
-    assert (figures.converted, figures.revenue) == (1, Decimal(0))
+    assert (1, Decimal(0)) == (figures.converted, figures.revenue)
 
 
 def test_report_counts_opt_outs_that_name_its_messages(database: Database) -> None:
@@ -163,7 +163,7 @@ def test_report_counts_opt_outs_that_name_its_messages(database: Database) -> No
             )  # fmt: skip
         figures = campaign_report(connection, "spring-paper", now=NOW).figures
 
-    assert figures.unsubscribed == 2
+    assert 2 == figures.unsubscribed
 
 
 def test_report_lists_every_link(database: Database) -> None:
@@ -185,12 +185,12 @@ def test_report_lists_every_link(database: Database) -> None:
         make_hit(connection, message, "click", link=1, label="machine")
         report = campaign_report(connection, "spring-paper", now=NOW)
 
-    assert report.links == (
+    assert (
         Link("https://b.example", 1, 0),
         Link("(a link of their own)", 1, 0),
         Link("https://a.example", 0, 0),
         Link("https://c.example", 0, 1),
-    )
+    ) == report.links
 
 
 def test_report_groups_by_tier_from_above(database: Database) -> None:
@@ -208,9 +208,9 @@ def test_report_groups_by_tier_from_above(database: Database) -> None:
                 )
         report = campaign_report(connection, "spring-paper", now=NOW)
 
-    assert [(group.name, group.figures.audience) for group in report.tiers] == [
+    assert [
         ("top", 1), ("small", 2), ("unknown", 1),
-    ]  # fmt: skip
+    ] == [(group.name, group.figures.audience) for group in report.tiers]  # fmt: skip
 
 
 def test_report_adds_up_small_countries(database: Database) -> None:
@@ -223,7 +223,7 @@ def test_report_adds_up_small_countries(database: Database) -> None:
             make_message(connection, run, make_customer(connection, country=f"X{number}"))
         countries = campaign_report(connection, "spring-paper", now=NOW).countries
 
-    assert (countries[-1].name, countries[-1].figures.audience) == ("other", 3)
+    assert ("other", 3) == (countries[-1].name, countries[-1].figures.audience)
     assert sum(group.figures.audience for group in countries) == COUNTRIES_SHOWN + 3
 
 
@@ -238,8 +238,8 @@ def test_report_says_who_was_left_out(database: Database) -> None:
             make_message(connection, run, customer, state="skipped", skip_reason=reason)
         report = campaign_report(connection, "spring-paper", now=NOW)
 
-    assert report.skips == (Count("not_consented", 2), Count("no_address", 1))
-    assert (report.figures.audience, report.figures.skipped, report.timeline) == (3, 3, None)
+    assert (Count("not_consented", 2), Count("no_address", 1)) == report.skips
+    assert (3, 3, None) == (report.figures.audience, report.figures.skipped, report.timeline)
 
 
 def test_report_keeps_erased_people(database: Database) -> None:
@@ -265,8 +265,8 @@ def test_report_document_has_the_contract_keys(database: Database) -> None:
         printed = document(campaign_report(connection, "spring-paper", now=NOW))
 
     assert CONTRACT <= set(printed)
-    assert (printed["arms"], printed["lift"]) == ([], [])
-    assert (printed["delivered"], "delivery reports" in str(printed["remarks"])) == (0, True)
+    assert ([], []) == (printed["arms"], printed["lift"])
+    assert (0, True) == (printed["delivered"], "delivery reports" in str(printed["remarks"]))
 
 
 def test_report_remarks_on_mixed_currencies(database: Database) -> None:
@@ -293,7 +293,7 @@ def test_report_of_unknown_campaign_names_a_near_miss(database: Database) -> Non
         with pytest.raises(NotFound) as caught:
             campaign_report(connection, "spring-papr", now=NOW)
 
-    assert caught.value.hint == "did you mean 'spring-paper'?"
+    assert "did you mean 'spring-paper'?" == caught.value.hint
 
 
 def test_overview_has_one_line_per_campaign(database: Database) -> None:
@@ -307,7 +307,7 @@ def test_overview_has_one_line_per_campaign(database: Database) -> None:
             make_message(connection, news, make_customer(connection))
         lines = overview(connection)
 
-    assert [(group.name, group.figures.accepted, money.cost) for group, money in lines] == [
+    assert [
         ("news", 2, Decimal("0.00")),
         ("spring-paper", 1, Decimal("20.50")),
-    ]
+    ] == [(group.name, group.figures.accepted, money.cost) for group, money in lines]

@@ -89,7 +89,7 @@ def test_report_balances(module_database: Database, drawn: list[dict[str, Any]])
     """
     figures = told(module_database, drawn).figures
 
-    assert (figures.audience, figures.balances) == (len(drawn), True)
+    assert (len(drawn), True) == (figures.audience, figures.balances)
     assert figures.bounced_hard + figures.bounced_soft <= figures.failed + figures.accepted
 
 

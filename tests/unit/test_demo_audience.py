@@ -49,8 +49,8 @@ def test_letter_holds_what_a_reader_can_follow(tmp_path: Path) -> None:
     """
     letter = kept(tmp_path, make_mail())
 
-    assert letter.links == (URLS.click(0, ""), URLS.click(1, ""))
-    assert (letter.pixel, letter.unsubscribe_page, letter.one_click) == (URLS.pixel, URLS.unsubscribe, URLS.unsubscribe)
+    assert (URLS.click(0, ""), URLS.click(1, "")) == letter.links
+    assert (URLS.pixel, URLS.unsubscribe, URLS.unsubscribe) == (letter.pixel, letter.unsubscribe_page, letter.one_click)
 
 
 def test_letter_offers_one_click_only_with_both_headers(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_letter_offers_one_click_only_with_both_headers(tmp_path: Path) -> None:
     """
     letter = kept(tmp_path, make_mail(headers=(("List-Unsubscribe", f"<{URLS.unsubscribe}>"),)))
 
-    assert (letter.one_click, letter.unsubscribe_page) == (None, URLS.unsubscribe)
+    assert (None, URLS.unsubscribe) == (letter.one_click, letter.unsubscribe_page)
 
 
 def test_persona_repeats_itself() -> None:
@@ -84,7 +84,7 @@ def test_personas_are_distributed_as_in_real_lists() -> None:
     assert all(each.clicks for each in people if each.buys)
     assert 0.42 < len(opened) / len(people) < 0.50
     assert 0.25 < len(clicked) / len(opened) < 0.35
-    assert {each.leaves for each in people} == {None, "one_click", "page", "everything"}
+    assert {None, "one_click", "page", "everything"} == {each.leaves for each in people}
 
 
 def make_persona(
@@ -125,7 +125,7 @@ def test_person_goes_step_by_step(tmp_path: Path, persona: Persona, expected: li
     """
     letter = kept(tmp_path, make_mail())
 
-    assert [visit.what for visit in sorted(visits(letter, persona, start=0.0))] == expected
+    assert expected == [visit.what for visit in sorted(visits(letter, persona, start=0.0))]
 
 
 def test_agenda_is_about_new_mails(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_form_is_sent_as_it_stands() -> None:
         '<input type="radio" name="c" value="y"><input type="checkbox" name="d" value="z"></form>'
     )
 
-    assert form.fields == {"a": "1", "c": "x"}
+    assert {"a": "1", "c": "x"} == form.fields
 
 
 def test_orders_are_written_for_known_people(tmp_path: Path) -> None:
@@ -166,5 +166,5 @@ def test_orders_are_written_for_known_people(tmp_path: Path) -> None:
     with (tmp_path / "orders.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert number == 1
-    assert {(row["external_id"], row["ordered_at"]) for row in rows} == {("K1", NOW.isoformat())}
+    assert 1 == number
+    assert {("K1", NOW.isoformat())} == {(row["external_id"], row["ordered_at"]) for row in rows}

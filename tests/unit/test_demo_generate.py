@@ -50,7 +50,7 @@ def test_generate_counts_what_it_writes(tmp_path: Path) -> None:
     written = {name: len(_rows(tmp_path / f"{name}.csv")) for name in FILES}
 
     assert counts == written
-    assert counts["customers"] == 100
+    assert 100 == counts["customers"]
 
 
 def test_generate_lets_a_fifth_bring_four_fifths(tables: dict[str, list[Row]]) -> None:
@@ -152,4 +152,4 @@ def test_plain_spells_names_for_domains(name: str, german: bool, expected: str) 
     """
     Any name of the lists has a spelling in plain letters.
     """
-    assert plain(name, german=german) == expected
+    assert expected == plain(name, german=german)

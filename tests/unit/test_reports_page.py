@@ -35,8 +35,7 @@ FIGURES = Figures(
 def make_report(**values: Any) -> CampaignReport:
     """A report of one finished run of `spring-paper`."""
     moments = tuple(
-        Moment(START + timedelta(hours=hour), 900 if hour == 0 else 0, 40 - hour, 9, 1, 3)
-        for hour in range(10)
+        Moment(START + timedelta(hours=hour), 900 if hour == 0 else 0, 40 - hour, 9, 1, 3) for hour in range(10)
     )
     defaults: dict[str, Any] = {
         "campaign": "spring-paper",
@@ -98,7 +97,7 @@ def test_page_needs_no_other_file() -> None:
     text = page(make_report(), ORGANISATION)
     outline = Outline(text)
 
-    assert (outline.references, outline.open) == ([], [])
+    assert ([], []) == (outline.references, outline.open)
     assert outline.tags.isdisjoint({"script", "link", "img", "iframe", "object"})
     assert re.search(r"@import|url\(", text) is None
 
@@ -171,11 +170,10 @@ def test_charts_stay_within_their_width() -> None:
         "Test", [charts.Bar("a", 5, "5", machine=9), charts.Bar("b", 1e-9, "0"), charts.Bar("c", 0, "0")]
     )
     widths = [
-        float(width)
-        for width in re.findall(r'class="(?:plain|machine)" x="0.00%" y="[\d.]+" width="([\d.]+)%"', drawn)
+        float(width) for width in re.findall(r'class="(?:plain|machine)" x="0.00%" y="[\d.]+" width="([\d.]+)%"', drawn)
     ]
 
-    assert widths == [100.0, 55.56, 0.4]
+    assert [100.0, 55.56, 0.4] == widths
 
 
 def test_timeline_shows_each_strip_with_its_sum() -> None:
@@ -187,7 +185,7 @@ def test_timeline_shows_each_strip_with_its_sum() -> None:
     )
     drawn = charts.timeline("Course", course, lambda at: at)
 
-    assert re.findall(r'text-anchor="end">([\d,]+)</text>', drawn) == ["9", "5", "2"]
+    assert ["9", "5", "2"] == re.findall(r'text-anchor="end">([\d,]+)</text>', drawn)
     assert "Unsubscribed" not in drawn
 
 
@@ -198,7 +196,7 @@ def test_text_bar_is_exact_to_an_eighth(value: float, expected: str) -> None:
     """
     A bar of characters grows by eighths and never leaves its width.
     """
-    assert text_bar(value, 80, 10) == expected
+    assert expected == text_bar(value, 80, 10)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_return_is_told_as_a_multiple(ratio: Decimal | None, expected: str) -> N
     """
     A return has its sign, and a dash when nothing was spent.
     """
-    assert words.return_on(ratio) == expected
+    assert expected == words.return_on(ratio)
 
 
 def test_remarks_warn_about_what_is_missing() -> None:
@@ -224,4 +222,4 @@ def test_remarks_warn_about_what_is_missing() -> None:
     """
     report = make_report(figures=Figures(audience=10, accepted=5, unknown=2, waiting=3, written_to=5))
 
-    assert [remark.split()[0] for remark in report.remarks] == ["Delivered", "2", "3"]
+    assert ["Delivered", "2", "3"] == [remark.split()[0] for remark in report.remarks]
