@@ -97,6 +97,7 @@ def clarion(ctx: click.Context, folder: Path | None) -> None:
     """Campaigns as code: files → plan with head counts → run → a ledger that balances."""
     if ctx.obj is None:
         ctx.obj = Desk(folder)
+        ctx.call_on_close(ctx.obj.close)
 
 
 def main() -> None:

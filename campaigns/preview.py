@@ -13,13 +13,18 @@ from core.errors import TransportError
 from core.workspace import Workspace
 from delivery.message_bytes import Mail, write_message
 from delivery.smtp import Endpoint, Outcome, OutcomeState, Outgoing, SmtpPool
+from templates.preview import page_of
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The mail, and its finished bytes. Its links carry message number 0: following one records nothing."""
+    """The mail, how a mail program shows it, and its finished bytes.
+
+    Its links carry message number 0: following one records nothing.
+    """
 
     mail: Mail
+    page: str  # HTML; of a mailing without an HTML part, its text as a page
     content: bytes
 
 
@@ -39,8 +44,9 @@ def preview(
     """
     version = versions.pin(catalogue, campaign)
     recipient = mailings.sample_recipient(connection, person["id"], now)
-    mail = Studio(workspace).mail(Letter(version, version.mailing()), recipient)
-    return Preview(mail, write_message(mail))
+    studio, letter = Studio(workspace), Letter(version, version.mailing())
+    mail = studio.mail(letter, recipient)
+    return Preview(mail, page_of(studio.render(letter, recipient)), write_message(mail))
 
 
 async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> Outcome:

@@ -45,6 +45,11 @@ class Desk:
 
         return open_database(self.workspace)
 
+    def close(self) -> None:
+        """What was opened is closed. Repeat: safe."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+
 
 def json_option(command: CommandT) -> CommandT:
     """Adds `--json`, given to the command as `as_json`."""
@@ -74,15 +79,11 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None
         return
     names = list(columns or listed[0])
     cells = [[shown(row.get(name)) for name in names] for row in listed]
-    numeric = [
-        all(isinstance(row.get(name), int | float | Decimal | None) for row in listed) for name in names
-    ]
+    numeric = [all(isinstance(row.get(name), int | float | Decimal | None) for row in listed) for name in names]
     heads = [name.replace("_", " ") for name in names]
     widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
     for line in (heads, ["─" * width for width in widths], *cells):
-        padded = (
-            _padded(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True)
-        )
+        padded = (_padded(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True))
         click.echo("  ".join(padded).rstrip())
 
 

@@ -26,13 +26,13 @@ def preview(
     made = _preview(desk, campaign, key)
     mail = made.mail
     if html_file:
-        html_file.write_text(mail.html or f"<pre>{mail.text}</pre>", encoding="utf-8")
+        html_file.write_text(made.page, encoding="utf-8")
     if eml_file:
         eml_file.write_bytes(made.content)
     if png_file:
         from templates.preview import write_png
 
-        write_png(mail.html or f"<pre>{mail.text}</pre>", png_file)
+        write_png(made.page, png_file)
     for path in (html_file, eml_file, png_file):
         if path:
             click.echo(str(path))
