@@ -128,9 +128,10 @@ def _encoded_phrase(name: str, value: str) -> str:
 def _folded(name: str, value: str) -> str:
     if len(name) + 2 + len(value) <= _WANTED_LINE:
         return f"{name}: {value}\r\n"
-    lines, line = [], f"{name}:"
+    start = line = f"{name}:"
+    lines = []
     for word in re.findall(r" +[^ ]+", " " + value):  # each word with the blanks before it, so none is lost
-        if len(line) + len(word) > _WANTED_LINE and line[-1] != ":":
+        if len(line) + len(word) > _WANTED_LINE and line is not start:
             lines.append(line)
             line = word
         else:

@@ -1,35 +1,23 @@
 """One delivery: messages out of their source, through the gate, to whichever connection is free.
 
-The gate is a group commit. While one call of `hand_over` is under way, further connections become ready and
-answers come in; the next call takes all of them. Before a call, connections that are about to become ready
-are waited for, but no longer than the call itself takes: so a slow connection never holds up the others, and
-yet windows are full (10 connections and a commit of 2 ms: windows of 9.8 instead of 5.1).
+Before the gate is opened, connections that are about to become ready are waited for, but no longer than the
+call of `hand_over` takes: so a slow connection never holds up the others, and yet windows are full (measured
+with 10 connections and a commit of 2 ms: windows of 10.0 messages instead of 5.1).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol
 
 from delivery.smtp.envelope import Envelope, envelope_of
 from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
+from delivery.smtp.gate import Gate
 from delivery.smtp.messages import HandOver, Outcome, OutcomeState, Outgoing
+from delivery.smtp.roles import Crew
 from delivery.smtp.session import Session
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.0003, 0.01  # seconds: a shorter call is not worth a wait
-
-
-class Crew(Protocol):
-    """Whoever keeps the connections."""
-
-    def open_more(self, count: int) -> None:
-        """Up to `count` connections more could be used; if there can be none, `Dispatch.stop` is called."""
-        ...
-
-    def gone(self, session: Session) -> None:
-        """The session's connection is closed, for the reason in `session.broken_by`."""
-        ...
 
 
 class Dispatch:
@@ -40,7 +28,7 @@ class Dispatch:
 
     def __init__(self, messages: Iterable[Outgoing], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
         self._source = iter(messages)
-        self._hand_over = hand_over
+        self._gate = Gate(hand_over, meanwhile=self._fetch_ahead)
         self._ahead = ahead
         self._crew = crew
         self._queue: deque[Envelope] = deque()
@@ -48,15 +36,10 @@ class Dispatch:
         self._is_exhausted = False
         self._error: BaseException | None = None
         self._fault: TransportFault | None = None
-        self._ready: list[Session] = []
-        self._in_call: list[Session] = []
         self._idle: list[Session] = []
         self._sessions: set[Session] = set()
         self._is_gathering = False
-        self._was_quiet = False  # no answer was reported since the last tick
         self._is_report_due = False
-        self._call_s = 0.0  # how long a call of `hand_over` takes, smoothed
-        self._answered: list[tuple[int, Outcome]] = []
         self._woken = asyncio.Event()
 
     async def run(self, sessions: Iterable[Session]) -> None:
@@ -73,13 +56,14 @@ class Dispatch:
         while self._employ():
             await self._woken.wait()
             self._woken.clear()
-            if self._ready:
+            if self._gate.waiting:
                 await self._gather()
                 await self._pass_gate()
-            elif self._answered and self._is_report_due:
-                await self._hand_over(self._report(), ())
-        if self._answered:
-            await self._hand_over(self._report(), ())
+            elif self._is_report_due:
+                self._is_report_due = False
+                await self._gate.report()
+        if self._gate.has_answers:
+            await self._gate.report()
         if self._error is not None:
             raise self._error
         if self._fault is not None:
@@ -99,7 +83,7 @@ class Dispatch:
 
     def ready(self, session: Session) -> None:
         """The session waits at the gate."""
-        self._ready.append(session)
+        self._gate.waiting.append(session)
         self._look_up()
 
     def answered(self, envelope: Envelope, outcome: Outcome) -> None:
@@ -112,10 +96,8 @@ class Dispatch:
         One that was at most a witness gets it for nothing, others once: a connection that was resting may have
         been closed long ago, and that costs no attempt (S-1.28).
         """
-        if session in self._in_call:
+        if not self._gate.withdraw(session):
             return  # `_let_through` settles it, when it is known whether the hand-over was recorded
-        if session in self._ready:
-            self._ready.remove(session)
         if self._fault is not None:
             self.answered(envelope, _not_sent(self._fault))
         elif is_innocent or self._has_second_chance(session, envelope, trouble):
@@ -161,10 +143,9 @@ class Dispatch:
 
     def tick(self) -> None:
         """Answers that have waited since the last tick for a window to go with are reported without one."""
-        if self._answered and self._was_quiet:
+        if self._gate.tick():
             self._is_report_due = True
             self._woken.set()
-        self._was_quiet = True
 
     def crash(self, error: BaseException) -> None:
         """The delivery ends with `error`, when what is under way is concluded."""
@@ -178,11 +159,11 @@ class Dispatch:
             self._woken.set()
 
     def _is_window_full(self) -> bool:
-        return len(self._ready) + len(self._idle) == len(self._sessions)
+        return len(self._gate.waiting) + len(self._idle) == len(self._sessions)
 
     async def _gather(self) -> None:
         """The window is full, or as many seconds have passed as a call takes."""
-        wait_s = min(self._call_s, _LONGEST_WAIT)
+        wait_s = min(self._gate.call_s, _LONGEST_WAIT)
         if wait_s < _SHORTEST_WAIT or self._is_window_full():
             return
         self._is_gathering = True
@@ -194,32 +175,12 @@ class Dispatch:
             self._is_gathering = False
 
     async def _pass_gate(self) -> None:
-        window, self._ready = self._ready, []
-        if not window:
+        if not self._gate.waiting:
             return  # all of them broke while the window was filled
-        self._in_call = window
-        started = asyncio.get_running_loop().time()
-        try:
-            going = await self._call(
-                [session.current.id for session in window if session.current is not None]
-            )
-        finally:
-            self._in_call = []
-        self._call_s += (asyncio.get_running_loop().time() - started - self._call_s) / 2
+        window, going = await self._gate.open()
         for session in window:
             self._let_through(session, going)
         self._woken.set()
-
-    async def _call(self, ids: list[int]) -> frozenset[int]:
-        """The ids that may go. Meanwhile the next messages are fetched, which is where they are rendered."""
-        call = asyncio.ensure_future(self._hand_over(self._report(), ids))
-        try:
-            await asyncio.sleep(0)
-            while not call.done() and len(self._queue) < self._ahead and self._fetch():
-                await asyncio.sleep(0)
-            return frozenset(await call)
-        finally:
-            call.cancel()
 
     def _let_through(self, session: Session, going: frozenset[int]) -> None:
         envelope = session.current
@@ -232,11 +193,6 @@ class Dispatch:
             self.answered(envelope, _deferred(session.broken_by))
         else:
             session.release()
-
-    def _report(self) -> list[tuple[int, Outcome]]:
-        self._was_quiet = self._is_report_due = False
-        answered, self._answered = self._answered, []
-        return answered
 
     # Work and workers.
 
@@ -253,6 +209,10 @@ class Dispatch:
         while len(self._queue) < count and self._fetch():
             pass
         return bool(self._queue)
+
+    def _fetch_ahead(self) -> bool:
+        """One more message was taken ahead of need, which is when it is rendered; False when that is enough."""
+        return len(self._queue) < self._ahead and self._fetch()
 
     def _fetch(self) -> bool:
         """One more message was taken from the source; False when it has ended."""
@@ -276,7 +236,7 @@ class Dispatch:
 
     def _conclude(self, message_id: int, outcome: Outcome) -> None:
         self._open_count -= 1
-        self._answered.append((message_id, outcome))
+        self._gate.record(message_id, outcome)
         if not self._open_count:
             self._woken.set()
 

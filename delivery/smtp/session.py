@@ -6,95 +6,14 @@ content waits at the gate until its hand-over is durable (RFC 2920; standards S-
 PIPELINING the same steps go one by one.
 """
 
-import enum
 from collections import deque
-from typing import Protocol
 
 from delivery.smtp.envelope import Envelope
 from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
 from delivery.smtp.messages import Outcome, OutcomeState
 from delivery.smtp.replies import Reply
-
-
-class Step(enum.Enum):
-    """A command, or the end of a message, that the server answers with one reply."""
-
-    RSET = "rset"
-    MAIL = "mail"
-    RECIPIENT = "recipient"
-    DATA = "data"
-    END_OF_DATA = "end_of_data"
-    LONE_DOT = "lone_dot"
-    QUIT = "quit"
-
-
-class Link(Protocol):
-    """The connection under a session."""
-
-    def write(self, octets: bytes) -> None: ...
-
-    def write_message(self, lines: bytes, end: bytes) -> None:
-        """`lines`, then `end`, which begins with the final dot."""
-        ...
-
-    def fail(self, trouble: Trouble) -> None:
-        """The connection is given up; the session hears of it through `Session.broken`."""
-        ...
-
-    def close(self) -> None:
-        """The connection is closed; nothing is under way on it."""
-        ...
-
-    @property
-    def is_dot_held_back(self) -> bool:
-        """Whether the end of the last message still waits for its lines to leave."""
-        ...
-
-    @property
-    def is_worn_out(self) -> bool:
-        """Whether the connection should be replaced, for its age or for the messages it carried."""
-        ...
-
-    def message_answered(self) -> None:
-        """One more message was answered on this connection."""
-        ...
-
-
-class Desk(Protocol):
-    """Whoever hands out messages and hears what became of them."""
-
-    def take(self, features: Features) -> Envelope | None:
-        """The next message that a server with these features can be given."""
-        ...
-
-    def ready(self, session: "Session") -> None:
-        """The server waits for the content of `session.current`."""
-        ...
-
-    def answered(self, envelope: Envelope, outcome: Outcome) -> None: ...
-
-    def stranded(
-        self, session: "Session", envelope: Envelope, trouble: Trouble, *, is_innocent: bool
-    ) -> None:
-        """The connection broke with `envelope` under way, before its final dot.
-
-        `is_innocent`: it cannot have been the cause, for nothing of it had come up for an answer.
-        """
-        ...
-
-    def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
-        """The server refuses this client as such, said when `envelope` was offered."""
-        ...
-
-    def idle(self, session: "Session") -> None:
-        """There was no message to take."""
-        ...
-
-    def gone(self, session: "Session") -> None:
-        """The session's connection is closed."""
-        ...
-
+from delivery.smtp.roles import Desk, Link, Step
 
 #: Of replies to MAIL and RCPT: authentication missing, too weak, failed, or needing encryption (RFC 4954).
 _CLIENT_REFUSED = frozenset({530, 534, 535, 538})

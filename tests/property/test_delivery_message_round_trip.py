@@ -160,4 +160,4 @@ def test_further_header_of_words_round_trips(words: list[str]) -> None:
 
     field = octets.partition(b"\r\nX-Words: ")[2].partition(b"\r\nMIME-Version")[0]
     assert value == field.replace(b"\r\n", b"").decode()
-    assert 78 >= max(map(len, field.split(b"\r\n")))
+    assert 78 >= max(map(len, (b"X-Words: " + field).split(b"\r\n")))
