@@ -123,8 +123,7 @@ def _run(desk: Desk, kind: str, file: Path, how: "How", as_json: bool) -> None:
 
     from customers.importing.files import import_file
 
-    with progress(f"Importing {kind}") as tick:
-        imported = import_file(desk.database, desk.workspace, kind, file, now=desk.clock.now(), how=how, tick=tick)
+    imported = import_file(desk.database, desk.workspace, kind, file, now=desk.clock.now(), how=how, progress=progress)
     for line in imported.remarks:
         remark(line)
     if as_json:

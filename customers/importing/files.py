@@ -1,11 +1,12 @@
 """One import from file to figures, in one transaction."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from core.database import Database, analyze, copy_rows
 from core.workspace import Workspace
@@ -13,7 +14,7 @@ from customers import metrics
 from customers.importing.consents import ConsentImporter
 from customers.importing.customers import CustomerImporter
 from customers.importing.events import EventImporter
-from customers.importing.fields import Columns, match_columns
+from customers.importing.fields import match_columns
 from customers.importing.importer import Importer, Loaded, NewCustomers, Source
 from customers.importing.purchases import PurchaseImporter
 from customers.importing.rejects import write_rejects
@@ -35,6 +36,13 @@ KINDS: Final[Mapping[str, type[Importer]]] = {
 _LOCK: Final = 0x434C4153
 _TICK: Final = 2_000
 
+#: Shows how far a piece of work is: (label, steps) → a block with a function that takes the steps done since.
+Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+def _unseen(_label: str, _length: int | None) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _steps: None)
+
 
 @dataclass(frozen=True, slots=True)
 class How:
@@ -43,8 +51,8 @@ class How:
     mapping: Mapping[str, str] = field(default_factory=dict)
     encoding: str | None = None
     delimiter: str | None = None
-    decimal: Any = None  # 'point' or 'comma'
-    dates: Any = None  # 'dmy' or 'mdy'
+    decimal: Literal["point", "comma"] | None = None
+    dates: Literal["dmy", "mdy"] | None = None
     rejects: Path | None = None
     new_customers: NewCustomers = NewCustomers()  # noqa: RUF009  frozen, has no state
     dry_run: bool = False
@@ -79,10 +87,10 @@ def import_file(
     *,
     now: datetime,
     how: How | None = None,
-    tick: Callable[[int], None] = lambda _rows: None,
+    progress: Progress = _unseen,
 ) -> Imported:
     """The rows of `path` are in the database, metrics and statistics fresh; what could not be imported is in the
-    rejects file. `kind` is one of KINDS; `tick` is told how many rows have been read since.
+    rejects file. `kind` is one of KINDS.
 
     Atomic: yes. Repeat: safe, every row is unchanged then.
 
@@ -96,8 +104,9 @@ def import_file(
     importer = _importer(kind, table, workspace, how, now)
     with database.begin() as connection:
         savepoint = connection.begin_nested()
-        work = _Work(table, importer, tick)
-        loaded = work.run(connection)
+        with progress(f"Importing {kind}", table.detected.line_count) as tick:
+            work = _Work(table, importer, tick)
+            loaded = work.run(connection)
         rejects_file = write_rejects(table, work.reasons, how.rejects)
         counts = _counts(work, loaded, rejects_file, perf_counter() - started)
         if how.dry_run:
@@ -107,7 +116,7 @@ def import_file(
             counts = _counts(work, loaded, rejects_file, perf_counter() - started)
             _log(connection, kind, table, counts, now)
             savepoint.commit()
-    return Imported(counts, (table.form, *_unused(importer, table), *loaded.remarks))
+    return Imported(counts, (table.form, *_unused(kind, importer), *loaded.remarks))
 
 
 def _importer(kind: str, table: Table, workspace: Workspace, how: How, now: datetime) -> Importer:
@@ -183,9 +192,9 @@ def _log(connection: "Connection", kind: str, table: Table, counts: Counts, now:
     )  # fmt: skip
 
 
-def _unused(importer: Importer, table: Table) -> tuple[str, ...]:
-    columns: Columns = importer.source.columns
+def _unused(kind: str, importer: Importer) -> tuple[str, ...]:
+    columns = importer.source.columns
     if importer.keeps_attributes or not columns.attributes:
         return ()
     names = ", ".join(name for _, name in columns.attributes)
-    return (f"not imported, because {table.path.name} needs no such column: {names}",)
+    return (f"left out, because {kind} have no such field: {names}",)
