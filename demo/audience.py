@@ -34,9 +34,9 @@ MAIL_PRIVACY: Final = "Mozilla/5.0"
 _GATEWAY_SHARE, _PRIVACY_SHARE = 0.05, 0.14
 _OPEN_SHARE, _CLICK_SHARE, _BUY_SHARE, _LEAVE_SHARE = 0.46, 0.30, 0.34, 0.02
 #: People look later than machines do; the demo's time is short, so their days pass in seconds.
-_FIRST_LOOK_S, _LAST_LOOK_S = 2.2, 6.5
+_FIRST_LOOK_S, _LAST_LOOK_S = 2.2, 5.0
 #: Behind a gateway people look later still: what follows its burst of clicks at once would pass for a part of it.
-_GATEWAY_S: Final = 5.5
+_GATEWAY_S: Final = 5.4
 _THREADS: Final = 8
 
 
@@ -67,7 +67,7 @@ class Persona:
         return cls(
             gateway=random.random() < _GATEWAY_SHARE,
             privacy=random.random() < _PRIVACY_SHARE,
-            opens_after=min(_FIRST_LOOK_S + random.expovariate(0.6), _LAST_LOOK_S) if opens else None,
+            opens_after=min(_FIRST_LOOK_S + random.expovariate(0.9), _LAST_LOOK_S) if opens else None,
             clicks=tuple(random.random() for _ in range(random.choice((1, 1, 2)))) if clicks else (),
             buys=clicks and random.random() < _BUY_SHARE,
             leaves=random.choice(("one_click", "page", "page", "everything")) if leaves else None,

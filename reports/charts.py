@@ -33,12 +33,13 @@ _STRIP_PX, _STRIP_BARS_PX = 74, 42
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One labelled bar; `machine` is drawn behind `value`, in grey, on the same scale."""
+    """One labelled bar; `machine` is a thin grey one below it on the same scale. `code` is left out on a phone."""
 
     label: str
     value: float
     shown: str
     note: str = ""
+    code: str = ""
     machine: float = 0
     tone: Tone = "plain"
 
@@ -55,14 +56,23 @@ def bars(title: str, rows: Sequence[Bar], *, scale: float | None = None) -> str:
 
 
 def _bar(row: Bar, top: int, full: float) -> str:
-    y, base = top + _LABEL_PX + 6, top + _LABEL_PX - 3
+    base = top + _LABEL_PX - 3
     note = f'<tspan class="quiet" dx="8">{escape(row.note)}</tspan>' if row.note else ""
+    code = f'<tspan class="quiet code" dx="8">{escape(row.code)}</tspan>' if row.code else ""
     return (
-        f'<text x="0" y="{base}">{escape(row.label)}{note}</text>'
+        f'<text x="0" y="{base}">{escape(row.label)}{note}{code}</text>'
         f'<text class="figure" x="100%" y="{base}" text-anchor="end">{escape(row.shown)}</text>'
-        f'<rect class="track" x="0" y="{y}" width="100%" height="{_BAR_PX}" rx="3"/>'
-        + _rect("machine", 0, _percent(row.machine, full), y, _BAR_PX)
-        + _rect(row.tone, 0, _percent(row.value, full), y, _BAR_PX)
+        + _pair(row.value, row.machine, full, row.tone, top + _LABEL_PX + 6, _BAR_PX)
+    )
+
+
+def _pair(value: float, machine: float, full: float, tone: Tone, y: int, height: int) -> str:
+    """The people's bar over its track, and the machines' thin one below it when there were any."""
+    thin = height // 3 if machine > 0 else 0
+    return (
+        f'<rect class="track" x="0" y="{y}" width="100%" height="{height}" rx="2"/>'
+        + _rect(tone, 0, _percent(value, full), y, height - thin - bool(thin))
+        + _rect("machine", 0, _percent(machine, full), y + height - thin, thin)
     )
 
 
@@ -75,20 +85,15 @@ def _rect(style: str, x: float, width: float, y: float, height: float, title: st
     if width <= 0 or height <= 0:
         return ""
     words = f"<title>{escape(title)}</title>" if title else ""
-    return (
-        f'<rect class="{style}" x="{x:.2f}%" y="{y:.1f}" width="{width:.2f}%" height="{height:.1f}" rx="2">'
-        f"{words}</rect>"
-    )
+    place = f'x="{x:.2f}%" y="{y:g}" width="{width:.2f}%" height="{height:.4g}" rx="2"'
+    return f'<rect class="{style}" {place}>{words}</rect>' if words else f'<rect class="{style}" {place}/>'
 
 
 def small_bar(value: float, full: float, machine: float = 0, tone: Tone = "click") -> str:
     """A bar for a table's cell; the cell beside it has the figure, so it is hidden from screen readers."""
-    drawn = (
-        '<rect class="track" width="100%" height="10" rx="2"/>'
-        + _rect("machine", 0, _percent(machine, full or 1), 0, 10)
-        + _rect(tone, 0, _percent(value, full or 1), 0, 10)
-    )
-    return f'<svg class="chart" height="10" aria-hidden="true">{drawn}</svg>'
+    height = 11
+    drawn = _pair(value, machine, full or 1, tone, 0, height)
+    return f'<svg class="chart" height="{height}" aria-hidden="true">{drawn}</svg>'
 
 
 _STRIPS: Final[tuple[tuple[str, Tone, Callable[[Moment], int]], ...]] = (

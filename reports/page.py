@@ -63,17 +63,17 @@ def _about(report: CampaignReport, local: Local) -> str:
 
 def _cards(report: CampaignReport) -> Iterator[tuple[str, str, str]]:
     figures, spent = report.figures, report.money
-    yield "Accepted", f"{figures.accepted:,}", f"of an audience of {figures.audience:,}"
-    for label, name in (("Opened", "opened_human"), ("Clicked", "clicked_human"), ("Converted", "converted")):
+    yield "Audience", f"{figures.audience:,}", f"{figures.skipped:,} left out"
+    accepted = figures.accepted / figures.audience if figures.audience else None
+    yield "Accepted", f"{figures.accepted:,}", f"{words.percent(accepted)} of the audience"
+    for label, name in (
+        ("Opened", "opened_human"), ("Clicked", "clicked_human"), ("Converted", "converted"),
+        ("Unsubscribed", "unsubscribed"),
+    ):  # fmt: skip
         yield label, words.percent(figures.rate(name)), f"{getattr(figures, name):,} people"
-    yield "Unsubscribed", words.percent(figures.rate("unsubscribed")), f"{figures.unsubscribed:,} people"
     yield "Revenue", words.money(spent.revenue, spent.currency), f"{figures.orders:,} orders"
-    if spent.cost:
-        yield (
-            "Return",
-            words.return_on(spent.return_),
-            f"on a cost of {words.money(spent.cost, spent.currency)}",
-        )
+    cost = f"on a cost of {words.money(spent.cost, spent.currency)}" if spent.cost else "no cost was given"
+    yield "Return", words.return_on(spent.return_), cost
 
 
 def _card(label: str, shown: str, note: str) -> str:

@@ -23,7 +23,7 @@ def funnel(report: CampaignReport) -> str:
 
     def answered(label: str, name: str, machine: int, tone: charts.Tone) -> Bar:
         number = getattr(figures, name)
-        return Bar(label, number, f"{number:,}", words.percent(figures.rate(name)), machine, tone)
+        return Bar(label, number, f"{number:,}", words.percent(figures.rate(name)), machine=machine, tone=tone)
 
     share = figures.accepted / figures.audience if figures.audience else None
     rows = [
@@ -157,10 +157,10 @@ def left_out(report: CampaignReport) -> str:
     if not report.skips:
         return section(title, "", '<p class="empty">Nobody: everyone in the audience was written to.</p>')
     rows = [
-        Bar(words.skip_reason(each.name), each.messages, f"{each.messages:,}", each.name, tone="leave")
+        Bar(words.skip_reason(each.name), each.messages, f"{each.messages:,}", code=each.name, tone="leave")
         for each in report.skips
     ]
-    return section(title, intro, charts.bars(title, rows))
+    return section(title, intro, charts.bars(title, rows), wide=not report.answers)
 
 
 def answers(report: CampaignReport) -> str:
@@ -184,7 +184,7 @@ def runs(report: CampaignReport, local: Local) -> str:
         ]
         for line in report.runs
     )  # fmt: skip
-    return section("Runs", "", _table(("Run", "Occurrence", "Started", "State", "Audience"), rows))
+    return section("Runs", "", _table(("Run", "Occurrence", "Started", "State", "Audience"), rows), wide=True)
 
 
 def denominators(report: CampaignReport) -> str:

@@ -10,7 +10,7 @@ from core.units import format_duration
 SKIP_REASONS: Final = {
     "no_address": "No e-mail address",
     "not_consented": "Has not agreed to this topic",
-    "duplicate_address": "Shares an address with somebody who gets it",
+    "duplicate_address": "Shares an address with another recipient",
     "already_messaged": "Has had this mailing already",
     "render_failed": "The mailing could not be made for them",
     "expired": "Its time was over before it could be sent",
