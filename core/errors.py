@@ -43,9 +43,7 @@ class Problem:
 class ConfigError(EngineError):
     """The workspace files hold mistakes."""
 
-    def __init__(
-        self, message: str = "", *, hint: str = "", where: str = "", problems: Sequence[Problem] = ()
-    ) -> None:
+    def __init__(self, message: str = "", *, hint: str = "", where: str = "", problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(sorted(problems))
         if self.problems and not message:
             message = "\n".join(str(problem) for problem in self.problems)

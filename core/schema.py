@@ -45,9 +45,7 @@ def _id() -> Column[int]:
     return Column("id", BigInteger, Identity(), primary_key=True)
 
 
-def _at(
-    name: str, *, nullable: bool = True, default: bool = False, comment: str | None = None
-) -> Column[Any]:
+def _at(name: str, *, nullable: bool = True, default: bool = False, comment: str | None = None) -> Column[Any]:
     server_default = func.now() if default else None
     return Column(
         name,
@@ -94,16 +92,12 @@ purchase = Table(
     _id(),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
     Column("order_id", Text, nullable=False),
-    Column(
-        "line_key", Text, nullable=False, comment="tells the lines of one order apart, equal on every import"
-    ),
+    Column("line_key", Text, nullable=False, comment="tells the lines of one order apart, equal on every import"),
     _at("ordered_at", nullable=False),
     Column("product", Text),
     Column("category", Text),
     Column("description", Text),
-    Column(
-        "quantity", Numeric(18, 4), nullable=False, server_default=text("1"), comment="negative: returned"
-    ),
+    Column("quantity", Numeric(18, 4), nullable=False, server_default=text("1"), comment="negative: returned"),
     Column("amount", Numeric(18, 4), nullable=False, comment="of the line; negative: returned or cancelled"),
     Column("cost", Numeric(18, 4), comment="what the goods of the line cost us"),
     Column("currency", Text, nullable=False),
@@ -116,9 +110,7 @@ activity = Table(
     metadata,
     _id(),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
-    Column(
-        "name", Text, nullable=False, comment="what the customer did, for example page_view, ticket_opened"
-    ),
+    Column("name", Text, nullable=False, comment="what the customer did, for example page_view, ticket_opened"),
     _at("occurred_at", nullable=False),
     _jsonb("properties"),
     Column("value", Numeric(18, 4)),
@@ -134,9 +126,7 @@ customer_metrics = Table(
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), primary_key=True),
     _at("first_order_at"),
     _at("last_order_at"),
-    Column(
-        "order_count", Integer, nullable=False, server_default=text("0"), comment="frequency: distinct orders"
-    ),
+    Column("order_count", Integer, nullable=False, server_default=text("0"), comment="frequency: distinct orders"),
     Column("monetary", Numeric(18, 4), nullable=False, server_default=text("0"), comment="net of returns"),
     Column("gross_profit", Numeric(18, 4), nullable=False, server_default=text("0")),
     Column("average_order_value", Numeric(18, 4)),
@@ -185,18 +175,14 @@ consent = Table(
     Column("channel", Text, nullable=False, server_default=text("'email'")),
     Column("topic", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column(
-        "basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"
-    ),
+    Column("basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"),
     Column("source", Text, nullable=False),
     Column("wording", Text, comment="version of the text that was agreed to"),
     _jsonb("proof"),
     _at("captured_at", nullable=False),
     _at("expires_at"),
     CheckConstraint("state IN ('granted', 'confirmed', 'withdrawn')", name="state"),
-    UniqueConstraint(
-        "customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"
-    ),
+    UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
     Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
     comment="append-only; the latest row of a customer, channel and topic counts",
 )
@@ -256,9 +242,7 @@ campaign_version = Table(
     Column("fingerprint", Text, nullable=False, comment="of the definition and everything it uses"),
     Column("kind", Text, nullable=False),
     Column("topic", Text, nullable=False),
-    Column(
-        "definition", JSONB, nullable=False, comment="the campaign, its segment texts and template sources"
-    ),
+    Column("definition", JSONB, nullable=False, comment="the campaign, its segment texts and template sources"),
     Column(
         "links",
         JSONB,
@@ -431,9 +415,7 @@ installation = Table(
     "installation",
     metadata,
     Column("only", Boolean, primary_key=True, server_default=text("true")),
-    Column(
-        "secret_check", Text, nullable=False, comment="tells a wrong secret; the secret cannot be had from it"
-    ),
+    Column("secret_check", Text, nullable=False, comment="tells a wrong secret; the secret cannot be had from it"),
     Column("created_on", Date, nullable=False, server_default=func.current_date()),
     CheckConstraint('"only"', name="single_row"),
 )

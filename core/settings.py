@@ -62,9 +62,7 @@ class Sender(Section):
 def _smtp_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError(
-            f"got {text!r}, expected 'smtp://host:port' or 'smtps://user:${{PASSWORD}}@host:465'"
-        )
+        raise ValueError(f"got {text!r}, expected 'smtp://host:port' or 'smtps://user:${{PASSWORD}}@host:465'")
     return text
 
 
@@ -72,9 +70,7 @@ class Transport(Section):
     """One way out: an SMTP relay. `url` may carry user and password; both are never stored or printed."""
 
     url: Annotated[str, AfterValidator(_smtp_url)] = Field(repr=False)
-    tls: Literal["starttls", "implicit", "none"] | None = (
-        None  # None: implicit for smtps, starttls off loopback
-    )
+    tls: Literal["starttls", "implicit", "none"] | None = None  # None: implicit for smtps, starttls off loopback
     connections: Annotated[int, Field(ge=1, le=200)] = 10
     messages_per_connection: Annotated[int, Field(ge=1)] = 1000
     helo: str | None = None  # the name given in EHLO; the machine's full name when absent
@@ -178,7 +174,5 @@ class Settings(Section):
         if self.broker != "embedded" and not self.broker.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("broker: got another scheme, expected 'embedded' or 'redis://…'")
         if self.secret is not None and len(self.secret) < 32:
-            raise ValueError(
-                "secret: expected at least 32 characters, for example from `openssl rand -hex 32`"
-            )
+            raise ValueError("secret: expected at least 32 characters, for example from `openssl rand -hex 32`")
         return self
