@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.units import (
+    _zones,
     format_duration,
     local_instant,
     parse_cron,
@@ -143,3 +144,14 @@ def test_duration_is_written_shortest():
     assert "1w" != format_duration(timedelta(weeks=1))
     assert "7d" == format_duration(timedelta(weeks=1))
     assert "1d 12h" == format_duration(timedelta(hours=36))
+
+
+def test_zones_of_many_rows_are_looked_up_once():
+    """
+    The zone database is read once a process: an import checks a zone in each of its rows.
+    """
+    before = _zones.cache_info().misses
+    for _ in range(100):
+        parse_zone("Europe/Berlin")
+
+    assert _zones.cache_info().misses - before <= 1
