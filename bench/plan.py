@@ -68,8 +68,11 @@ def measure(size: int) -> dict[str, float]:
             database.dispose()
             embedded.destroy(workspace)
     return {
-        "customers": size, "would_send": started.counts.would_send, "plan_s": round(planned - begun, 3),
-        "apply_s": round(applied - planned, 3), "plan_us_per_head": round((planned - begun) / size * 1e6, 2),
+        "customers": size,
+        "would_send": started.counts.would_send,
+        "plan_s": round(planned - begun, 3),
+        "apply_s": round(applied - planned, 3),
+        "plan_us_per_head": round((planned - begun) / size * 1e6, 2),
         "apply_us_per_head": round((applied - planned) / size * 1e6, 2),
     }
 
@@ -82,8 +85,12 @@ def main() -> None:
         print(rows[-1], flush=True)
     target = Path(__file__).parent / "results" / "plan.json"
     target.parent.mkdir(exist_ok=True)
-    result = {"measured_on": datetime.now(UTC).date().isoformat(), "python": platform.python_version(),
-              "machine": platform.machine(), "rows": rows}
+    result = {
+        "measured_on": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": rows,
+    }
     target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

@@ -51,9 +51,7 @@ def messages(count: int, size: int) -> Iterator[Outgoing]:
 async def run_pool(port: int, arguments: argparse.Namespace) -> None:
     """The pool's messages per second, CPU per message and mean window are printed."""
     gate = Gate(arguments.commit_ms / 1000)
-    pool = SmtpPool(
-        Endpoint("127.0.0.1", port, connections=arguments.connections, messages_per_connection=10**9)
-    )
+    pool = SmtpPool(Endpoint("127.0.0.1", port, connections=arguments.connections, messages_per_connection=10**9))
     await pool.deliver(messages(200, arguments.size), Gate(0))
     cpu, started = _cpu_s(), time.perf_counter()
     await pool.deliver(messages(arguments.count, arguments.size), gate)
@@ -102,9 +100,7 @@ def _wait_for(port: int) -> None:
 def _tool(name: str, folder: Path | None) -> str:
     found = next(iter(folder.rglob(name)), None) if folder else shutil.which(name)
     if found is None:
-        sys.exit(
-            f"{name} not found: install Debian's postfix, or name the folder it was unpacked to by --tools"
-        )
+        sys.exit(f"{name} not found: install Debian's postfix, or name the folder it was unpacked to by --tools")
     return str(found)
 
 

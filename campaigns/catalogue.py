@@ -153,11 +153,10 @@ def _cross_check(
 
 
 def _value_at(content: Any, path: tuple[str | int, ...]) -> object:
+    """What stands at `path`; None where there is nothing of that kind."""
     for part in path:
-        if (isinstance(content, dict) and part in content) or (
-            isinstance(content, list) and isinstance(part, int) and part < len(content)
-        ):
+        try:
             content = content[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             return None
     return content

@@ -138,7 +138,10 @@ def _statement(topic: str, campaign: str) -> tuple[str, dict[str, Any]]:
     compiled = (
         select(going.c.id)
         .where(going.c.skip_reason.is_(None))
-        .compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})
+        .compile(
+            dialect=dialect(),  # type: ignore[no-untyped-call]
+            compile_kwargs={"render_postcompile": True},
+        )
     )
     head, tail = str(compiled).split("WITH ", 1)
     return f"{head}WITH {_RECORD}, {tail}", dict(compiled.params)

@@ -30,9 +30,7 @@ def wire_address(email: str) -> str:
     else:
         wire = _with_a_labels(email)
     if len(wire.encode()) > _MAX_PATH:
-        raise AddressError(
-            f"address is too long (got {len(wire.encode())} octets, expected at most {_MAX_PATH})"
-        )
+        raise AddressError(f"address is too long (got {len(wire.encode())} octets, expected at most {_MAX_PATH})")
     return wire
 
 

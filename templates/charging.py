@@ -54,9 +54,7 @@ class Charging(NodeTransformer):
     def _charged_body(self, node: Any) -> nodes.Node:
         cost = _cost(node.body)
         self.generic_visit(node)
-        charge = nodes.Output(
-            [self._filter(" spent", nodes.Const(cost, lineno=node.lineno))], lineno=node.lineno
-        )
+        charge = nodes.Output([self._filter(" spent", nodes.Const(cost, lineno=node.lineno))], lineno=node.lineno)
         node.body.insert(0, self._lined(charge, node.lineno))
         return node  # type: ignore[no-any-return]
 
@@ -96,9 +94,7 @@ class Charging(NodeTransformer):
         return node
 
     def visit_Output(self, node: nodes.Output) -> nodes.Node:  # noqa: N802
-        demanded = [
-            part if isinstance(part, nodes.TemplateData) else self._printed(part) for part in node.nodes
-        ]
+        demanded = [part if isinstance(part, nodes.TemplateData) else self._printed(part) for part in node.nodes]
         node.nodes = demanded
         return node
 

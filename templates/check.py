@@ -22,9 +22,7 @@ _LONG_SUBJECT: Final = 90
 _NOBODY: Final = Organisation(name="Organisation", postal_address="Street 1, 12345 Town")
 
 
-def check_templates(
-    sources: Mapping[str, TemplateSource], organisation: Organisation | None
-) -> list[Problem]:
+def check_templates(sources: Mapping[str, TemplateSource], organisation: Organisation | None) -> list[Problem]:
     """Every mistake in every template, sorted by place.
 
     Mailings are checked whole, with their layouts. A file without front matter that another one names, or that
@@ -51,9 +49,7 @@ def _parts(definitions: Mapping[str, Definition]) -> set[str]:
         if not name.endswith(".txt"):
             named.add(re.sub(r"\.\w+$", ".txt", name))
     return {
-        name
-        for name, definition in definitions.items()
-        if not definition.has_front and (name in named or "/" in name)
+        name for name, definition in definitions.items() if not definition.has_front and (name in named or "/" in name)
     }
 
 
@@ -101,7 +97,4 @@ def lint_mailing(mailing: "Mailing") -> list[str]:
 def _picture_remarks(html: str) -> list[str]:
     tags = re.findall(r"<img\b[^>]*>", html)
     sources = [attributes_of(tag).get("src", "") for tag in tags if "alt" not in attributes_of(tag)]
-    return [
-        f"the picture {source} has no alt text; many people see pictures only after a click"
-        for source in sources
-    ]
+    return [f"the picture {source} has no alt text; many people see pictures only after a click" for source in sources]

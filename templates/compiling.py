@@ -28,9 +28,7 @@ from templates.plain_text import text_of
 from templates.program import Program
 from templates.variables import check_script
 
-_INLINER: Final = css_inline.CSSInliner(
-    keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False
-)
+_INLINER: Final = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
 _UNWANTED: Final = re.compile(r"<(script|iframe|object|embed|applet|base)\b", re.IGNORECASE)
 
 
@@ -78,9 +76,7 @@ def compile_parts(
         raise ConfigError(f"there is no template {name!r}", hint=did_you_mean(name, sources))
     texts, problems = _read(sources[name], sources, subject)
     raise_if(sorted({*problems, *_check(texts)}))
-    mask = Mask.of(
-        chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body]
-    )
+    mask = Mask.of(chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body])
     links = Links(mask, texts.body.written or texts.body.body, clicks)
     if texts.definition.source.suffix == ".txt":
         html, outline, text = None, None, _written_text(texts.body, links, organisation)
@@ -118,9 +114,7 @@ def _read(
     body = flattener.flatten(definition)
     written = subject if subject is not None else definition.front.subject
     if written is None:
-        problems.append(
-            Problem(source.file, 1, "the mailing has no subject", "write 'subject: …' between '---' lines")
-        )
+        problems.append(Problem(source.file, 1, "the mailing has no subject", "write 'subject: …' between '---' lines"))
     subject_line = 0 if subject is not None else definition.lines.get("subject", 1)
     texts = _Texts(
         definition,
@@ -158,9 +152,7 @@ def _separate_text(
         return flattener.flatten(separate)
     if named:
         hint = did_you_mean(named, [other for other in sources if other.endswith(".txt")])
-        problems.append(
-            Problem(source.file, definition.lines.get("text", 1), f"there is no template {named!r}", hint)
-        )
+        problems.append(Problem(source.file, definition.lines.get("text", 1), f"there is no template {named!r}", hint))
     return None
 
 
@@ -197,9 +189,7 @@ def _page(texts: _Texts, mask: Mask) -> str:
     places = mjml.Places(chunks, parts)
     page = "".join(parts)
     for match in _UNWANTED.finditer(page):
-        problems.append(
-            places.problem(match.start(), f"<{match.group(1)}> does not work in mail", "leave it out")
-        )
+        problems.append(places.problem(match.start(), f"<{match.group(1)}> does not work in mail", "leave it out"))
     if texts.definition.source.suffix == ".mjml":
         masked = page
         page, found = mjml.to_html(masked, places)

@@ -39,9 +39,7 @@ def _default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
 
 
 @pass_environment
-def _join(
-    environment: Any, values: Iterable[Any], between: str = "", attribute: str | int | None = None
-) -> str:
+def _join(environment: Any, values: Iterable[Any], between: str = "", attribute: str | int | None = None) -> str:
     items = list(itertools.islice(values, MAX_ITEMS + 1))
     check_size(len(items), MAX_ITEMS)
     if attribute is not None:

@@ -139,6 +139,4 @@ def shown_value(context: Context, value: Any) -> str:
         raise RenderError("the value is empty", hint='say what to print instead: {{ … or "…" }}')
     if isinstance(value, Undefined):
         return str(value)  # raises, and names what is missing
-    raise RenderError(
-        "a whole record or list cannot be printed", hint="name one of its fields, or use join()"
-    )
+    raise RenderError("a whole record or list cannot be printed", hint="name one of its fields, or use join()")

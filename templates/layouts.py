@@ -104,9 +104,7 @@ class Flattener:
         return Flat([*whole.prologue, *flat.prologue], whole.body, flat.written)
 
     def _layout_chunk(self, definition: Definition, layout: str) -> Chunk:
-        return Chunk(
-            Kind.TAG, f' extends "{layout}" ', definition.source.file, definition.lines.get("layout", 1)
-        )
+        return Chunk(Kind.TAG, f' extends "{layout}" ', definition.source.file, definition.lines.get("layout", 1))
 
     def _use(self, name: str) -> None:
         if name in self.sources and name not in self.uses:
@@ -149,9 +147,7 @@ class Flattener:
         match = _NAMED.match(chunk.text)
         if match is None:
             hint = f'write {{% {chunk.keyword} "folder/name.html" %}}'
-            self.problems.append(
-                chunk.problem(f"{chunk.keyword} needs the name of one template in quotes", hint)
-            )
+            self.problems.append(chunk.problem(f"{chunk.keyword} needs the name of one template in quotes", hint))
             return None
         return match.group("name")
 
@@ -230,9 +226,7 @@ class Flattener:
     def _count(self, chunk: Chunk) -> None:
         self._characters += len(chunk.text)
         if self._characters > MAX_CHARACTERS:
-            self.problems.append(
-                chunk.problem(f"with its includes the template exceeds {MAX_CHARACTERS} characters")
-            )
+            self.problems.append(chunk.problem(f"with its includes the template exceeds {MAX_CHARACTERS} characters"))
 
     def _super(
         self,
@@ -287,9 +281,7 @@ def _split_definitions(chunks: list[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
         if depth == 0:
             inside = chunk.keyword in ("set", "macro", "endset", "endmacro")
         (kept if inside else rest).append(chunk)
-        if depth == 0 and (
-            chunk.keyword in ("endset", "endmacro") or (chunk.keyword == "set" and "=" in chunk.text)
-        ):
+        if depth == 0 and (chunk.keyword in ("endset", "endmacro") or (chunk.keyword == "set" and "=" in chunk.text)):
             inside = False
     return kept, rest
 

@@ -124,9 +124,7 @@ def compile_mailing(
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
-    parts = compile_parts(
-        name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject
-    )
+    parts = compile_parts(name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject)
     constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
     return Mailing(
         name=name,

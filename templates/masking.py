@@ -132,10 +132,7 @@ class Mask:
 
     def chunks(self, text: str, file: str) -> list[Chunk]:
         """`text` as chunks; what is not code counts as written at the top of `file`."""
-        return [
-            Chunk(Kind.DATA, piece, file, 1) if isinstance(piece, str) else piece
-            for piece in self.pieces(text)
-        ]
+        return [Chunk(Kind.DATA, piece, file, 1) if isinstance(piece, str) else piece for piece in self.pieces(text)]
 
     def script(self, prologue: Sequence[Chunk], text: str) -> Script:
         """The Jinja template of `text`, after the definitions of `prologue`."""
@@ -149,9 +146,7 @@ class Mask:
 
     def commented(self, html: str) -> str:
         """`html` with the tags that stand between elements as comments, which may stand anywhere."""
-        markup = (
-            r"<!--.*?-->|<(style|script|title|textarea)\b.*?</\1|<[a-z/!?](?:[^\"'>]|\"[^\"]*\"|'[^']*')*>"
-        )
+        markup = r"<!--.*?-->|<(style|script|title|textarea)\b.*?</\1|<[a-z/!?](?:[^\"'>]|\"[^\"]*\"|'[^']*')*>"
         pattern = rf"(?is){markup}|{self.word_pattern}"
 
         def replace(match: re.Match[str]) -> str:
@@ -257,9 +252,7 @@ class _Hider:
 
     def _give_up(self) -> str:
         place = next(piece for piece in self.group if isinstance(piece, Chunk))
-        self.problems.append(
-            place.problem("a condition inside a tag holds more than plain quoted attributes", _WHOLE)
-        )
+        self.problems.append(place.problem("a condition inside a tag holds more than plain quoted attributes", _WHOLE))
         self.group = []
         return ""
 

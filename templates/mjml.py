@@ -66,15 +66,11 @@ def check_elements(text: str, places: Places) -> list[Problem]:
             _close(name, match.start(), open_elements, places, problems)
         elif not match.group("empty") and name not in _VOID:
             open_elements.append((name, match.start()))
-    problems += [
-        places.problem(at, f"<{name}> is never closed", f"add </{name}>") for name, at in open_elements
-    ]
+    problems += [places.problem(at, f"<{name}> is never closed", f"add </{name}>") for name, at in open_elements]
     return problems
 
 
-def _close(
-    name: str, at: int, open_elements: list[tuple[str, int]], places: Places, problems: list[Problem]
-) -> None:
+def _close(name: str, at: int, open_elements: list[tuple[str, int]], places: Places, problems: list[Problem]) -> None:
     """The innermost open element ends, or a problem says which element should have been closed first."""
     if not any(opened == name for opened, _ in open_elements):
         if name not in _VOID:
@@ -84,9 +80,7 @@ def _close(
         opened, start = open_elements.pop()
         if opened == name:
             return
-        problems.append(
-            places.problem(start, f"<{opened}> is not closed before </{name}>", f"add </{opened}>")
-        )
+        problems.append(places.problem(start, f"<{opened}> is not closed before </{name}>", f"add </{opened}>"))
 
 
 def to_html(text: str, places: Places) -> tuple[str, list[Problem]]:

@@ -12,9 +12,7 @@ _SKIPPED: Final = frozenset({"head", "style", "script", "title", "noscript", "te
 _BLOCKS: Final = words(
     "p div section article header footer main table thead tbody ul ol blockquote pre form figure center"
 )
-_SPACED: Final = frozenset(
-    {"p", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "table", "pre"}
-)
+_SPACED: Final = frozenset({"p", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "table", "pre"})
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _VOID: Final = words("area base br col embed hr img input link meta source track wbr")
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -50,9 +48,7 @@ class _Writer(HTMLParser):
         elif tag == "img":
             self._text(attributes.get("alt", ""))
         elif tag == "a":
-            self._anchors.append(
-                (attributes.get("href", ""), len(self.out), "data-no-track" not in attributes)
-            )
+            self._anchors.append((attributes.get("href", ""), len(self.out), "data-no-track" not in attributes))
         elif tag == "li":
             self._item()
         elif tag in ("td", "th") and not self._at_line_start and not self._breaks:
@@ -99,9 +95,7 @@ class _Writer(HTMLParser):
         if self._at_line_start or self._breaks or (self.out and self.out[-1].endswith(" ")):
             text = text.lstrip(" ")
         if text[:1] in tuple(".,;:!?)") and self._url_at == len(self.out) - 1 and not self._breaks:
-            self.out[-1] = (
-                f" <{self.out[-1].removeprefix(': ')}>"  # or the sign would become part of the address
-            )
+            self.out[-1] = f" <{self.out[-1].removeprefix(': ')}>"  # or the sign would become part of the address
         if text:
             self._write(text)
 

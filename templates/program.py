@@ -35,14 +35,10 @@ class Program:
             return cls(sandbox(html=html).from_string(script.text), script)
         except TemplateSyntaxError as error:
             hint = "put the condition around whole elements, or inside one attribute value"
-            problem = Problem(
-                *script.origin(error.lineno), f"the HTML here is not nested properly: {error}", hint
-            )
+            problem = Problem(*script.origin(error.lineno), f"the HTML here is not nested properly: {error}", hint)
             raise ConfigError(problems=[problem]) from None
         except RecursionError:
-            raise ConfigError(
-                problems=[Problem(*script.origin(1), "the template is too deeply nested")]
-            ) from None
+            raise ConfigError(problems=[Problem(*script.origin(1), "the template is too deeply nested")]) from None
 
     def run(self, values: dict[str, Any]) -> str:
         """The text for one customer.

@@ -151,12 +151,7 @@ def _unknown_fields(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[
         name = _field(node)
         if name is not None and name.startswith("_"):
             yield node.lineno, f"{path_text(node)} begins with '_' and is not available", ""
-        elif (
-            name is not None
-            and isinstance(owner, nodes.Name)
-            and owner.name in FIELDS
-            and owner.name not in assigned
-        ):
+        elif name is not None and isinstance(owner, nodes.Name) and owner.name in FIELDS and owner.name not in assigned:
             fields = FIELDS[owner.name]
             if name not in fields and name not in _RECORD_METHODS:
                 yield (
@@ -169,11 +164,7 @@ def _unknown_fields(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[
 def _field(node: nodes.Node) -> str | None:
     if isinstance(node, nodes.Getattr):
         return node.attr
-    if (
-        isinstance(node, nodes.Getitem)
-        and isinstance(node.arg, nodes.Const)
-        and isinstance(node.arg.value, str)
-    ):
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
         return node.arg.value
     return None
 

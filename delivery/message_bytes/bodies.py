@@ -26,9 +26,7 @@ def _octets(subtype: str, text: str) -> bytes:
     try:
         body = text.encode()
     except UnicodeEncodeError as error:
-        raise RenderError(
-            f"the {subtype} part holds a character that cannot be sent ({error.reason})"
-        ) from None
+        raise RenderError(f"the {subtype} part holds a character that cannot be sent ({error.reason})") from None
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return body.replace(b"\n", b"\r\n")

@@ -26,9 +26,7 @@ def bulk_headers(unsubscribe_url: str, *, mailto: str | None = None) -> tuple[tu
     uris = [uri for uri in (unsubscribe_url, mailto) if uri is not None]
     for uri in uris:
         if not uri.isascii() or any(character in uri for character in '<>, "\\'):
-            raise RenderError(
-                f"List-Unsubscribe: the URI holds a character that must be escaped (got {uri!r})"
-            )
+            raise RenderError(f"List-Unsubscribe: the URI holds a character that must be escaped (got {uri!r})")
     fields = [("List-Unsubscribe", ", ".join(f"<{uri}>" for uri in uris))]
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         fields.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))

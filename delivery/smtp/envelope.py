@@ -40,9 +40,7 @@ class Envelope:
     def refusal(self, features: Features) -> Outcome | None:
         """Why this server cannot be given the message at all; None when it can."""
         if features.largest is not None and self.size > features.largest:
-            return _failed(
-                "5.3.4", f"message of {self.size} octets, the server takes at most {features.largest}"
-            )
+            return _failed("5.3.4", f"message of {self.size} octets, the server takes at most {features.largest}")
         if self.smtputf8 and not features.smtputf8:
             return _failed("5.6.7", "unsupported address: the server does not offer SMTPUTF8")
         if self.eight_bit and not features.eight_bit:
@@ -64,9 +62,7 @@ def envelope_of(outgoing: Outgoing) -> Envelope | Outcome:
     if not _has_crlf_lines_only(content):
         return _failed("5.6.0", "message holds a bare CR or LF")
     smtputf8 = outgoing.smtputf8 or not (recipient.isascii() and path.isascii())
-    return Envelope(
-        outgoing.id, path, recipient, _stuffed(content), len(content), not content.isascii(), smtputf8
-    )
+    return Envelope(outgoing.id, path, recipient, _stuffed(content), len(content), not content.isascii(), smtputf8)
 
 
 @lru_cache(maxsize=64)
@@ -76,9 +72,7 @@ def _path(mail_from: str) -> bytes:
 
 def _has_crlf_lines_only(content: bytes) -> bool:
     """S-1.16: a bare CR or LF could be taken for the end of the message by one server and not by the next."""
-    return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r") and content.endswith(
-        b"\r\n"
-    )
+    return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r") and content.endswith(b"\r\n")
 
 
 def _stuffed(content: bytes) -> bytes:

@@ -23,9 +23,7 @@ class Features:
         """The features named in a reply to EHLO; unknown ones are passed over."""
         offered: dict[str, list[str]] = {}
         for line in reply.lines[1:]:
-            keyword, *words = line.decode("ascii", "replace").upper().replace("AUTH=", "AUTH ").split() or [
-                ""
-            ]
+            keyword, *words = line.decode("ascii", "replace").upper().replace("AUTH=", "AUTH ").split() or [""]
             offered.setdefault(keyword, []).extend(words)
         limit = next(iter(offered.get("SIZE", [])), "")
         return cls(

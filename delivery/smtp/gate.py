@@ -56,9 +56,7 @@ class Gate:
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            going = await self._call(
-                [session.current.id for session in window if session.current is not None]
-            )
+            going = await self._call([session.current.id for session in window if session.current is not None])
         finally:
             self._in_call = []
         self.call_s += (clock() - started - self.call_s) / 2

@@ -30,9 +30,7 @@ async def open_connection(endpoint: Endpoint, context: ssl.SSLContext | None) ->
     except ssl.SSLCertVerificationError as error:
         opening.abandon()
         hint = "the certificate must be valid for this very host name"
-        raise opening.fault(
-            f"certificate refused: {error.verify_message}", temporary=False, hint=hint
-        ) from error
+        raise opening.fault(f"certificate refused: {error.verify_message}", temporary=False, hint=hint) from error
     except ssl.SSLError as error:
         opening.abandon()
         raise opening.fault(f"TLS failed: {error.reason or error}", temporary=False) from error

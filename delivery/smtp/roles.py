@@ -69,9 +69,7 @@ class Desk(Protocol):
 
     def answered(self, envelope: Envelope, outcome: Outcome) -> None: ...
 
-    def stranded(
-        self, session: "Session", envelope: Envelope, trouble: Trouble, *, is_innocent: bool
-    ) -> None:
+    def stranded(self, session: "Session", envelope: Envelope, trouble: Trouble, *, is_innocent: bool) -> None:
         """The connection broke with `envelope` under way, before its final dot.
 
         `is_innocent`: it cannot have been the cause, for nothing of it had come up for an answer.

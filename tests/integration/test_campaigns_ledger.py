@@ -82,7 +82,7 @@ def test_every_outcome_is_recorded_and_the_run_finishes(database, planned, clock
     Accepted, failed and unknown end a message, a deferral waits in a batch of its own, and once everything is
     answered the run is finished.
     """
-    run_id, batch_id, ids = planned
+    _, batch_id, ids = planned
     held = claim(database, batch_id, clock)
     assert tuple(ids) == held.message_ids
     assert ids == hand_over(database, held, ids, [], clock)
@@ -235,7 +235,7 @@ def test_what_is_past_its_validity_is_skipped(database, planned, clock):
     """
     A batch claimed after the run's valid_until skips its messages as expired.
     """
-    run_id, batch_id, _ = planned
+    _, batch_id, _ = planned
     with database.begin() as connection:
         connection.execute(update(schema.run).values(valid_until=clock.now() - timedelta(seconds=1)))
 
@@ -284,8 +284,10 @@ def test_one_message_per_address_is_kept_by_the_database(database, planned, cloc
     from sqlalchemy.exc import IntegrityError
 
     run_id, _, _ = planned
-    with pytest.raises(IntegrityError, match="uq_message_address"), database.begin() as connection:
+    with database.begin() as connection:
         twin = make_customer(connection, email="P0@customers.example")
+
+    with pytest.raises(IntegrityError, match="uq_message_address"), database.begin() as connection:
         make_message(connection, run_id, twin, state="planned")
 
 

@@ -202,7 +202,7 @@ def test_recipients_wait_for_their_own_local_time(office, database, clock):
 
 def test_a_tick_of_a_recurring_campaign_runs_once(office, database, clock):
     """
-    Applying a recurring campaign registers it; one nominal time gives one run, the next one another with the same people.
+    Applying a recurring campaign registers it; one nominal time gives one run, the next another with the same people.
     """
     (office.root / "campaigns/spring-paper.yaml").write_text(
         campaign_file(kind="recurring", schedule='{cron: "0 9 * * mon", zone: Europe/Berlin}')

@@ -302,9 +302,7 @@ def test_weather_of_every_kind_loses_and_doubles_nobody(ehlo: bytes) -> None:
     gate, server = asyncio.run(scenario())
 
     taken = [recipient for message in server.received for recipient in message.recipients]
-    accepted = [
-        f"RCPT TO:<c{number}@customers.example>" for number, state in gate.states.items() if state is ACCEPTED
-    ]
+    accepted = [f"RCPT TO:<c{number}@customers.example>" for number, state in gate.states.items() if state is ACCEPTED]
     missing = set(range(1, 301)) - set(gate.states)
     assert sorted(taken) == sorted(accepted)
     assert missing <= {7, 70}

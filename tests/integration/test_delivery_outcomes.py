@@ -200,9 +200,7 @@ def test_helo_serves_where_ehlo_is_unknown() -> None:
         ({"mail_from": "offers@paper.example>\r\nRSET"}, "5.1.7"),
     ],
 )
-def test_message_that_cannot_be_sent_fails_without_a_command(
-    values: dict[str, object], enhanced: str
-) -> None:
+def test_message_that_cannot_be_sent_fails_without_a_command(values: dict[str, object], enhanced: str) -> None:
     """
     Too large, 8-bit, SMTPUTF8 or unclean messages fail alone and never reach the wire (S-1.16 to S-1.20, S-2.2).
     """

@@ -50,18 +50,14 @@ def test_verified_tls_carries_password_and_mail(run: object, tls: Tls) -> None:
     async def scenario() -> tuple[Gate, ScriptedServer]:
         context = server_context("127.0.0.1")
         async with ScriptedServer(hello(), tls=context, implicit=tls is Tls.IMPLICIT) as server:
-            return await deliver(
-                server, 20, tls=tls, ssl_context=trusting(), connections=3, **SECRETS
-            ), server
+            return await deliver(server, 20, tls=tls, ssl_context=trusting(), connections=3, **SECRETS), server
 
     gate, server = run(scenario())  # type: ignore[operator]
 
     first = server.conversations[0]
     before = ["EHLO", "STARTTLS"] if tls is Tls.STARTTLS else []
     assert dict.fromkeys(range(1, 21), ACCEPTED) == gate.states
-    assert [*before, "EHLO", "AUTH", "MAIL"] == [
-        command.split()[0] for command in first.commands[: len(before) + 3]
-    ]
+    assert [*before, "EHLO", "AUTH", "MAIL"] == [command.split()[0] for command in first.commands[: len(before) + 3]]
     assert "AUTH PLAIN " + base64.b64encode(b"\0shop\0s3cret").decode() in first.commands
 
 

@@ -107,9 +107,7 @@ def test_single_part_round_trips(text: str) -> None:
     assert lines_of(payload.decode()) in (lines_of(text), lines_of(text) + "\n")
 
 
-@given(
-    mail=st.builds(make_mail, subject=header_text, recipient_name=header_text, text=body_text, html=body_text)
-)
+@given(mail=st.builds(make_mail, subject=header_text, recipient_name=header_text, text=body_text, html=body_text))
 def test_bytes_are_seven_bit_lines_that_fit(mail: Mail) -> None:
     """
     Without 8-bit octets asked for there are none; every line ends in CRLF and is at most 998 octets long.
@@ -145,11 +143,7 @@ def test_unsubscribe_uri_stays_intact(length: int, has_mailto: bool) -> None:
     assert 1 == octets.count(b"\r\nList-Unsubscribe: ")
 
 
-@given(
-    words=st.lists(
-        st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60), min_size=1
-    )
-)
+@given(words=st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60), min_size=1))
 def test_further_header_of_words_round_trips(words: list[str]) -> None:
     """
     A header of words in ASCII is folded at blanks only, and unfolds to what it was.

@@ -15,9 +15,9 @@ from tests.smtp_server import make_outgoing
 
 codes = st.sampled_from([250, 250, 250, 250, 450, 550, 299, 471, 559])
 data_codes = st.sampled_from([354, 354, 354, 354, 451, 554])
-texts = st.lists(
-    st.binary(max_size=30).map(lambda text: text.translate(None, b"\r\n")), min_size=1, max_size=4
-).map(tuple)
+texts = st.lists(st.binary(max_size=30).map(lambda text: text.translate(None, b"\r\n")), min_size=1, max_size=4).map(
+    tuple
+)
 #: What the server says to MAIL, RCPT, DATA and the final dot of each message.
 plans = st.lists(st.tuples(codes, codes, data_codes, codes), min_size=1, max_size=12)
 
@@ -87,8 +87,7 @@ class Table:
     def __init__(self, plan: list[tuple[int, int, int, int]]) -> None:
         self.server = Server(plan)
         self.waiting = [
-            envelope_of(make_outgoing(number, mail_from=f"s{number}@paper.example"))
-            for number in range(len(plan))
+            envelope_of(make_outgoing(number, mail_from=f"s{number}@paper.example")) for number in range(len(plan))
         ]
         self.at_gate: list[Session] = []
         self.states: dict[int, tuple[OutcomeState, int | None]] = {}
@@ -169,9 +168,7 @@ def test_each_message_gets_its_own_answers(
             table.at_gate.pop().release()
 
     assert {number: expected_of(answers) for number, answers in enumerate(plan)} == table.states
-    assert table.server.taken == [
-        n for n, answers in enumerate(plan) if all(code < 400 for code in answers[:3])
-    ]
+    assert table.server.taken == [n for n, answers in enumerate(plan) if all(code < 400 for code in answers[:3])]
 
 
 @given(

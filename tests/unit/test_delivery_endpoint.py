@@ -20,9 +20,7 @@ from delivery.smtp import Endpoint, Tls
         ("smtp://relay.paper.example:465", "implicit", ("relay.paper.example", 465, Tls.IMPLICIT)),
     ],
 )
-def test_endpoint_is_private_off_this_machine(
-    url: str, tls: str | None, expected: tuple[str, int, Tls]
-) -> None:
+def test_endpoint_is_private_off_this_machine(url: str, tls: str | None, expected: tuple[str, int, Tls]) -> None:
     """
     Plain text is for this machine, or where the settings say so.
     """

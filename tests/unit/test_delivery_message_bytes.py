@@ -145,9 +145,7 @@ def test_long_subject_of_chinese_is_cut_between_characters() -> None:
         ("a\0b", False, "quoted-printable"),
     ],
 )
-def test_transfer_encoding_is_the_cheapest_that_carries_the_text(
-    html: str, eight_bit: bool, encoding: str
-) -> None:
+def test_transfer_encoding_is_the_cheapest_that_carries_the_text(html: str, eight_bit: bool, encoding: str) -> None:
     """
     Short ASCII lines go as they are, Latin text quoted-printable, Chinese base64, 8bit only where allowed.
     """
@@ -182,16 +180,12 @@ def test_http_bulk_mail_has_no_one_click_pair() -> None:
     """
     RFC 8058 is for HTTPS; only this machine itself is excepted.
     """
-    pairs = {
-        url: len(bulk_headers(url)) for url in ("http://news.paper.example/u/1", "http://127.0.0.1:8025/u/1")
-    }
+    pairs = {url: len(bulk_headers(url)) for url in ("http://news.paper.example/u/1", "http://127.0.0.1:8025/u/1")}
 
     assert {"http://news.paper.example/u/1": 2, "http://127.0.0.1:8025/u/1": 3} == pairs
 
 
-@pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "https://paper.example/u/a b", "https://paper.example/>", ""]
-)
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://paper.example/u/a b", "https://paper.example/>", ""])
 def test_unsubscribe_address_that_would_break_the_header_is_refused(url: str) -> None:
     """
     A URI must fit between angle brackets.
@@ -213,6 +207,4 @@ def test_message_id_may_come_with_angle_brackets() -> None:
     """
     Both spellings of an identifier make the same bytes.
     """
-    assert write_message(make_mail(message_id="<a@b.example>")) == write_message(
-        make_mail(message_id="a@b.example")
-    )
+    assert write_message(make_mail(message_id="<a@b.example>")) == write_message(make_mail(message_id="a@b.example"))

@@ -22,9 +22,7 @@ def checked(files: dict[str, str]) -> list[tuple[str, int, str]]:
 
 def test_load_templates_names_them_below_the_folder(make_workspace: Callable[..., Workspace]) -> None:
     """Every template file is loaded under its path below `templates/`; other files are not."""
-    workspace = make_workspace(
-        files={"templates/a.html": "x", "templates/p/b.mjml": "y", "templates/logo.svg": "z"}
-    )
+    workspace = make_workspace(files={"templates/a.html": "x", "templates/p/b.mjml": "y", "templates/logo.svg": "z"})
 
     assert ({"a.html": TemplateSource("a.html", "x"), "p/b.mjml": TemplateSource("p/b.mjml", "y")}, []) == (
         load_templates(workspace)
@@ -105,9 +103,7 @@ def test_preview_leads_straight_to_the_targets() -> None:
 
 def test_preview_of_plain_text_is_escaped() -> None:
     """A plain text mailing is shown as text, whatever signs it holds."""
-    html = preview_html(
-        compiled({"a.txt": FRONT + "1 < 2 {{ customer.first_name }}"}), context_of(first_name="<b>")
-    )
+    html = preview_html(compiled({"a.txt": FRONT + "1 < 2 {{ customer.first_name }}"}), context_of(first_name="<b>"))
 
     assert "1 &lt; 2 &lt;b&gt;" in html
 

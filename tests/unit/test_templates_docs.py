@@ -16,9 +16,7 @@ EXAMPLES = re.findall(r"```(html|mjml)\n(.*?)```", PAGE, re.DOTALL)
 @pytest.mark.parametrize(("suffix", "text"), EXAMPLES)
 def test_example_renders(suffix: str, text: str) -> None:
     """Each example compiles and renders, also for a customer of whom only the address is known."""
-    bare = context_of(
-        first_name=None, last_name=None, company=None, order_count=None, tier=None, attributes={}
-    )
+    bare = context_of(first_name=None, last_name=None, company=None, order_count=None, tier=None, attributes={})
     mailing = compiled({f"example.{suffix}": text})
 
     assert all("Unsubscribe" in mailing.render(context, PlainUrls()).text for context in (bare, context_of()))

@@ -115,9 +115,7 @@ DANGEROUS = (
 
 
 @pytest.mark.parametrize("value", DANGEROUS)
-@pytest.mark.parametrize(
-    "tag", ['<a href="{{ customer.company }}">x</a>', '<img alt="" src="{{ customer.company }}">']
-)
+@pytest.mark.parametrize("tag", ['<a href="{{ customer.company }}">x</a>', '<img alt="" src="{{ customer.company }}">'])
 def test_value_makes_no_dangerous_link(tag: str, value: str) -> None:
     """A customer's value that would make a link lead elsewhere fails this message (S-2.26)."""
     mailing = compiled({"a.html": FRONT + tag})
@@ -149,9 +147,7 @@ def test_bad_static_link_is_a_problem_at_its_line(href: str) -> None:
 def test_subject_is_one_line() -> None:
     """Line breaks and control characters of a value never reach the header; they become one blank (S-2.1)."""
     mailing = compiled({"a.txt": "---\nsubject: 'Dear {{ customer.first_name }}'\n---\nx"})
-    subject = mailing.render(
-        context_of(first_name="Ann\r\nBcc: x@y.example\x00\u2028 Lee\x85"), PlainUrls()
-    ).subject
+    subject = mailing.render(context_of(first_name="Ann\r\nBcc: x@y.example\x00\u2028 Lee\x85"), PlainUrls()).subject
 
     assert "Dear Ann Bcc: x@y.example Lee" == subject
 
@@ -165,15 +161,11 @@ def test_subject_of_a_variant_replaces_the_front_matter() -> None:
 
 def test_preheader_is_hidden_at_the_top() -> None:
     """The preheader is the first thing in the body, hidden, and absent from the text part."""
-    mailing = compiled(
-        {"a.html": "---\nsubject: S\npreheader: For {{ customer.last_name }} & you\n---\n<p>Body</p>"}
-    )
+    mailing = compiled({"a.html": "---\nsubject: S\npreheader: For {{ customer.last_name }} & you\n---\n<p>Body</p>"})
     rendered = mailing.render(context_of(last_name="<Lee>"), PlainUrls())
 
     assert "For <Lee> & you" == rendered.preheader
-    assert re.search(
-        r"<body[^>]*><div style=\"display:none[^>]*>For &lt;Lee&gt; &amp; you", str(rendered.html)
-    )
+    assert re.search(r"<body[^>]*><div style=\"display:none[^>]*>For &lt;Lee&gt; &amp; you", str(rendered.html))
     assert "you" not in rendered.text
 
 
@@ -281,9 +273,7 @@ def test_markdown_mailing() -> None:
     html = str(mailing.render(context_of(), PlainUrls()).html)
 
     assert ("https://a.example/",) == mailing.links
-    assert re.search(
-        r"<h1[^>]*>Hello Ann</h1>\s*<p[^>]*>To <strong>Lee Ltd</strong></p>\s*<p[^>]*><a href", html
-    )
+    assert re.search(r"<h1[^>]*>Hello Ann</h1>\s*<p[^>]*>To <strong>Lee Ltd</strong></p>\s*<p[^>]*><a href", html)
 
 
 MJML = """\
@@ -335,9 +325,7 @@ def test_mjml_mistakes_are_located() -> None:
 
 def test_mjml_tag_in_a_lost_place_is_a_problem() -> None:
     """A condition around an attribute of an MJML element, which MJML drops, is reported."""
-    found = problems_of(
-        {"a.mjml": FRONT + '<mj-section {% if customer.company %}padding="0"{% endif %}></mj-section>'}
-    )
+    found = problems_of({"a.mjml": FRONT + '<mj-section {% if customer.company %}padding="0"{% endif %}></mj-section>'})
 
     assert {"templates/a.mjml:4: {% if customer.company %} stands where MJML keeps nothing",
             "templates/a.mjml:4: {% endif %} stands where MJML keeps nothing"} == set(found)  # fmt: skip

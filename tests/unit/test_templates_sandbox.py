@@ -143,9 +143,7 @@ def test_ordinary_work_fits_the_budget() -> None:
 
 def test_one_message_leaves_the_next_its_whole_budget() -> None:
     """What one customer's message costs is not charged to the next."""
-    source = TemplateSource(
-        "a.txt", "---\nsubject: S\n---\n{% for a in range(900) %}{{ a }} and more\n{% endfor %}"
-    )
+    source = TemplateSource("a.txt", "---\nsubject: S\n---\n{% for a in range(900) %}{{ a }} and more\n{% endfor %}")
     mailing = compile_mailing("a.txt", {"a.txt": source}, organisation=ORGANISATION, opens=True, clicks=True)
 
     assert 1 == len({mailing.render(context_of(), PlainUrls()).text for _ in range(100)})
