@@ -98,11 +98,14 @@ def _look_before_sending(stage: "Stage") -> None:
 
 
 def _people_answer(stage: "Stage", mails_before: int) -> "Answers":
-    from demo.audience import agenda_of, answer
+    from demo.audience import Answers, agenda_of, answer
     from demo.orders import write_orders
 
     _heading("The audience answers, through the links of the mails it got")
     agenda = agenda_of(stage.inbox, _SEED, after=mails_before)
+    if not agenda:
+        remark("  nothing new was sent, so there is nothing to answer")
+        return Answers()
     with progress("  visits", len(agenda)) as told:
         answers = answer(agenda, told=told)
     orders = stage.tables / "orders-that-followed.csv"
