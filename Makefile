@@ -33,7 +33,9 @@ format: $(VENV)/.development  ## Bring every file into the house's format
 	$(RUN)/ruff check --fix .
 
 bench: $(VENV)/.development  ## Measure, and print the figures
-	@for script in bench/bench_*.py; do echo "== $$script"; $(RUN)/python "$$script" || exit 1; done
+	@failed=0; for script in bench/[a-z]*.py; do \
+	  echo "== $$script"; PYTHONPATH=. $(RUN)/python "$$script" || failed=1; \
+	done; exit $$failed
 
 docs: $(VENV)/.development  ## Write docs/reference/ from the code
 	$(RUN)/python docs/generate.py
