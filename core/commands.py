@@ -113,9 +113,14 @@ def _padded(text: str, width: int, right: bool) -> str:
     return blanks + text if right else text + blanks
 
 
-def remark(text: str) -> None:
+def headline(text: str) -> None:
+    """One line on stdout that stands out on a terminal."""
+    click.secho(text, bold=True)
+
+
+def remark(text: str, *, faint: bool = False) -> None:
     """One line for the person at the keyboard, on stderr."""
-    click.echo(text, err=True)
+    click.secho(text, err=True, dim=faint or None)
 
 
 @contextlib.contextmanager

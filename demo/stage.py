@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import click
-
-from core.commands import remark
+from core.commands import headline, remark
 from core.errors import ServiceError, UsageError
 from core.workspace import Workspace
 
@@ -92,10 +90,10 @@ class Stage:
             ServiceError: it ended with a code that is not in `accept`.
         """
         shown = " ".join(f'"{word}"' if " " in word else word for word in arguments)
-        click.secho(f"$ clarion {shown}", bold=True)
+        headline(f"$ clarion {shown}")
         begin = time.monotonic()
         code = self.run(*arguments, quiet=False)
-        remark(click.style(f"  {time.monotonic() - begin:.1f} s", dim=True))
+        remark(f"  {time.monotonic() - begin:.1f} s", faint=True)
         if code not in accept:
             raise ServiceError(f"`clarion {shown}` ended with code {code}", hint=f"the folder is kept: {self.root}")
 
