@@ -85,6 +85,17 @@ class Ticks:
 def last_due(cron: str, zone: str, after: datetime, now: datetime) -> datetime | None:
     """The last time of `cron` in `zone` after `after` and not after `now` (UTC); None when there is none."""
     trigger = CronTrigger.from_crontab(cron, timezone=zone)
+    lookback = timedelta(hours=1)
+    while True:
+        # A long absence is not walked through minute by minute: only its last time counts.
+        start = max(after, now - lookback)
+        found = _last_between(trigger, start, now)
+        if found is not None or start == after:
+            return found
+        lookback *= 8
+
+
+def _last_between(trigger: CronTrigger, after: datetime, now: datetime) -> datetime | None:
     found, moment = None, after
     while True:
         following = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))

@@ -17,7 +17,7 @@ def office(make_workspace):
     """A workspace with embedded services of its own and a free port for its pages; everything ends with the test."""
     port = free_port()
     settings = MINIMAL_SETTINGS + f"web: {{{{host: 127.0.0.1, port: {port}}}}}\n"
-    workspace = make_workspace(files=FILES, settings=settings)
+    workspace = make_workspace(files=FILES, settings=settings, smtp_port=free_port())
     yield workspace
     clarion(workspace, "down", expect=None)
     embedded.destroy(workspace)
