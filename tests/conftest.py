@@ -16,9 +16,7 @@ from core.database import Database
 from core.migrate import ensure_schema
 from core.workspace import Workspace
 
-settings.register_profile(
-    "clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+settings.register_profile("clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("clarion")
 
 MINIMAL_SETTINGS = """\

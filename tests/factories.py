@@ -118,9 +118,7 @@ def make_message(connection: Connection, run_id: int, customer_id: int, **values
         "state_at": LONG_AGO,
     }
     defaults["accepted_at"] = LONG_AGO if (values.get("state", "accepted") == "accepted") else None
-    return _inserted(
-        connection, schema.message, {"run_id": run_id, "customer_id": customer_id} | defaults | values
-    )
+    return _inserted(connection, schema.message, {"run_id": run_id, "customer_id": customer_id} | defaults | values)
 
 
 def make_attempt(connection: Connection, message_id: int, **values: Any) -> None:
@@ -141,6 +139,4 @@ def make_attempt(connection: Connection, message_id: int, **values: Any) -> None
 
 def make_hit(connection: Connection, message_id: int, kind: str = "open", **values: Any) -> int:
     """A person's answer to the message: an open, unless another `kind` is given."""
-    return _inserted(
-        connection, schema.hit, {"message_id": message_id, "kind": kind, "occurred_at": LONG_AGO} | values
-    )
+    return _inserted(connection, schema.hit, {"message_id": message_id, "kind": kind, "occurred_at": LONG_AGO} | values)

@@ -37,9 +37,7 @@ class After:
 
 
 DROP, STALL = Deed.DROP, Deed.STALL
-PIPELINING = (
-    b"250-test.example\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 OK"
-)
+PIPELINING = b"250-test.example\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 OK"
 LOCK_STEP = b"250-test.example\r\n250 SIZE"
 
 
@@ -119,8 +117,7 @@ class ScriptedServer:
         self.conversations: list[Conversation] = []
         self.port = 0
         self.script = {
-            stage: list(answers) if isinstance(answers, list) else answers
-            for stage, answers in (script or {}).items()
+            stage: list(answers) if isinstance(answers, list) else answers for stage, answers in (script or {}).items()
         }
         self._ehlo = ehlo
         self._tls = tls
@@ -313,9 +310,7 @@ class _Connection:
 
     async def _write(self, reply: bytes) -> None:
         octets = reply + b"\r\n"
-        for piece in (
-            [octets[at : at + 1] for at in range(len(octets))] if self._server._piecemeal else [octets]
-        ):
+        for piece in [octets[at : at + 1] for at in range(len(octets))] if self._server._piecemeal else [octets]:
             self._writer.write(piece)
             await self._writer.drain()
             await asyncio.sleep(0)
@@ -349,9 +344,7 @@ class Gate:
         """What happens while the call is under way."""
         for _ in range(20 if self._server is not None else 1):
             await asyncio.sleep(0)
-            assert self._server is None or self._server.dots <= len(self.let_through), (
-                "a dot before its hand-over"
-            )
+            assert self._server is None or self._server.dots <= len(self.let_through), "a dot before its hand-over"
 
     @property
     def handed_over(self) -> list[int]:

@@ -42,9 +42,7 @@ def rows_of(picture: bytes) -> tuple[int, int, set[bytes]]:
 
 def test_mailing_is_drawn(tmp_path: Path) -> None:
     """The picture of a mailing has the size asked for, and many rows that differ: text and a button are on it."""
-    write_png(
-        preview_html(compiled({"a.mjml": MAILING}), context_of()), tmp_path / "a.png", width=640, height=480
-    )
+    write_png(preview_html(compiled({"a.mjml": MAILING}), context_of()), tmp_path / "a.png", width=640, height=480)
     width, height, rows = rows_of((tmp_path / "a.png").read_bytes())
 
     assert (640, 480) == (width, height)

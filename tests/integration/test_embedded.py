@@ -34,9 +34,7 @@ def test_no_permission_outside_its_folder_changes(make_workspace):
     """
     workspace = make_workspace()
     programs = embedded._wheel_folder()
-    before = (
-        _modes(workspace.root) | _modes(programs) | {Path.home(): stat.S_IMODE(Path.home().stat().st_mode)}
-    )
+    before = _modes(workspace.root) | _modes(programs) | {Path.home(): stat.S_IMODE(Path.home().stat().st_mode)}
 
     embedded.ensure_postgres(workspace)
     embedded.ensure_valkey(workspace)
