@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
     Connection,
     cast,
@@ -19,7 +18,7 @@ from sqlalchemy import (
 
 from core.schema import campaign_version, hit, message, run
 from reports.figures import Count, Link, Moment, Timeline
-from reports.people import PERSON, Scope, last_attempt
+from reports.people import PERSON, Scope, last_attempt, people
 
 #: The lengths a stretch of the timeline may have; the shortest that gives at most MOMENTS stretches is taken.
 _STEPS: Final = tuple(
@@ -86,17 +85,17 @@ def links(connection: Connection, scope: Scope) -> tuple[Link, ...]:
         .cte("clicks")
     )
     followed = targets.outerjoin(clicks, (clicks.c.run_id == targets.c.run_id) & (clicks.c.link == targets.c.link))
-    people = [
+    followers = [
         func.count(distinct(clicks.c.person)).filter(clicks.c.label == label).label(label)
         for label in ("human", "machine")
     ]
     listed_links = (
-        select(targets.c.url, *people, func.min(targets.c.link).label("place"))
+        select(targets.c.url, *followers, func.min(targets.c.link).label("place"))
         .select_from(followed)
         .group_by(targets.c.url)
     )
     personal = (
-        select(literal(PERSONAL_LINK), *people, cast(None, BigInteger))
+        select(literal(PERSONAL_LINK), *followers, cast(None, BigInteger))
         .where(clicks.c.link.is_(None))
         .having(func.count() > 0)
     )
@@ -105,24 +104,22 @@ def links(connection: Connection, scope: Scope) -> tuple[Link, ...]:
     return tuple(Link(row.url, row.human, row.machine) for row in rows)
 
 
-def timeline(connection: Connection, person: CTE) -> Timeline | None:
-    """When people were first reached and first answered; None when nothing was accepted yet.
+def timeline(connection: Connection) -> Timeline | None:
+    """When the gathered people were first reached and first answered; None when nobody was.
 
     The sums over the moments are the report's people counts, `accepted` apart, which counts people here.
     """
-    firsts = union_all(
-        *(
-            select(literal(name).label("what"), person.c[source].label("at")).where(person.c[source].is_not(None))
-            for name, source in _HAPPENINGS.items()
-        )
-    ).cte("firsts")
-    begin, end = connection.execute(select(func.min(firsts.c.at), func.max(firsts.c.at))).one()
+    instants = [people.c[source] for source in _HAPPENINGS.values()]
+    span = select(func.min(func.least(*instants)), func.max(func.greatest(*instants)))
+    begin, end = connection.execute(span).one()
     if begin is None:
         return None
     step = step_for(end - begin)
-    stretch = func.date_bin(step, firsts.c.at, _EPOCH).label("stretch")
-    counted = select(stretch, firsts.c.what, func.count()).group_by(stretch, firsts.c.what)
-    counts = {(at, what): number for at, what, number in connection.execute(counted)}
+    counts: dict[tuple[datetime, str], int] = {}
+    for name, source in _HAPPENINGS.items():
+        stretch = func.date_bin(step, people.c[source], _EPOCH)
+        rows = connection.execute(select(stretch, func.count()).where(people.c[source].is_not(None)).group_by(stretch))
+        counts |= {(at, name): number for at, number in rows}
     return Timeline(step, _moments(counts, step))
 
 

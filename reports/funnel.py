@@ -7,14 +7,14 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Row, RowMapping, and_, func, select, tuple_
+from sqlalchemy import Connection, Row, RowMapping, func, select, tuple_
 
 from core.errors import NotFound
 from core.names import did_you_mean
 from core.schema import campaign_version, message, purchase, run
 from reports import breakdowns
 from reports.figures import FIGURE_NAMES, CampaignReport, Figures, Group, Money, RunLine
-from reports.people import ACCEPTED, Scope, conversion, is_set, people
+from reports.people import ACCEPTED, Scope, gather, is_set, people
 
 #: The levels of the pyramid from above; a level of another name comes after them.
 TIER_ORDER = ("top", "big", "medium", "small", "inactive", "prospect", "suspect")
@@ -47,7 +47,8 @@ def campaign_report(
     """
     runs = _runs(connection, campaign, run_id)
     scope = Scope((campaign,), tuple(each.id for each in runs))
-    groups = _grouped(connection, people(scope))
+    gather(connection, scope)
+    groups = _grouped(connection)
     figures = groups[_WHOLE][0].figures if groups[_WHOLE] else Figures()
     version = _newest_version(connection, scope)
     return CampaignReport(
@@ -58,13 +59,13 @@ def campaign_report(
         as_of=now,
         runs=tuple(runs),
         figures=figures,
-        money=_money(figures, _costs(connection, scope)[campaign], _currencies(connection, scope)),
+        money=_money(figures, _costs(connection, scope)[campaign], _currencies(connection)),
         tiers=_by_level(groups[_TIER]),
         countries=_by_size(groups[_COUNTRY]),
         skips=breakdowns.skips(connection, scope),
         answers=breakdowns.answers(connection, scope),
         links=breakdowns.links(connection, scope),
-        timeline=breakdowns.timeline(connection, people(scope)),
+        timeline=breakdowns.timeline(connection),
     )
 
 
@@ -77,7 +78,8 @@ def overview(connection: Connection) -> tuple[tuple[Group, Money], ...]:
     scope = Scope(tuple(row.campaign for row in rows), tuple(chain.from_iterable(row.ids for row in rows)))
     if not rows:
         return ()
-    groups = {group.name: group for group in _grouped(connection, people(scope))[_WHOLE]}
+    gather(connection, scope)
+    groups = {group.name: group for group in _grouped(connection)[_WHOLE]}
     costs = _costs(connection, scope)
     found = [groups.get(name, Group(name, Figures())) for name in scope.campaigns]
     return tuple((group, _money(group.figures, costs[group.name], ())) for group in found)
@@ -103,9 +105,9 @@ def _runs(connection: Connection, campaign: str, run_id: int | None) -> list[Run
 # --- figures ----------------------------------------------------------------------------------------
 
 
-def _grouped(connection: Connection, person: CTE) -> dict[int, list[Group]]:
+def _grouped(connection: Connection) -> dict[int, list[Group]]:
     """The figures of each campaign, of each tier and of each country, by which of them was grouped by."""
-    columns = person.c
+    columns = people.c
     level = func.grouping(columns.tier, columns.country).label("grouped")
     sets = func.grouping_sets(
         tuple_(columns.campaign),
@@ -113,7 +115,7 @@ def _grouped(connection: Connection, person: CTE) -> dict[int, list[Group]]:
         tuple_(columns.campaign, columns.country),
     )
     figures = [func.sum(columns[name]).label(name) for name in _COUNTED] + [
-        func.count().filter(is_set(source, person)).label(name) for name, source in _PEOPLE_COUNTED.items()
+        func.count().filter(is_set(source)).label(name) for name, source in _PEOPLE_COUNTED.items()
     ]
     name = func.coalesce(columns.tier, columns.country, columns.campaign).label("name")
     groups: dict[int, list[Group]] = defaultdict(list)
@@ -164,13 +166,13 @@ def _costs(connection: Connection, scope: Scope) -> dict[str, tuple[Decimal, str
     return {campaign: (_cents(amount), currency) for campaign, amount, currency in rows}
 
 
-def _currencies(connection: Connection, scope: Scope) -> tuple[str, ...]:
+def _currencies(connection: Connection) -> tuple[str, ...]:
     """The currencies of the orders that count as conversions."""
-    of_order = conversion.c.reference == "order:" + purchase.c.order_id
+    is_conversion = "order:" + purchase.c.order_id == func.any(people.c.conversions)
     rows = connection.execute(
         select(purchase.c.currency)
-        .join(conversion, and_(of_order, conversion.c.customer_id == purchase.c.customer_id))
-        .where(scope.conversions)
+        .join(people, people.c.customer_id == purchase.c.customer_id)
+        .where(people.c.converted_at.is_not(None), is_conversion)
         .distinct()
         .order_by(purchase.c.currency)
     )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     DateTime,
     MetaData,
     Numeric,
@@ -23,9 +23,11 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    insert,
     literal,
     or_,
     select,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -82,12 +84,51 @@ class Scope:
         return and_(of_campaign, self.holds(conversion.c.run_id))
 
 
-def people(scope: Scope) -> CTE:
-    """One row per campaign and person of the runs' audiences.
+def _instant(name: str) -> Column[Any]:
+    return Column(name, DateTime(timezone=True))
 
-    Columns: campaign, tier, country, the message counts, the instants of the first acceptance, open, click,
-    opt-out and conversion (NULL: never), whether machines opened and clicked, orders and revenue.
-    """
+
+#: One row per campaign and person of the runs' audiences, filled by `gather`, gone with its transaction. An
+#: instant is that of the first time; NULL: never.
+people = Table(
+    "report_people",
+    MetaData(),
+    Column("campaign", Text),
+    Column("customer_id", BigInteger),
+    Column("tier", Text),
+    Column("country", Text),
+    *(
+        Column(name, BigInteger)
+        for name in (
+            "audience", "skipped", "waiting", "accepted", "failed", "unknown", "delivered", "complained",
+            "bounced_hard", "bounced_soft",
+        )
+    ),
+    _instant("accepted_at"),
+    _instant("opened_at"),
+    _instant("clicked_at"),
+    _instant("unsubscribed_at"),
+    _instant("converted_at"),
+    Column("opened_machine", Boolean),
+    Column("clicked_machine", Boolean),
+    Column("written_to", Boolean, comment="a message was accepted, or was answered"),
+    Column("orders", BigInteger),
+    Column("revenue", Numeric(18, 4)),
+    Column("conversions", ARRAY(Text), comment="what each of them is, as the view conversion names it"),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)  # fmt: skip
+
+
+def gather(connection: Connection, scope: Scope) -> None:
+    """`people` holds the people of the scope until the transaction ends. Repeat: safe, the last scope counts."""
+    connection.execute(text(f"DROP TABLE IF EXISTS pg_temp.{people.name}"))
+    people.create(connection, checkfirst=False)
+    gathered = _gathered(scope)
+    connection.execute(insert(people).from_select([column.name for column in gathered.selected_columns], gathered))
+
+
+def _gathered(scope: Scope) -> Select[Any]:
     sent = _messages(scope).subquery("sent")
     bought = _conversions(scope).subquery("bought")
     joined = (
@@ -96,22 +137,21 @@ def people(scope: Scope) -> CTE:
         .outerjoin(bought, and_(bought.c.campaign == sent.c.campaign, bought.c.customer_id == sent.c.customer_id))
     )
     answers = (sent.c.opened_at, sent.c.clicked_at, sent.c.unsubscribed_at, bought.c.converted_at)
-    return (
-        select(
-            sent,
-            func.coalesce(customer_metrics.c.pyramid, "unknown").label("tier"),
-            func.coalesce(customer.c.country, "unknown").label("country"),
-            bought.c.converted_at,
-            func.coalesce(bought.c.orders, 0).label("orders"),
-            func.coalesce(bought.c.revenue, 0).label("revenue"),
-            or_(
-                sent.c.accepted > 0, sent.c.opened_machine, sent.c.clicked_machine,
-                *(answer.is_not(None) for answer in answers),
-            ).label("written_to"),
-        )
-        .select_from(joined)
-        .cte("people")
-    )  # fmt: skip
+    return select(
+        *sent.c,
+        func.coalesce(customer_metrics.c.pyramid, "unknown").label("tier"),
+        func.coalesce(customer.c.country, "unknown").label("country"),
+        bought.c.converted_at,
+        func.coalesce(bought.c.orders, 0).label("orders"),
+        func.coalesce(bought.c.revenue, 0).label("revenue"),
+        bought.c.conversions,
+        or_(
+            sent.c.accepted > 0,
+            sent.c.opened_machine,
+            sent.c.clicked_machine,
+            *(answer.is_not(None) for answer in answers),
+        ).label("written_to"),
+    ).select_from(joined)
 
 
 def _messages(scope: Scope) -> Select[Any]:
@@ -221,13 +261,14 @@ def _conversions(scope: Scope) -> Select[Any]:
             func.min(conversion.c.at).label("converted_at"),
             func.count().label("orders"),
             func.sum(conversion.c.value).label("revenue"),
+            func.array_agg(conversion.c.reference).label("conversions"),
         )
         .where(scope.conversions)
         .group_by(conversion.c.campaign, conversion.c.customer_id)
     )
 
 
-def is_set(name: str, person: CTE) -> ColumnElement[bool]:
-    """Whether the person did what is counted under `name` (an open, a click, …) at all."""
-    answered = person.c[name]
+def is_set(name: str) -> ColumnElement[bool]:
+    """Whether a person did what is counted under `name` (an open, a click, …) at all."""
+    answered = people.c[name]
     return answered if isinstance(answered.type, Boolean) else answered.is_not(None)
