@@ -62,7 +62,8 @@ class Stage:
             UsageError: the folder holds something that no demo put there.
         """
         self._check_ours()
-        if not self.is_built:
+        is_new = not self.is_built
+        if is_new:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / MARK).write_text("made by `clarion demo`, which may empty this folder\n", encoding="utf-8")
             with as_file(files("demo") / "workspace") as source:
@@ -70,7 +71,9 @@ class Stage:
         settings = self.root / "clarion.yaml"
         text = settings.read_text(encoding="utf-8")
         for port in (self.smtp_port, Workspace(self.root).settings.web.port):
-            text = text.replace(f":{port}", f":{free_port(port)}").replace(f": {port}", f": {free_port(port)}")
+            # The usual ports are not tried: two demos at a time would both find them free, and bind them later.
+            free = str(free_port(0 if is_new else port))
+            text = text.replace(f":{port}", f":{free}").replace(f": {port}", f": {free}")
         settings.write_text(text, encoding="utf-8")
 
     def _check_ours(self) -> None:
@@ -132,7 +135,7 @@ class Stage:
 
 
 def free_port(usual: int) -> int:
-    """`usual` when nothing listens there on loopback, else a port that is free."""
+    """`usual` when nothing listens there on loopback, else (and for 0) a port that is free."""
     for port in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
