@@ -1,7 +1,7 @@
 """Who is in a segment: a name or an expression becomes one SELECT, and segments are checked all together."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from segments.to_sql import customer_ids
 from segments.tree import All, AnyOf, Condition, InSegment, Not
 from segments.vocabulary import Vocabulary
 
-__all__ = ["Rule", "Vocabulary", "audience", "check_segments", "rule"]
+__all__ = ["Rule", "Vocabulary", "audience", "check_segments", "rule", "segments_used"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,23 @@ def _references(condition: Condition) -> Iterator[InSegment]:
             yield from _references(part)
         case InSegment():
             yield condition
+
+
+def segments_used(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:
+    """The segments called `names`, and every segment their rules ask for, directly or through another.
+
+    A name that no segment has is left out. A rule with mistakes asks for nothing.
+    """
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in vocabulary.segments:
+            continue
+        found.add(name)
+        condition = read(vocabulary.segments[name].where, vocabulary).condition
+        waiting += [reference.name for reference in _references(condition)] if condition else []
+    return frozenset(found)
 
 
 def _in_order(condition: Condition, vocabulary: Vocabulary) -> dict[str, Condition]:

@@ -11,7 +11,7 @@ from core.workspace import Workspace
 from customers.tiers import LEVELS
 from segments.definition import Segment, load_segments
 from segments.fields import FIELDS
-from segments.membership import Vocabulary, audience, check_segments
+from segments.membership import Vocabulary, audience, check_segments, segments_used
 from segments.vocabulary import read_vocabulary
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -170,6 +170,23 @@ def test_a_long_chain_of_segments_is_compiled() -> None:
     chain = {f"s{n}": f'in_segment("s{n + 1}")' for n in range(500)}
 
     assert "segment_s1 " in str(audience("s0", _vocabulary(**chain, s500="true"), now=NOW))
+
+
+def test_segments_used_are_those_the_rules_ask_for() -> None:
+    """
+    References are found however they are written, through other segments and in circles; texts that look like one,
+    unknown names and rules with mistakes add nothing.
+    """
+    vocabulary = _vocabulary(
+        a="tier == 'top' and not (true and in_segment ( 'b' ))",
+        b="in_segment('c') or in_segment('d')",
+        c="in_segment('b') or company == 'in_segment(\"e\")'",
+        d="in_segment('e') and contry == 'DE'",
+        e="true",
+    )
+
+    assert {"a", "b", "c", "d"} == segments_used(["a", "nobody"], vocabulary)
+    assert {"e"} == segments_used(["e"], vocabulary)
 
 
 def test_a_mistake_in_a_referenced_segment_names_its_file() -> None:
