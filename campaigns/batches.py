@@ -1,11 +1,12 @@
 """The life of a batch after its hand-overs: closed, put off, told again; and the end of its run."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Interval, bindparam, select, text, update
+from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
+from campaigns import ledger
 from campaigns.ledger import Claim
 from campaigns.states import State
 from core.schema import batch, message, run
@@ -14,40 +15,40 @@ from core.schema import batch, message, run
 RETRY_WAITS: Final = tuple(
     timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 60, 120, 240, 480, 720, 720, 720, 720, 720, 720)
 )
-#: A transport that cannot be used is asked again after this.
-TRANSPORT_PAUSE: Final = timedelta(seconds=30)
+#: What kept a batch from going is tried again after this.
+FAULT_PAUSE: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
 
 
-def close(connection: Connection, held: Claim, now: datetime, *, pause: timedelta = AT_ONCE) -> None:
+def close(
+    connection: Connection, held: Claim, now: datetime, *, pause: timedelta = AT_ONCE, fault: str | None = None
+) -> None:
     """The batch is done, or ready again after `pause` with what is left; deferred messages have a batch of their own.
 
-    A lost lease changes nothing: the batch is somebody else's. The run is finished when nothing is open any more.
+    What was handed over and has no answer is `unknown`. `fault` says on the run why nothing goes at present; None
+    clears it. A lost lease changes nothing: the batch is somebody else's.
     """
     mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.state == "claimed")
     if connection.execute(select(batch.c.id).where(mine).with_for_update()).scalar() is None:
         return
     ids = list(held.message_ids)
-    left = list(
-        connection.execute(
-            update(message)
-            .where(message.c.id.in_(ids), message.c.state == State.CLAIMED)
-            .values(state=State.PLANNED, state_at=now)
-            .returning(message.c.id)
-        ).scalars()
-    )
-    if left:
-        ready = {
-            "state": "ready",
-            "message_ids": sorted(left),
-            "not_before": now + pause,
-            "published_at": None,
-        }
-        connection.execute(update(batch).where(mine).values(**ready))
-    else:
-        connection.execute(update(batch).where(mine).values(state="done"))
-    _put_off(connection, held, now)
+    ledger.doubt(connection, ids, worker=held.worker, why="the answer was lost", now=now)
+    _give_back(connection, held.batch_id, ids, now, pause)
+    _put_off(connection, held.run_id, ids, now)
+    changed = run.c.fault.is_distinct_from(fault)
+    connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
+    settle_stopped(connection, now, run_id=held.run_id)
     finish_runs(connection, now, run_id=held.run_id)
+
+
+def _give_back(connection: Connection, batch_id: int, ids: list[int], now: datetime, pause: timedelta) -> None:
+    claimed = message.c.id.in_(ids) & (message.c.state == State.CLAIMED)
+    back = update(message).where(claimed).values(state=State.PLANNED, state_at=now).returning(message.c.id)
+    left = sorted(connection.execute(back).scalars())
+    values: dict[str, Any] = {"state": "done"}
+    if left:
+        values = {"state": "ready", "message_ids": left, "not_before": now + pause, "published_at": None}
+    connection.execute(update(batch).where(batch.c.id == batch_id).values(**values))
 
 
 _PUT_OFF = text("""
@@ -58,10 +59,9 @@ _PUT_OFF = text("""
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)), bindparam("waits", type_=ARRAY(Interval)))
 
 
-def _put_off(connection: Connection, held: Claim, now: datetime) -> None:
-    ids = list(held.message_ids)
-    connection.execute(_PUT_OFF, {"run_id": held.run_id, "ids": ids, "now": now, "waits": list(RETRY_WAITS)})
-    given_up = (message.c.id.in_(ids)) & (message.c.state == State.DEFERRED)
+def _put_off(connection: Connection, run_id: int, ids: list[int], now: datetime) -> None:
+    connection.execute(_PUT_OFF, {"run_id": run_id, "ids": ids, "now": now, "waits": list(RETRY_WAITS)})
+    given_up = message.c.id.in_(ids) & (message.c.state == State.DEFERRED)
     connection.execute(
         update(message)
         .where(given_up, message.c.attempt_count > len(RETRY_WAITS))
@@ -69,8 +69,45 @@ def _put_off(connection: Connection, held: Claim, now: datetime) -> None:
     )
 
 
+def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None = None) -> None:
+    """Batches of paused and cancelled runs are in nobody's hands, and a cancelled run has nothing open. Repeat: safe.
+
+    A worker lost while its run was stopped is found here: nobody claims a batch of a run that does not run. Locks
+    batches before messages, as claims do.
+    """
+    stopped = select(run.c.id).where(run.c.state.in_(["paused", "cancelled"]))
+    if run_id is not None:
+        stopped = stopped.where(run.c.id == run_id)
+    lost = (
+        select(batch.c.id, batch.c.message_ids, batch.c.worker)
+        .where(batch.c.run_id.in_(stopped), batch.c.state == "claimed", batch.c.lease_until < func.now())
+        .order_by(batch.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    for row in connection.execute(lost).all():
+        why = "the worker was lost after the hand-over"
+        ledger.doubt(connection, row.message_ids, worker=row.worker, why=why, now=now)
+        _give_back(connection, row.id, row.message_ids, now, AT_ONCE)
+    cancelled = run.c.state == "cancelled"
+    if run_id is not None:
+        cancelled &= run.c.id == run_id
+    ready = (
+        select(batch.c.id, batch.c.message_ids)
+        .join(run, run.c.id == batch.c.run_id)
+        .where(cancelled, batch.c.state == "ready")
+        .order_by(batch.c.id)
+        .with_for_update(of=batch, skip_locked=True)
+    )
+    for batch_id, message_ids in connection.execute(ready).all():
+        ledger.skip(connection, message_ids, "cancelled", now)
+        connection.execute(update(batch).where(batch.c.id == batch_id).values(state="done"))
+
+
 def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
-    """Running runs without an open batch are finished; their ids are returned. Repeat: safe."""
+    """Running runs without an open batch are finished; their ids are returned. Repeat: safe.
+
+    Two workers that close the last two batches at once may each see the other's open: the next call ends the run.
+    """
     open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
     statement = update(run).where(run.c.state == "running", ~open_batches)
     if run_id is not None:
@@ -83,16 +120,16 @@ _DUE = text("""
     FROM run
     WHERE run.id = batch.run_id AND run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
       AND (batch.state = 'ready' OR batch.lease_until < now())
-      AND (batch.published_at IS NULL OR batch.published_at < now() - :again)
+      AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
     RETURNING batch.id, batch.queue
 """)
 
 
-def due_batches(connection: Connection, *, now: datetime, again_after: timedelta) -> list[tuple[int, str]]:
+def due_batches(connection: Connection, *, now: datetime, again_after: timedelta | None) -> list[tuple[int, str]]:
     """Ids and queues of the batches that a worker should be told of now, in order of their ids.
 
-    Each is marked as told; one that nobody took is told again after `again_after`, so that a broker which lost
-    its memory loses no work.
+    Each is marked as told. One that nobody took is told again after `again_after`, so that a broker which lost its
+    memory loses no work; None: not again, while the broker still holds work.
     """
     rows = connection.execute(_DUE, {"now": now, "again": again_after})
     return sorted((row.id, row.queue) for row in rows)

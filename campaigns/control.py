@@ -5,9 +5,10 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select, text, update
 
+from campaigns import batches
 from campaigns.runs import WORK_CHANNEL
 from core.errors import NotFound, PlanError
-from core.schema import audit, batch, message, run, schedule
+from core.schema import audit, run, schedule
 
 #: From → to, as people may order it. Running → finished is the ledger's own.
 ORDERS: Final = {
@@ -15,13 +16,19 @@ ORDERS: Final = {
     "resume": ({"paused"}, "running"),
     "cancel": ({"running", "paused"}, "cancelled"),
 }
+#: The same for the schedule of a recurring campaign. A cancelled one starts again only with a new version's plan.
+SCHEDULE_ORDERS: Final = {
+    "pause": ({"active"}, "paused"),
+    "resume": ({"paused"}, "active"),
+    "cancel": ({"active", "paused"}, "cancelled"),
+}
 
 
 def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: datetime) -> list[int]:
     """Every open run of the campaign is in the ordered state; the ids of the runs that changed are returned.
 
-    Nothing more is handed over once a pause or cancel is committed; what was handed over is not recalled.
-    A recurring campaign's schedule stops with pause and cancel and goes on with resume. Repeat: safe.
+    No hand-over begins after a pause or cancel is committed; what was handed over is not recalled. A recurring
+    campaign's schedule pauses, goes on and ends with its runs. Repeat: safe.
 
     Raises:
         NotFound: the campaign never ran and is not scheduled.
@@ -38,10 +45,12 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     if not changed and not scheduled and after not in states.values():
         found = ", ".join(sorted(set(states.values())))
         raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
-    connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after))
-    if verb == "cancel":
-        _cancel_messages(connection, changed, now)
+    ended = {"finished_at": now} if verb == "cancel" else {}
+    connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after, **ended))
+    for run_id in changed:
+        batches.settle_stopped(connection, now, run_id=run_id)
     if verb == "resume":
+        batches.finish_runs(connection, now)
         connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     connection.execute(
         insert(audit).values(actor=actor, action=verb, subject=f"campaign:{campaign}", detail={"runs": changed})
@@ -50,19 +59,10 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
 
 
 def _order_schedule(connection: Connection, campaign: str, verb: str, now: datetime) -> bool:
-    values: dict[str, object] = {"active": verb == "resume"}
+    """The recurring campaign's schedule follows the order; False when there is none that can."""
+    befores, after = SCHEDULE_ORDERS[verb]
+    values: dict[str, object] = {"state": after}
     if verb == "resume":
-        values["since"] = now
-    return bool(connection.execute(update(schedule).where(schedule.c.campaign == campaign).values(**values)).rowcount)
-
-
-def _cancel_messages(connection: Connection, runs: list[int], now: datetime) -> None:
-    """Messages that were not handed over never will be. Those in a worker's hands are refused at the hand-over."""
-    open_states = message.c.state.in_(["planned", "claimed", "deferred"])
-    connection.execute(
-        update(message)
-        .where(message.c.run_id.in_(runs), open_states)
-        .values(state="skipped", skip_reason="cancelled", state_at=now)
-    )
-    connection.execute(update(batch).where(batch.c.run_id.in_(runs), batch.c.state == "ready").values(state="done"))
-    connection.execute(update(run).where(run.c.id.in_(runs)).values(finished_at=now))
+        values["since"] = now  # what was missed while it was paused is not made up for
+    mine = (schedule.c.campaign == campaign) & schedule.c.state.in_(befores)
+    return bool(connection.execute(update(schedule).where(mine).values(**values)).rowcount)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, cast, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns.states import State
-from core.schema import message
+from core.schema import customer, message
 from suppression.gate import skip_reason
 
 
@@ -34,19 +34,21 @@ class Claim:
 
 
 _CLAIM_BATCH = text("""
+    WITH before AS (SELECT id, worker FROM batch WHERE id = :batch_id FOR UPDATE)
     UPDATE batch SET state = 'claimed', lease_until = now() + :lease, worker = :worker, claim_count = claim_count + 1
-    FROM run JOIN campaign_version AS v ON v.id = run.version_id
-    WHERE batch.id = :batch_id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
+    FROM before, run JOIN campaign_version AS v ON v.id = run.version_id
+    WHERE batch.id = before.id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
-    RETURNING batch.claim_count, batch.message_ids, batch.run_id, run.version_id, run.campaign, v.topic, run.valid_until
+    RETURNING batch.claim_count, batch.message_ids, batch.run_id, run.version_id, run.campaign, v.topic,
+              run.valid_until, before.worker AS previous_worker
 """)
-_RECOVER = text("""
+_DOUBT = text("""
     WITH lost AS (
         UPDATE message SET state = 'unknown', state_at = :now
         WHERE id = ANY(:ids) AND state = 'handed_over' RETURNING id, attempt_count
     )
     INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)
-    SELECT id, attempt_count, '', :worker, 'unknown', 'the worker was lost after the hand-over', :now FROM lost
+    SELECT id, attempt_count, '', :worker, 'unknown', :why, :now FROM lost
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 
 
@@ -62,20 +64,26 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         return None
     ids = list(row.message_ids)
     if row.claim_count > 1:
-        connection.execute(_RECOVER, {"ids": ids, "now": now, "worker": worker})
+        doubt(connection, ids, worker=row.previous_worker, why="the worker was lost after the hand-over", now=now)
     if row.valid_until is not None and now > row.valid_until:
         skip(connection, ids, "expired", now)
     claimed = _claim_messages(connection, ids, row.topic, row.campaign, now)
     return Claim(batch_id, row.claim_count, row.run_id, row.version_id, row.campaign, row.topic, claimed, lease, worker)
 
 
+def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:
+    """Those of the messages that were handed over and never answered are `unknown`, with the reason on record."""
+    given = {"ids": list(message_ids), "worker": worker, "why": why, "now": now}
+    connection.execute(_DOUBT, given)
+
+
 def _claim_messages(
     connection: Connection, ids: list[int], topic: str, campaign: str, now: datetime
 ) -> tuple[int, ...]:
     claimable = message.c.state.in_([State.PLANNED, State.DEFERRED, State.CLAIMED])
-    reason = skip_reason(message.c.customer_id, message.c.address_key, topic=topic, campaign=campaign, now=now)
+    gate = skip_reason(message.c.customer_id, message.c.address_key, topic=topic, campaign=campaign, now=now)
     asked = (
-        select(message.c.id, reason.label("reason"))
+        select(message.c.id, func.coalesce(_moved_away(), gate).label("reason"))
         .where(message.c.id.in_(ids), claimable)
         .cte("asked")
         .prefix_with("MATERIALIZED")
@@ -88,6 +96,13 @@ def _claim_messages(
     )
     rows = connection.execute(moved).all()
     return tuple(sorted(row.id for row in rows if row.skip_reason is None))
+
+
+def _moved_away() -> ColumnElement[str | None]:
+    """SQL: the gate and the unique index know a message by the address it was frozen with. A customer who has another
+    one by now is not written to at either: nobody asked the gate about the new one."""
+    present = select(customer.c.address_key).where(customer.c.id == message.c.customer_id).scalar_subquery()
+    return case((present.is_distinct_from(message.c.address_key), "address_changed"))
 
 
 def skipped_or(otherwise: State, reason: ColumnElement[str | None]) -> ColumnElement[str]:

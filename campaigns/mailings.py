@@ -155,7 +155,10 @@ _NAMES = tuple(column.name for column in _CONTEXT)
 
 
 def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
-    """The recipients of these messages, in order of message id. A message whose customer is gone has none."""
+    """The recipients of these messages, in order of message id.
+
+    A message whose customer is gone, or has another address than the one that was frozen, has none.
+    """
     query = (
         select(
             message.c.id.label("message_id"),
@@ -169,7 +172,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
         )
         .join(customer, customer.c.id == message.c.customer_id)
         .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
-        .where(message.c.id.in_(message_ids), customer.c.email.is_not(None))
+        .where(message.c.id.in_(message_ids), customer.c.address_key == message.c.address_key)
         .order_by(message.c.id)
     )
     for row in connection.execute(query).mappings():

@@ -81,10 +81,11 @@ def _stages(connection: Connection, version: Version, counts: Counts) -> tuple[S
 
 
 def _registered(connection: Connection, version: Version) -> bool:
+    """The scheduler knows this very version, be it active, paused or cancelled: a plan does not undo an order."""
     query = (
         select(campaign_version.c.fingerprint)
         .join(schedule, schedule.c.version_id == campaign_version.c.id)
-        .where(schedule.c.campaign == version.campaign, schedule.c.active)
+        .where(schedule.c.campaign == version.campaign)
     )
     return connection.execute(query).scalar() == version.fingerprint
 

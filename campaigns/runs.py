@@ -17,7 +17,7 @@ from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone,
 from campaigns.versions import SEND_STEP, Version
 from core.database import analyze
 from core.errors import PlanError, StalePlan
-from core.schema import batch, customer, message, run, schedule
+from core.schema import batch, campaign_version, customer, message, run, schedule
 
 #: PostgreSQL channel on which the scheduler hears that there is work.
 WORK_CHANNEL = "clarion_work"
@@ -54,26 +54,41 @@ def apply_reviewed(
     Raises:
         StalePlan: files, people or permissions changed since; nothing was done.
     """
-    started: list[Started] = []
-    for item in reviewed:
+    items = sorted(reviewed, key=lambda item: item.campaign)
+    for item in items:  # in one order, so that two applications never wait for each other
         _lock(connection, item.campaign)
-        version = versions.pin(catalogue, item.campaign)
-        if version.fingerprint != item.fingerprint:
-            raise StalePlan(f"{item.campaign}: its files changed since the plan was made", hint="make the plan again")
-        plan = plan_version(connection, version, now)
-        if _nothing_to_do(connection, item, plan):
+    started: list[Started] = []
+    for item in items:
+        plan = plan_version(connection, _unchanged(catalogue, item), now)
+        if not plan.stages or _was_applied(connection, item, plan):
             continue
-        if plan.counts.digest != item.counts.digest and version.definition.kind == "broadcast":
+        broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
+        if broadcast and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
         started += apply_plan(connection, plan, now, catalogue.settings.workers.batch_size)
     return started
 
 
-def _nothing_to_do(connection: Connection, item: Reviewed, plan: CampaignPlan) -> bool:
-    """Nothing was pending and nothing is; or this very plan was applied before."""
-    if not item.pending:
-        return not plan.stages
-    applied = select(run.c.id).where(run.c.campaign == item.campaign, run.c.digest == item.counts.digest)
+def _unchanged(catalogue: Catalogue, item: Reviewed) -> Version:
+    version = versions.pin(catalogue, item.campaign)
+    if version.fingerprint != item.fingerprint:
+        raise StalePlan(f"{item.campaign}: its files changed since the plan was made", hint="make the plan again")
+    return version
+
+
+def _was_applied(connection: Connection, item: Reviewed, plan: CampaignPlan) -> bool:
+    """A run froze exactly the reviewed audience of this version, and by now a plan would say something else."""
+    if plan.counts.digest == item.counts.digest:
+        return False
+    applied = (
+        select(run.c.id)
+        .join(campaign_version, campaign_version.c.id == run.c.version_id)
+        .where(
+            run.c.campaign == item.campaign,
+            run.c.digest == item.counts.digest,
+            campaign_version.c.fingerprint == item.fingerprint,
+        )
+    )
     return connection.execute(applied).first() is not None
 
 
@@ -104,7 +119,17 @@ def start_occurrence(
     work = _Work(connection, now, batch_size)
     for stage in (FreezeAudience(version, occurrence, None), CutBatches()):
         carry_out(stage, work)
+    _hold_if_too_many(work, version)
     return work.started
+
+
+def _hold_if_too_many(work: _Work, version: Version) -> None:
+    """A tick has no reviewer: a run above the campaign's limit is paused until a person resumes or cancels it."""
+    limit, started = version.definition.limits.max_audience, work.started
+    if started is None or limit is None or started.counts.would_send <= limit:
+        return
+    fault = f"{started.counts.would_send:,} people would be written to (limits.max_audience: {limit:,})"
+    work.connection.execute(update(run).where(run.c.id == started.run_id).values(state="paused", fault=fault))
 
 
 def _lock(connection: Connection, campaign: str) -> None:
@@ -234,15 +259,12 @@ def _run_register(stage: Register, work: _Work) -> None:
     version_id = versions.store(work.connection, stage.version)
     definition = stage.version.definition
     cron = definition.schedule.cron if definition.schedule else None
-    values = {
-        "version_id": version_id,
-        "cron": cron,
-        "zone": zone_of(stage.version),
-        "active": True,
-        "since": work.now,
-    }
-    statement = upsert(schedule).values(campaign=stage.version.campaign, **values)
-    work.connection.execute(statement.on_conflict_do_update(index_elements=["campaign"], set_=values))
+    values = {"version_id": version_id, "cron": cron, "zone": zone_of(stage.version)}
+    statement = upsert(schedule).values(campaign=stage.version.campaign, since=work.now, **values)
+    # A new version of a paused campaign stays paused; of a cancelled one, its reviewed plan is the order to begin.
+    again = case((schedule.c.state == "cancelled", "active"), else_=schedule.c.state)
+    changed: dict[str, Any] = values | {"state": again}
+    work.connection.execute(statement.on_conflict_do_update(index_elements=["campaign"], set_=changed))
     work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
 
 

@@ -3,23 +3,25 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection
-
-from campaigns import batches, ledger, mailings, window
+from campaigns import batches, ledger, mailings
+from campaigns.journal import Journal
 from campaigns.ledger import Claim
 from campaigns.mailings import Letter, Recipient, Studio
 from core.clock import Clock
 from core.database import Database
-from core.errors import RenderError, TransportError
+from core.errors import EngineError, RenderError, TransportError
 from core.workspace import Workspace
 from delivery.message_bytes import write_message
-from delivery.smtp import Endpoint, Outcome, Outgoing, SmtpPool
+from delivery.smtp import Endpoint, HandOver, Outcome, Outgoing, SmtpPool
 
 _log = logging.getLogger("clarion.sending")
+#: A batch that is under way this long is given back with what is left of it, so that a worker told to stop does so.
+_LONGEST_TRIP_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Sent:
     batch_id: int
     messages: int
     render_failed: int
-    fault: str  # what is wrong with the transport, or empty
+    fault: str | None  # why the batch could not go on
 
 
 @dataclass(slots=True)
@@ -47,16 +49,44 @@ class Courier:
     def send_batch(self, batch_id: int) -> Sent | None:
         """The batch's messages are handed over and answered; None when the batch was not to be had.
 
-        Repeat: safe.
+        What keeps a batch from going is said on its run, and the batch is tried again. A bug keeps its traceback,
+        after the batch was given back. Repeat: safe.
         """
         lease = self.workspace.settings.workers.lease
         with self.database.begin() as connection:
             held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
-            if held is None:
-                return None
-            letter = self.studio.letter(connection, held.version_id)
-            people = list(mailings.recipients(connection, held.message_ids))
-        return self._deliver(held, letter, people)
+        if held is None:
+            return None
+        trip = Trip(self, held)
+        fault: str | None = "a bug: the worker's log has its traceback"
+        try:
+            fault = self._travel(trip)
+        finally:
+            self._close_batch(trip, fault)
+        return Sent(batch_id, len(held.message_ids), len(trip.render_failed), fault)
+
+    def _travel(self, trip: "Trip") -> str | None:
+        """The trip is over; what kept it from going on is returned."""
+        try:
+            with self.database.begin() as connection:
+                trip.letter = self.studio.letter(connection, trip.held.version_id)
+                trip.people = list(mailings.recipients(connection, trip.held.message_ids))
+            pool = self._pool(trip.letter.version.transport)
+            self._loop().run(trip.go(pool))
+        except EngineError as error:
+            _log.warning("batch %d: %s", trip.held.batch_id, error.message)
+            return error.message
+        return None
+
+    def _close_batch(self, trip: "Trip", fault: str | None) -> None:
+        now = self.clock.now()
+        with self.database.begin() as connection:
+            ledger.skip(connection, trip.render_failed, "render_failed", now)
+            if trip.people is not None:
+                gone = set(trip.held.message_ids) - {person.message_id for person in trip.people}
+                ledger.skip(connection, sorted(gone), "address_changed", now)
+            pause = batches.FAULT_PAUSE if fault else batches.AT_ONCE
+            batches.close(connection, trip.held, now, pause=pause, fault=fault)
 
     @property
     def studio(self) -> Studio:
@@ -64,26 +94,10 @@ class Courier:
             self._studio = Studio(self.workspace)
         return self._studio
 
-    def _deliver(self, held: Claim, letter: Letter, people: list[Recipient]) -> Sent:
-        fault = ""
-        with self.database.autocommit() as link:
-            link.execute(window.PLAN_ONCE)
-            trip = _Trip(self, held, letter, people, link)
-            try:
-                self._loop().run(trip.go(self._pool(letter.version.transport)))
-            except TransportError as error:
-                fault = error.message
-                _log.warning("transport %s cannot be used: %s", letter.version.transport, fault)
-        now = self.clock.now()
-        with self.database.begin() as connection:
-            gone = set(held.message_ids) - {person.message_id for person in people}
-            ledger.skip(connection, sorted(gone), "no_address", now)
-            ledger.skip(connection, trip.render_failed, "render_failed", now)
-            batches.close(connection, held, now, pause=batches.TRANSPORT_PAUSE if fault else batches.AT_ONCE)
-        return Sent(held.batch_id, len(held.message_ids), len(trip.render_failed), fault)
-
     def _pool(self, transport: str) -> SmtpPool:
         if transport not in self._pools:
+            if transport not in self.workspace.settings.transports:
+                self.workspace = Workspace(self.workspace.root)  # the file may have got it since this process began
             transports = self.workspace.settings.transports
             if transport not in transports:
                 raise TransportError(
@@ -114,41 +128,64 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 @dataclass(slots=True)
-class _Trip:
+class Trip:
     """One batch on its way."""
 
     courier: Courier
     held: Claim
-    letter: Letter
-    people: list[Recipient]
-    link: Connection  # commits each statement; used by one thread at a time, as hand-overs never overlap
+    letter: Letter | None = None
+    people: list[Recipient] | None = None
     render_failed: list[int] = field(default_factory=list)
-    stopped: bool = False  # the run was paused, or the batch is somebody else's: render nothing more
+    stopped: bool = False  # the run was paused, the batch is somebody else's, or it took too long: render no more
 
     async def go(self, pool: SmtpPool) -> None:
-        await pool.deliver(self._mails(), self._hand_over)
+        """Every message that could be rendered in time is handed over and answered.
 
-    def _mails(self) -> Iterator[Outgoing]:
-        sender = self.letter.version.sender.email
-        for person in self.people:
-            if self.stopped:
+        Raises:
+            TransportError: the transport cannot be used.
+        """
+        assert self.letter is not None  # noqa: S101  read before the trip begins
+        courier = self.courier
+        journal = Journal(courier.database, self.held, self.letter.version.transport, courier.clock)
+        renewing = asyncio.ensure_future(self._keep_lease(journal))
+        try:
+            await pool.deliver(self._mails(self.letter), self._hand_over_to(journal))
+        finally:
+            renewing.cancel()
+            await journal.close()
+
+    async def _keep_lease(self, journal: Journal) -> None:
+        """A server may take minutes to answer: the lease is renewed while this worker lives."""
+        while True:
+            await asyncio.sleep(self.held.lease.total_seconds() / 3)
+            self.stopped |= not await journal.is_held()
+
+    def _hand_over_to(self, journal: Journal) -> HandOver:
+        async def hand_over(answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
+            going = await journal.write(answered, ids)
+            if ids and not going:
+                self.stopped |= not await journal.is_held()
+            return going
+
+        return hand_over
+
+    def _mails(self, letter: Letter) -> Iterator[Outgoing]:
+        sender = letter.version.sender.email
+        deadline = time.monotonic() + _LONGEST_TRIP_S
+        for person in self.people or ():
+            if self.stopped or time.monotonic() > deadline:
                 return
-            try:
-                content = write_message(self.courier.studio.mail(self.letter, person))
-            except RenderError as error:
-                _log.warning("message %d was not rendered: %s", person.message_id, error.message)
-                self.render_failed.append(person.message_id)
-                continue
-            yield Outgoing(person.message_id, sender, person.email, content, person.smtputf8)
+            content = self._content(letter, person)
+            if content is not None:
+                yield Outgoing(person.message_id, sender, person.email, content, person.smtputf8)
 
-    async def _hand_over(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._write, answered, ids, self.courier.clock.now())
-
-    def _write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int], now: datetime) -> Collection[int]:
-        """Runs in a thread, so that connections go on while the commit is on its way."""
-        transport = self.letter.version.transport
-        going = window.hand_over(self.link, self.held, ids, answered, transport=transport, now=now)
-        if ids and not going:
-            self.stopped = not window.is_held(self.link, self.held)
-        return going
+    def _content(self, letter: Letter, person: Recipient) -> bytes | None:
+        """The finished bytes; None, and one more failed, where this person's mailing cannot be rendered."""
+        try:
+            return write_message(self.courier.studio.mail(letter, person))
+        except RenderError as error:
+            _log.warning("message %d was not rendered: %s", person.message_id, error.message)
+        except Exception:  # noqa: BLE001  a bug met by one person's values must not keep all others waiting for ever
+            _log.exception("message %d was not rendered", person.message_id)
+        self.render_failed.append(person.message_id)
+        return None

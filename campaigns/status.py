@@ -22,6 +22,7 @@ class Status:
     campaign: str
     run: int
     state: str
+    fault: str | None  # why its messages cannot go at present
     occurrence: str
     starts_at: datetime
     audience: int
@@ -47,6 +48,7 @@ class Status:
             "campaign": self.campaign,
             "run": self.run,
             "state": self.state,
+            "fault": self.fault,
             "occurrence": self.occurrence,
             "starts_at": self.starts_at,
             "audience": self.audience,
@@ -97,6 +99,7 @@ def status_of(connection: Connection, run_id: int) -> Status:
         row["campaign"],
         run_id,
         row["state"],
+        row["fault"],
         row["occurrence"],
         row["starts_at"],
         row["audience"],
@@ -174,13 +177,13 @@ def _without_attempt(connection: Connection, run_id: int) -> int:
 
 
 def scheduled(connection: Connection) -> list[dict[str, Any]]:
-    """The recurring campaigns the scheduler knows: campaign, cron, zone, active."""
+    """The recurring campaigns the scheduler knows: campaign, cron, zone, state."""
     query = (
         select(
             schedule.c.campaign,
             schedule.c.cron,
             schedule.c.zone,
-            schedule.c.active,
+            schedule.c.state,
             campaign_version.c.fingerprint,
         )
         .join(campaign_version, campaign_version.c.id == schedule.c.version_id)

@@ -59,6 +59,7 @@ SENTENCES = {
     "already_messaged": "the address already has a message of this campaign",
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
+    "address_changed": "the customer has another address than when the audience was frozen",
     "cancelled": "the run was cancelled before the message was handed over",
 }
 _STATES = {

@@ -35,8 +35,10 @@ _RECORD: Final = """
             accepted_at = CASE WHEN a.state = 'accepted' THEN %(now)s::timestamptz ELSE m.accepted_at END
         FROM answer AS a
         WHERE m.id = a.id
-          AND (m.state IN ('handed_over', 'unknown')
-               OR (m.state = 'claimed' AND a.by_server AND a.state IN ('deferred', 'failed')))
+          AND (m.state = 'unknown'
+               OR EXISTS (SELECT 1 FROM fence)
+                  AND (m.state = 'handed_over'
+                       OR (m.state = 'claimed' AND a.by_server AND a.state IN ('deferred', 'failed'))))
         RETURNING m.id, m.attempt_count
     ), noted AS (
         INSERT INTO attempt (message_id, number, transport, worker, outcome, code, enhanced, reply, answered_at)
@@ -57,7 +59,8 @@ PLAN_ONCE: Final = text("SET plan_cache_mode = force_generic_plan")
 _RENEW: Final = text("""
     UPDATE batch SET lease_until = now() + :lease FROM run
     WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.state = 'claimed'
-      AND run.id = batch.run_id AND run.state = 'running'
+      AND run.id = batch.run_id
+    RETURNING run.state = 'running'
 """)
 
 
@@ -73,8 +76,9 @@ def hand_over(
     """The answers are recorded, and those of `ids` that may go are `handed_over`; they are returned.
 
     Commit before a final dot is written. The gate is asked once more, so an opt-out one second before wins.
-    When the lease is lost or the run paused, nothing is handed over; answers are recorded all the same. A late
-    answer to a message that was already given up as `unknown` settles it. Atomic: yes, one statement.
+    When the run is paused or cancelled nothing is handed over, and answers are recorded. When the lease is lost, the
+    messages are another worker's: an answer then only settles one that was given up as `unknown`. Atomic: yes, one
+    statement. Repeat: safe; messages handed over the first time are not returned again.
     """
     sql, fixed = _statement(held.topic, held.campaign)
     given = _answers(answered) | {
@@ -109,17 +113,17 @@ def _statement(topic: str, campaign: str) -> tuple[str, dict[str, Any]]:
             batch.c.claim_count == bindparam("token", required=False),
             batch.c.state == "claimed",
             run.c.id == batch.c.run_id,
-            run.c.state == "running",
         )
         .values(lease_until=func.now() + bindparam("lease", required=False, type_=Interval))
-        .returning(batch.c.id)
+        .returning(run.c.state.label("run_state"))
         .cte("fence")
     )
     reason = skip_reason(message.c.customer_id, message.c.address_key, topic=topic, campaign=campaign, now=now)
+    is_running = select(fence.c.run_state).where(fence.c.run_state == "running").exists()
     mine = message.c.id == func.any(bindparam("ids", required=False, type_=ARRAY(BIGINT)))
     asked = (
         select(message.c.id, reason.label("reason"))
-        .where(mine, message.c.state == State.CLAIMED.value, select(fence.c.id).exists())
+        .where(mine, message.c.state == State.CLAIMED.value, is_running)
         .cte("asked")
         .prefix_with("MATERIALIZED")  # inlined, the gate would be asked twice a person
     )
@@ -143,11 +147,11 @@ def _statement(topic: str, campaign: str) -> tuple[str, dict[str, Any]]:
             compile_kwargs={"render_postcompile": True},
         )
     )
-    head, tail = str(compiled).split("WITH ", 1)
-    return f"{head}WITH {_RECORD}, {tail}", dict(compiled.params)
+    fencing, rest = str(compiled).split("asked AS", 1)
+    return f"{fencing}{_RECORD}, asked AS{rest}", dict(compiled.params)
 
 
 def is_held(connection: Connection, held: Claim) -> bool:
     """The batch is still this worker's and its run is running; its lease is renewed."""
     given = {"batch_id": held.batch_id, "token": held.token, "lease": held.lease}
-    return connection.execute(_RENEW, given).rowcount == 1
+    return connection.execute(_RENEW, given).scalar() is True

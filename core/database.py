@@ -56,9 +56,8 @@ class Database:
         with connection, connection.begin():
             yield connection
 
-    @contextlib.contextmanager
-    def autocommit(self) -> "Iterator[Connection]":
-        """A connection on which every statement is a transaction of its own, committed when it returns.
+    def link(self) -> "Connection":
+        """A connection to keep, on which every statement is a transaction of its own. The caller closes it.
 
         Raises:
             ServiceError: the server cannot be reached.
@@ -66,11 +65,9 @@ class Database:
         from sqlalchemy.exc import OperationalError
 
         try:
-            connection = self.engine.connect()
+            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         except OperationalError as error:
             raise _unreachable(error) from error
-        with connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def dispose(self) -> None:
         """Every pooled connection is closed; the next use opens new ones."""

@@ -4,11 +4,6 @@ import hashlib
 from typing import NewType
 from uuid import UUID
 
-CustomerId = NewType("CustomerId", int)
-MessageId = NewType("MessageId", int)
-RunId = NewType("RunId", int)
-BatchId = NewType("BatchId", int)
-
 #: Names one mailbox without saying which: the join key of suppression, ledger and customers.
 AddressKey = NewType("AddressKey", UUID)
 

@@ -218,7 +218,7 @@ suppression = Table(
 
 # --- campaigns -----------------------------------------------------------------------------------------
 
-#: The states of a message; `campaigns.ledger.TRANSITIONS` says which may follow which.
+#: The states of a message; `campaigns.states.TRANSITIONS` says which may follow which.
 MESSAGE_STATES: Final = (
     "planned",
     "claimed",
@@ -274,6 +274,7 @@ run = Table(
         comment="'1' for a broadcast, the nominal time for a recurring one",
     ),
     Column("state", Text, nullable=False),
+    Column("fault", Text, comment="why its messages cannot go at present; NULL as soon as they do"),
     Column(
         "audience",
         BigInteger,
@@ -286,7 +287,7 @@ run = Table(
     _at("valid_until", comment="messages not handed over by then are skipped as expired"),
     _at("created_at", default=True),
     _at("finished_at"),
-    CheckConstraint("state IN ('scheduled', 'running', 'paused', 'finished', 'cancelled')", name="state"),
+    CheckConstraint("state IN ('running', 'paused', 'finished', 'cancelled')", name="state"),
     Index("ix_run_campaign", "campaign", text("id DESC")),
 )
 
@@ -353,7 +354,6 @@ attempt = Table(
     Column("code", SmallInteger, comment="the three-digit reply"),
     Column("enhanced", Text, comment="RFC 3463 status, for example 5.1.1"),
     Column("reply", Text, comment="the server's words, at most 500 characters"),
-    _at("handed_over_at"),
     _at("answered_at"),
     Index("ix_attempt_message_id", "message_id"),
     comment="append-only: every hand-over and what became of it",
@@ -366,8 +366,9 @@ schedule = Table(
     Column("version_id", BigInteger, ForeignKey("campaign_version.id"), nullable=False),
     Column("cron", Text, nullable=False),
     Column("zone", Text, nullable=False),
-    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
     _at("since", nullable=False, comment="times before it are never made up for"),
+    CheckConstraint("state IN ('active', 'paused', 'cancelled')", name="state"),
     comment="the recurring campaigns that were applied",
 )
 

@@ -131,7 +131,6 @@ def make_attempt(connection: Connection, message_id: int, **values: Any) -> None
         "code": 550,
         "enhanced": "5.1.1",
         "reply": "no such mailbox",
-        "handed_over_at": LONG_AGO,
         "answered_at": LONG_AGO,
     }
     connection.execute(insert(schema.attempt).values(message_id=message_id, **(defaults | values)))

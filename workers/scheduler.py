@@ -15,7 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns import batches
@@ -23,7 +23,7 @@ from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
 from core.schema import schedule, schedule_tick
-from workers.celery_app import SEND_BATCH
+from workers.celery_app import QUEUES, SEND_BATCH
 
 _log = logging.getLogger("clarion.scheduler")
 #: Advisory lock of the leader.
@@ -42,10 +42,14 @@ class Ticks:
         self._one_at_a_time = threading.Lock()
 
     def publish(self) -> int:
-        """Workers are told of every due batch; the number told is returned. Repeat: safe."""
+        """Workers are told of every due batch; the number told is returned. Repeat: safe.
+
+        A batch that nobody took is told again only while its queue is empty: busy workers will come to it.
+        """
         with self._one_at_a_time:
+            again_after = AGAIN_AFTER if self._broker_is_idle() else None
             with self._database.begin() as connection:
-                due = batches.due_batches(connection, now=self._clock.now(), again_after=AGAIN_AFTER)
+                due = batches.due_batches(connection, now=self._clock.now(), again_after=again_after)
             try:
                 for batch_id, queue in due:
                     self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
@@ -53,20 +57,38 @@ class Ticks:
                 _log.warning("the broker cannot be reached: %s; told again after %s", error, AGAIN_AFTER)
             return len(due)
 
+    def _broker_is_idle(self) -> bool:
+        """No queue holds a task; also when the broker cannot be asked."""
+        try:
+            with self._app.connection_for_read() as connection:
+                channel = connection.default_channel
+                return not any(channel.queue_declare(name).message_count for name in QUEUES)
+        except (OperationalError, OSError):
+            return True
+
+    def settle(self) -> None:
+        """Runs with nothing left are finished, and stopped ones have nothing in a lost worker's hands. Repeat: safe."""
+        with self._database.begin() as connection:
+            batches.settle_stopped(connection, self._clock.now())
+            batches.finish_runs(connection, self._clock.now())
+
     def start_recurring(self) -> list[str]:
         """Every recurring campaign whose time has come has its run; their names are returned. Repeat: safe.
 
-        Of several missed times only the last is made up for.
+        Of several missed times only the last is made up for. One campaign's fault does not hold up the others.
         """
-        started = []
         with self._database.begin() as connection:
-            rows = connection.execute(select(schedule).where(schedule.c.active)).mappings().all()
-        for row in rows:
+            rows = connection.execute(select(schedule).where(schedule.c.state == "active")).mappings().all()
+        return [row["campaign"] for row in rows if self._start(row)]
+
+    def _start(self, row: RowMapping) -> bool:
+        try:
             with self._database.begin() as connection:
                 nominal = self._due_time(connection, row["campaign"], row["cron"], row["zone"], row["since"])
-                if nominal is not None and self._tick(connection, row["campaign"], row["version_id"], nominal):
-                    started.append(str(row["campaign"]))
-        return started
+                return nominal is not None and self._tick(connection, row["campaign"], row["version_id"], nominal)
+        except Exception:  # noqa: BLE001  logged with its traceback, and tried again at the next tick
+            _log.exception("recurring campaign %s could not be started", row["campaign"])
+            return False
 
     def _due_time(self, connection: Connection, name: str, cron: str, zone: str, since: datetime) -> datetime | None:
         query = select(func.max(schedule_tick.c.nominal_at)).where(schedule_tick.c.schedule == name)
@@ -101,7 +123,9 @@ def _last_between(trigger: CronTrigger, after: datetime, now: datetime) -> datet
         following = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
         if following is None or following > now:
             return found
-        found = moment = following.astimezone(UTC)
+        moment = following.astimezone(UTC)
+        if following.fold == 0:  # a wall time that a clock change repeats is meant once, the first time (S-8.2)
+            found = moment
 
 
 def run(database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None]) -> None:
@@ -129,7 +153,7 @@ def _lead(
         return
     elected()
     scheduler = BackgroundScheduler(timezone=UTC)
-    for job in (ticks.publish, ticks.start_recurring):
+    for job in (ticks.publish, ticks.start_recurring, ticks.settle):
         scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()

@@ -16,7 +16,7 @@ from workers.celery_app import SEND_BATCH
 _log = logging.getLogger("clarion.worker")
 
 
-class Desk:
+class Station:
     """The one courier of this process, made after the fork: connections are never shared between processes."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -44,15 +44,15 @@ class Desk:
 
 
 def register(app: Celery, workspace: Workspace) -> None:
-    """The application knows its task, and each of its processes opens and closes its own desk."""
-    desk = Desk(workspace)
+    """The application knows its task, and each of its processes opens and closes its own station."""
+    station = Station(workspace)
 
     @app.task(name=SEND_BATCH)  # type: ignore[untyped-decorator]
     def send_batch(batch_id: int) -> None:
         """The batch is sent, or was somebody else's. Repeat: safe."""
-        sent = desk.courier.send_batch(batch_id)
+        sent = station.courier.send_batch(batch_id)
         if sent is not None:
             _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
 
-    signals.worker_process_init.connect(desk.open, weak=False)
-    signals.worker_process_shutdown.connect(desk.close, weak=False)
+    signals.worker_process_init.connect(station.open, weak=False)
+    signals.worker_process_shutdown.connect(station.close, weak=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaigns.commands.persons import person_of
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, json_option, print_json, print_table, remark, shown
 
 if TYPE_CHECKING:
     from campaigns.status import Status
@@ -19,15 +19,26 @@ if TYPE_CHECKING:
 def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None:
     """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
     rows = _status_rows(desk, campaign)
-    listed = rows[:1] if campaign and not check else rows
-    _print_statuses(listed, as_json, single=campaign is not None and not check)
-    broken = [f"{row.campaign} run {row.run}: {rule}" for row in listed for rule in row.broken]
+    _print_statuses(rows[:1] if campaign else rows, as_json, single=campaign is not None)
+    if not campaign and not as_json:
+        _print_schedules(desk)
+    broken = [f"{row.campaign} run {row.run}: {rule}" for row in rows for rule in row.broken]
     for line in broken:
         remark(f"does not balance: {line}")
     if check and broken:
         raise click.exceptions.Exit(1)
     if check and not as_json:
-        click.echo(f"balanced: {len(listed)} run{'s' if len(listed) != 1 else ''}, every message accounted for")
+        click.echo(f"balanced: {len(rows)} run{'s' if len(rows) != 1 else ''}, every message accounted for")
+
+
+def _print_schedules(desk: Desk) -> None:
+    from campaigns.status import scheduled
+
+    with desk.database.begin() as connection:
+        rows = scheduled(connection)
+    if rows:
+        click.echo()
+        print_table(rows, ("campaign", "cron", "zone", "state"))
 
 
 def _status_rows(desk: Desk, campaign: str | None) -> "list[Status]":
@@ -63,8 +74,8 @@ def _print_statuses(rows: "list[Status]", as_json: bool, *, single: bool) -> Non
                 click.echo(f"{'skipped, ' + reason:<32}{number:>12,}")
         elif isinstance(value, int) and not isinstance(value, bool) and key != "run":
             click.echo(f"{key.replace('_', ' '):<32}{value:>12,}")
-        elif key not in ("broken", "starts_at"):
-            click.echo(f"{key.replace('_', ' '):<32}{value!s:>12}")
+        elif key not in ("broken", "starts_at") and value is not None:
+            click.echo(f"{key.replace('_', ' '):<32}{shown(value):>12}")
 
 
 @click.command()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from core.ids import MessageId
 from delivery.message_bytes import Mail, write_message
 from demo.audience import GATEWAY, Order, Persona, agenda_of, visits
 from demo.inbox import Store, read_index
@@ -16,7 +15,7 @@ from tracking.links import TrackedUrls
 from tracking.tokens import Signer
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-URLS = TrackedUrls("http://127.0.0.1:8025", Signer(b"0123456789abcdef0123456789abcdef"), MessageId(7))
+URLS = TrackedUrls("http://127.0.0.1:8025", Signer(b"0123456789abcdef0123456789abcdef"), 7)
 HTML = f"""<html><body><a class="x" href="{URLS.click(0, "")}">a</a> <a href='{URLS.click(1, "")}'>b</a>
 <a href="{URLS.click(0, "")}">again</a> <a href="mailto:help@paper.example">write</a>
 <a href="{URLS.unsubscribe}">leave</a> <img src="{URLS.pixel}" alt=""></body></html>"""

@@ -178,13 +178,14 @@ def upgrade() -> None:
     sa.Column('step', sa.Text(), nullable=False),
     sa.Column('occurrence', sa.Text(), nullable=False, comment="'1' for a broadcast, the nominal time for a recurring one"),
     sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('fault', sa.Text(), nullable=True, comment='why its messages cannot go at present; NULL as soon as they do'),
     sa.Column('audience', sa.BigInteger(), server_default=sa.text('0'), nullable=False, comment='rows in message, counted once'),
     sa.Column('digest', sa.Text(), nullable=False, comment="of who is in it and why not; equal to the plan's"),
     sa.Column('starts_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('valid_until', sa.DateTime(timezone=True), nullable=True, comment='messages not handed over by then are skipped as expired'),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint("state IN ('scheduled', 'running', 'paused', 'finished', 'cancelled')", name=op.f('ck_run_state')),
+    sa.CheckConstraint("state IN ('running', 'paused', 'finished', 'cancelled')", name=op.f('ck_run_state')),
     sa.ForeignKeyConstraint(['version_id'], ['campaign_version.id'], name=op.f('fk_run_version_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_run'))
     )
@@ -194,8 +195,9 @@ def upgrade() -> None:
     sa.Column('version_id', sa.BigInteger(), nullable=False),
     sa.Column('cron', sa.Text(), nullable=False),
     sa.Column('zone', sa.Text(), nullable=False),
-    sa.Column('active', sa.Boolean(), server_default=sa.text('true'), nullable=False),
+    sa.Column('state', sa.Text(), server_default=sa.text("'active'"), nullable=False),
     sa.Column('since', sa.DateTime(timezone=True), nullable=False, comment='times before it are never made up for'),
+    sa.CheckConstraint("state IN ('active', 'paused', 'cancelled')", name=op.f('ck_schedule_state')),
     sa.ForeignKeyConstraint(['version_id'], ['campaign_version.id'], name=op.f('fk_schedule_version_id')),
     sa.PrimaryKeyConstraint('campaign', name=op.f('pk_schedule')),
     comment='the recurring campaigns that were applied'
@@ -263,7 +265,6 @@ def upgrade() -> None:
     sa.Column('code', sa.SmallInteger(), nullable=True, comment='the three-digit reply'),
     sa.Column('enhanced', sa.Text(), nullable=True, comment='RFC 3463 status, for example 5.1.1'),
     sa.Column('reply', sa.Text(), nullable=True, comment="the server's words, at most 500 characters"),
-    sa.Column('handed_over_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('answered_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['message_id'], ['message.id'], name=op.f('fk_attempt_message_id'), ondelete='CASCADE'),
     comment='append-only: every hand-over and what became of it'
@@ -298,7 +299,8 @@ def upgrade() -> None:
         JOIN run r ON r.id = m.run_id
         JOIN campaign_version v ON v.id = r.version_id
         JOIN LATERAL (
-            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at, sum(o.amount) AS value
+            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at,
+                   sum(o.amount) AS value
             FROM purchase o
             WHERE v.goal_event = 'purchase' AND o.customer_id = m.customer_id
               AND o.ordered_at >= m.accepted_at AND o.ordered_at < m.accepted_at + v.goal_within

@@ -1,0 +1,101 @@
+"""The hand-overs of one trip, written from its event loop without stalling it, over a connection of their own."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from campaigns import window
+from campaigns.ledger import Claim
+from core.clock import Clock
+from core.database import Database
+from core.errors import ServiceError
+from delivery.smtp import Outcome, OutcomeState
+
+_log = logging.getLogger("clarion.sending")
+#: How long a database that went away is waited for: a restart takes a few seconds.
+_PATIENCE_S: Final = 60.0
+_TRY_AGAIN_S: Final = 0.5
+_NEVER_SENT: Final = Outcome(OutcomeState.NOT_SENT, None, None, "the hand-over could not be recorded")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes for one claim. Each call runs in a thread, one at a time, and is committed when it returns."""
+
+    database: Database
+    held: Claim
+    transport: str
+    clock: Clock
+    _link: Connection | None = None
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
+        """The answers are durable; so is the hand-over of the returned ones of `ids`.
+
+        A database that went away is waited for, since the answers exist nowhere else. Whether the hand-over was
+        recorded is not known then: it is taken back, and none of `ids` may go.
+
+        Raises:
+            ServiceError: the database did not come back.
+        """
+        return await self._in_thread(lambda: self._write(answered, ids))
+
+    async def is_held(self) -> bool:
+        """The batch is still this worker's and its run is running; its lease is renewed."""
+        return await self._in_thread(self._is_held)
+
+    async def close(self) -> None:
+        """The connection is closed. Repeat: safe."""
+        await self._in_thread(self._drop)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        async with self._one_at_a_time:
+            return await asyncio.get_running_loop().run_in_executor(None, call)
+
+    def _write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
+        try:
+            return self._hand_over(answered, ids)
+        except OperationalError as error:
+            _log.warning("the database went away: %s", type(error.orig).__name__)
+        taken_back = [(message_id, _NEVER_SENT) for message_id in ids]
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            self._drop()
+            try:
+                self._hand_over([*answered, *taken_back], [])
+            except (OperationalError, ServiceError):
+                if time.monotonic() > deadline:
+                    raise ServiceError("the database did not come back: answers of mail servers are lost") from None
+                time.sleep(_TRY_AGAIN_S)
+            else:
+                return []
+
+    def _hand_over(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
+        now = self.clock.now()
+        return window.hand_over(self._open(), self.held, ids, answered, transport=self.transport, now=now)
+
+    def _is_held(self) -> bool:
+        try:
+            return window.is_held(self._open(), self.held)
+        except (OperationalError, ServiceError):
+            self._drop()
+            return False
+
+    def _open(self) -> Connection:
+        if self._link is None:
+            self._link = self.database.link()
+            self._link.execute(window.PLAN_ONCE)
+        return self._link
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.invalidate()  # not back into the pool: it was told to plan once
+            self._link.close()
+            self._link = None
