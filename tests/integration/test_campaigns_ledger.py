@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from campaigns import batches, ledger, window
+from campaigns import batches, control, ledger, window
 from campaigns.states import OPEN, TRANSITIONS, State
+from campaigns.status import status_of
 from core import schema
 from delivery.smtp import Outcome, OutcomeState
-from tests.factories import make_customer, make_message, make_run, make_suppression
+from tests.factories import key_of, make_customer, make_message, make_run, make_suppression
 
 LEASE = timedelta(minutes=1)
 ACCEPTED = Outcome(OutcomeState.ACCEPTED, 250, "2.0.0", "ok")
@@ -215,10 +216,10 @@ def test_an_opt_out_between_plan_and_claim_wins(database, planned, clock):
     assert "skipped" == states(database)[ids[4]]
 
 
-@pytest.mark.parametrize("order", ["paused", "cancelled"])
-def test_a_stopped_run_hands_over_nothing_more(database, planned, clock, order):
+@pytest.mark.parametrize(("order", "left"), [("paused", "planned"), ("cancelled", "skipped")])
+def test_a_stopped_run_hands_over_nothing_more(database, planned, clock, order, left):
     """
-    Once a pause or cancel is committed no message is handed over, and what was claimed is given back.
+    Once a pause or cancel is committed no message is handed over; what was claimed is given back, or never sent.
     """
     run_id, batch_id, ids = planned
     held = claim(database, batch_id, clock)
@@ -227,8 +228,143 @@ def test_a_stopped_run_hands_over_nothing_more(database, planned, clock, order):
 
     assert [] == hand_over(database, held, ids, [], clock)
     close(database, held, clock)
-    assert {"planned"} == set(states(database).values())
+    assert {left} == set(states(database).values())
     assert claim(database, batch_id, clock) is None
+
+
+@pytest.mark.parametrize("late_answer", [DEFERRED, FAILED])
+def test_an_answer_of_a_lost_lease_changes_nothing(database, planned, clock, late_answer):
+    """
+    A refusal that reaches a worker after its lease does not touch a message the next worker has handed over: what
+    that one's server says counts, and nobody is mailed twice.
+    """
+    _, batch_id, ids = planned
+    late = claim(database, batch_id, clock)
+    expire_lease(database, batch_id)
+    heir = claim(database, batch_id, clock, worker="w2")
+    hand_over(database, heir, ids[:1], [], clock)
+    hand_over(database, late, [], [(ids[0], late_answer)], clock)
+    assert "handed_over" == states(database)[ids[0]]
+    hand_over(database, heir, [], [(ids[0], ACCEPTED)], clock)
+
+    assert "accepted" == states(database)[ids[0]]
+
+
+def test_a_customer_with_another_address_is_not_written_to(database, planned, clock):
+    """
+    Who has a new address since the freeze is skipped: the gate was never asked about it.
+    """
+    _, batch_id, ids = planned
+    with database.begin() as connection:
+        mine = schema.customer.c.email == "p3@customers.example"
+        changed = {"email": "p0@customers.example", "address_key": key_of("p0@customers.example")}
+        connection.execute(update(schema.customer).where(mine).values(**changed))
+
+    held = claim(database, batch_id, clock)
+
+    assert ids[3] not in held.message_ids
+    with database.begin() as connection:
+        reason = select(schema.message.c.skip_reason).where(schema.message.c.id == ids[3])
+        assert "address_changed" == connection.execute(reason).scalar_one()
+
+
+def order(database, verb, clock):
+    with database.begin() as connection:
+        return control.order(connection, "spring-paper", verb, actor="test", now=clock.now())
+
+
+def settle(database, clock):
+    with database.begin() as connection:
+        batches.settle_stopped(connection, clock.now())
+        return batches.finish_runs(connection, clock.now())
+
+
+def status(database, run_id):
+    with database.begin() as connection:
+        return status_of(connection, run_id)
+
+
+def test_a_cancel_under_way_leaves_nothing_open(database, planned, clock):
+    """
+    A message that the server puts off after the cancel is not tried again, and the ledger balances.
+    """
+    run_id, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids[:2], [], clock)
+    order(database, "cancel", clock)
+    hand_over(database, held, [], [(ids[0], DEFERRED), (ids[1], ACCEPTED)], clock)
+    close(database, held, clock)
+
+    assert {"cancelled": 4} == status(database, run_id).skipped
+    assert status(database, run_id).balanced
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause"])
+def test_a_worker_lost_while_its_run_was_stopped_is_found(database, planned, clock, verb):
+    """
+    After the lease, what a lost worker had handed over is unknown, although nobody claims a stopped run's batch.
+    """
+    run_id, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids[:1], [], clock)
+    order(database, verb, clock)
+    expire_lease(database, batch_id)
+    settle(database, clock)
+
+    assert "unknown" == states(database)[ids[0]]
+    assert status(database, run_id).balanced
+    if verb == "pause":
+        order(database, "resume", clock)
+        assert tuple(ids[1:]) == claim(database, batch_id, clock).message_ids
+
+
+def test_a_run_whose_last_batches_close_at_once_still_finishes(database, planned, clock):
+    """
+    Two workers that do not see each other's last close leave the run to the scheduler, which finishes it.
+    """
+    run_id, batch_id, ids = planned
+    with database.begin() as connection:
+        connection.execute(update(schema.batch).values(message_ids=ids[:3]))
+        second = insert(schema.batch).values(run_id=run_id, message_ids=ids[3:], not_before=clock.now())
+        second_id = connection.execute(second.returning(schema.batch.c.id)).scalar_one()
+    helds = [claim(database, each, clock) for each in (batch_id, second_id)]
+    for held in helds:
+        hand_over(database, held, held.message_ids, [], clock)
+        hand_over(database, held, [], [(i, ACCEPTED) for i in held.message_ids], clock)
+    with database.begin() as one, database.begin() as other:
+        batches.close(one, helds[0], clock.now())
+        batches.close(other, helds[1], clock.now())
+
+    assert "running" == status(database, run_id).state
+    assert [run_id] == settle(database, clock)
+    assert "finished" == status(database, run_id).state
+
+
+def test_a_run_paused_in_its_last_window_finishes_when_resumed(database, planned, clock):
+    """
+    Everything answered while the run was paused: resuming it finishes it.
+    """
+    run_id, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids, [], clock)
+    order(database, "pause", clock)
+    hand_over(database, held, [], [(i, ACCEPTED) for i in ids], clock)
+    close(database, held, clock)
+    order(database, "resume", clock)
+
+    assert "finished" == status(database, run_id).state
+
+
+def test_cancel_and_claim_do_not_lock_each_other_out(database, planned, clock):
+    """
+    A cancel that meets a claim waits or goes first; neither is broken off as a deadlock.
+    """
+    run_id, batch_id, _ = planned
+    with database.begin() as claiming:
+        ledger.claim(claiming, batch_id, worker="w1", lease=LEASE, now=clock.now())
+        order(database, "cancel", clock)
+
+    assert "cancelled" == status(database, run_id).state
 
 
 def test_what_is_past_its_validity_is_skipped(database, planned, clock):

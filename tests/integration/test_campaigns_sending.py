@@ -1,0 +1,168 @@
+"""A courier's trips: a real database, a real SMTP server, and what happens when one of them gives way."""
+
+import asyncio
+import contextlib
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, text, update
+
+from campaigns.sending import Courier
+from campaigns.status import status_of
+from core import schema
+from core.workspace import Workspace
+from tests.campaign_files import FILES
+from tests.factories import make_customer
+from tests.integration.test_campaigns_plan import apply_of, plan_of
+from tests.processes import free_port
+from tests.smtp_server import ScriptedServer
+
+
+@contextlib.contextmanager
+def serving(script=None):
+    """A scripted SMTP server in a thread of its own."""
+    loop, server = asyncio.new_event_loop(), ScriptedServer(script)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture
+def office(make_workspace, database, clock):
+    """Twelve planned messages; `office(port)` gives a courier, the run's id and its batch's id."""
+    with database.begin() as connection:
+        for number in range(12):
+            make_customer(
+                connection, email=f"p{number}@firm.example", consents=("promotions",), company=f"Firm {number}"
+            )
+    couriers = []
+
+    def build(port, files=FILES):
+        workspace = make_workspace(database=database, files=files, smtp_port=port)
+        (started,) = apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+        couriers.append(Courier(workspace, database, clock, "w1"))
+        return couriers[-1], started.run_id, first_batch(database)
+
+    yield build
+    for courier in couriers:
+        courier.close()
+
+
+def first_batch(database):
+    with database.begin() as connection:
+        open_batches = select(schema.batch.c.id).where(schema.batch.c.state != "done").order_by(schema.batch.c.id)
+        return connection.execute(open_batches).scalar()
+
+
+def status(database, run_id):
+    with database.begin() as connection:
+        return status_of(connection, run_id)
+
+
+def test_a_batch_is_sent_and_its_run_finished(office, database):
+    """
+    Every message of the batch is at the server once and accepted in the ledger.
+    """
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        sent = courier.send_batch(batch_id)
+
+        assert (12, 0, None) == (sent.messages, sent.render_failed, sent.fault)
+        assert 12 == len({mail.recipients for mail in server.received})
+    assert ("finished", 12, True) == (
+        status(database, run_id).state, status(database, run_id).states["accepted"], status(database, run_id).balanced
+    )  # fmt: skip
+
+
+def test_one_person_who_cannot_be_rendered_fails_alone(office, database):
+    """
+    A value that the template cannot print skips its person as render_failed; everybody else gets the mailing.
+    """
+    with database.begin() as connection:
+        connection.execute(update(schema.customer).where(schema.customer.c.company == "Firm 3").values(company=None))
+    needs = FILES["templates/spring-paper.html"].replace("customer.company or 'you'", "customer.company")
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port, FILES | {"templates/spring-paper.html": needs})
+        courier.send_batch(batch_id)
+
+    assert {"render_failed": 1} == status(database, run_id).skipped
+    assert 11 == status(database, run_id).states["accepted"]
+
+
+def test_a_transport_that_is_not_there_fails_nobody(office, database, clock):
+    """
+    Nobody listens: the messages go back to planned, no attempt is counted, the run says why, and later all go.
+    """
+    port = free_port()
+    courier, run_id, batch_id = office(port)
+    sent = courier.send_batch(batch_id)
+
+    assert sent.fault
+    assert sent.fault == status(database, run_id).fault
+    assert 12 == status(database, run_id).states["planned"]
+    assert courier.send_batch(batch_id) is None  # not before the pause is over
+
+    clock.step(timedelta(minutes=1))
+    with serving() as server:
+        settings = courier.workspace.root / "clarion.yaml"
+        settings.write_text(settings.read_text().replace(f":{port}", f":{server.port}"))
+        courier.close()
+        courier.workspace = Workspace(courier.workspace.root)
+        courier.send_batch(batch_id)
+    assert (12, None) == (status(database, run_id).states["accepted"], status(database, run_id).fault)
+
+
+def test_a_version_that_no_longer_compiles_is_said_and_tried_again(office, database):
+    """
+    A stored version this program cannot read keeps nobody's message claimed, and the run says what is wrong.
+    """
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        with database.begin() as connection:
+            connection.execute(
+                text("UPDATE campaign_version SET definition = jsonb_set(definition, '{templates}', '{}')")
+            )
+        sent = courier.send_batch(batch_id)
+
+    assert sent.fault
+    assert 12 == status(database, run_id).states["planned"]
+    assert sent.fault == status(database, run_id).fault
+
+
+def test_answers_survive_a_database_that_goes_away(office, database):
+    """
+    When every connection to the database breaks between a final dot and its answer, the answer is recorded all the
+    same, nobody is in doubt, and nobody is mailed twice.
+    """
+    broken = []
+
+    def break_once(conversation):
+        if not broken:
+            broken.append(True)
+            with database.begin() as connection:
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                         "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                )  # fmt: skip
+        return b"250 2.0.0 taken"
+
+    with serving({"end": break_once}) as server:
+        courier, run_id, batch_id = office(server.port)
+        courier.send_batch(batch_id)
+        while (batch_id := first_batch(database)) is not None:
+            courier.clock.step(timedelta(minutes=6))
+            courier.send_batch(batch_id)
+        recipients = [mail.recipients for mail in server.received]
+
+    assert broken
+    assert 12 == len(recipients) == len(set(recipients))
+    assert (12, 0) == (status(database, run_id).states["accepted"], status(database, run_id).states["unknown"])
+    assert status(database, run_id).balanced
