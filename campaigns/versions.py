@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from campaigns.definition import CampaignFile
 from core.schema import campaign_version
 from core.settings import Organisation, Sender
 from segments.definition import Segment
-from segments.membership import Vocabulary
+from segments.membership import Vocabulary, segments_used
 from templates.definition import TemplateSource
 from templates.mailing import Mailing, compile_mailing
 
@@ -120,7 +119,7 @@ def pin(catalogue: Catalogue, name: str) -> Version:
     return Version(
         campaign=name,
         definition=definition,
-        segments={used: catalogue.segments[used] for used in _reachable(asked, catalogue.segments)},
+        segments={used: catalogue.segments[used] for used in segments_used(asked, catalogue.vocabulary)},
         templates={used: catalogue.templates[used] for used in whole.uses},
         sender=settings.senders[definition.send.sender],
         organisation=settings.organisation,
@@ -130,18 +129,6 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         clicks=settings.tracking.clicks,
         currency=definition.cost.currency or settings.tiers.currency,
     )
-
-
-def _reachable(names: tuple[str, ...], segments: Mapping[str, Segment]) -> set[str]:
-    """`names`, and every segment their rules ask for."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in segments and name not in found:
-            found.add(name)
-            waiting += re.findall(r"in_segment\(\s*[\"']([^\"']+)[\"']", segments[name].where)
-    return found
 
 
 def store(connection: Connection, version: Version) -> int:
