@@ -103,7 +103,7 @@ COMPUTE: Final = f"""
            CASE
                WHEN classed.share_before < :a * classed.revenue THEN 'A'
                WHEN classed.share_before < :b * classed.revenue THEN 'B'
-               WHEN b.last_order_at IS NOT NULL THEN 'C'
+               WHEN classed.revenue IS NOT NULL OR b.last_order_at IS NOT NULL THEN 'C'
            END AS abc,
            CASE
                WHEN ranked.place < :top * ranked.active_count THEN 'top'
