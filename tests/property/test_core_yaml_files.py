@@ -1,6 +1,6 @@
 """No text of a person makes the reader of files fail."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.settings import Settings
@@ -18,6 +18,8 @@ _lines = st.lists(
 
 
 @given(_lines)
+@example(["\x08"])
+@example(["organisation: \ud800"])
 def test_any_text_is_settings_or_problems(lines):
     """
     Every text is built into settings or explained by at least one problem that has a place; nothing is raised.
