@@ -9,6 +9,7 @@ from campaigns.definition import CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
 from core.settings import NAME_PATTERN, Settings
+from core.units import quoted
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 from segments.definition import Segment, load_segments
@@ -149,7 +150,8 @@ def _cross_check(
         value = _value_at(content, path)
         everything = templates if noun == "template" else known
         if isinstance(value, str) and value not in everything:
-            yield campaign.document.problem(path, f"no {noun} {value!r}", did_you_mean(value, known))
+            named = "of this name" if campaign.document.hides(path) else quoted(value)
+            yield campaign.document.problem(path, f"no {noun} {named}", did_you_mean(value, known))
 
 
 def _value_at(content: Any, path: tuple[str | int, ...]) -> object:

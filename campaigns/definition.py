@@ -56,8 +56,8 @@ class Goal(Section):
 class Cost(Section):
     """What the campaign costs."""
 
-    fixed: Annotated[Decimal, Field(ge=0)] = Decimal(0)
-    per_message: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    fixed: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)] = Decimal(0)
+    per_message: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)] = Decimal(0)
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None  # None: that of the tiers
 
 

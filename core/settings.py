@@ -1,5 +1,6 @@
 """`clarion.yaml`: who sends, through what, about which topics, and how customers are ranked."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -7,7 +8,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
 from core.errors import AddressError
-from core.units import Duration, Share, ZoneName, parse_duration
+from core.service_urls import checked_url
+from core.units import Duration, Share, Unfit, ZoneName, format_duration, parse_duration, quoted
 from core.yaml_files import Section
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
@@ -18,12 +20,12 @@ def _email(text: str) -> str:
     try:
         return parse_address(text).email
     except AddressError as error:
-        raise ValueError(f"got {text!r}, expected an e-mail address; {error.message}") from None
+        raise Unfit(quoted(text), "an e-mail address", error.message) from None
 
 
 def _header_text(text: str) -> str:
     if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text):
-        raise ValueError("holds a line break or control character, expected one line of text")
+        raise Unfit(quoted(text), "one line of text without line break or control character")
     return text
 
 
@@ -32,9 +34,13 @@ HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 
 def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"got {text!r}, expected an address such as 'https://news.example.com'")
+    try:
+        parts = urlsplit(text)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, or a port out of range
+        is_usable = False
+    if not is_usable:
+        raise Unfit(quoted(text), "an address such as 'https://news.example.com'")
     return text.rstrip("/")
 
 
@@ -60,10 +66,7 @@ class Sender(Section):
 
 
 def _smtp_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError(f"got {text!r}, expected 'smtp://host:port' or 'smtps://user:${{PASSWORD}}@host:465'")
-    return text
+    return checked_url(text, ("smtp", "smtps"), "'smtp://host:port' or 'smtps://user:${PASSWORD}@host:465'")
 
 
 class Transport(Section):
@@ -144,35 +147,52 @@ class Web(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8025
 
 
+def _lease(length: timedelta) -> timedelta:
+    if length < timedelta(seconds=10):
+        raise Unfit(quoted(format_duration(length)), "at least '10s'")
+    return length
+
+
 class Workers(Section):
     """How many processes `clarion up` starts, and how many messages one task carries."""
 
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
-    lease: Duration = parse_duration("1m")
+    lease: Annotated[Duration, AfterValidator(_lease)] = parse_duration("1m")  # at least 10s
+
+
+def _database(text: str) -> str:
+    if text == "embedded":
+        return text
+    return checked_url(text, ("postgresql", "postgres"), "'embedded' or 'postgresql://…'", needs_host=False)
+
+
+def _broker(text: str) -> str:
+    if text == "embedded":
+        return text
+    return checked_url(text, ("redis", "rediss", "unix"), "'embedded' or 'redis://…'", needs_host=False)
+
+
+def _secret(text: str) -> str:
+    if len(text) < 32:
+        raise Unfit(quoted(text), "at least 32 characters, for example from `openssl rand -hex 32`")
+    return text
 
 
 class Settings(Section):
     """The whole of `clarion.yaml`."""
 
     organisation: Organisation
-    database: str = Field("embedded", repr=False)
-    broker: str = Field("embedded", repr=False)
-    secret: str | None = Field(None, repr=False)  # None: made by `clarion init`, kept in .clarion/secret
+    # repr=False: neither a traceback nor a message about a mistake shows what stands there
+    database: Annotated[str, AfterValidator(_database)] = Field("embedded", repr=False)
+    broker: Annotated[str, AfterValidator(_broker)] = Field("embedded", repr=False)
+    secret: Annotated[str, AfterValidator(_secret)] | None = Field(
+        None, repr=False
+    )  # None: made by `clarion init`, kept in .clarion/secret
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]
-    transports: Annotated[dict[Name, Transport], Field(min_length=1)]
+    transports: Annotated[dict[Name, Transport], Field(min_length=1, repr=False)]
     topics: Annotated[dict[Name, Topic], Field(min_length=1)]
     tracking: Tracking = Tracking()
     tiers: Tiers = Tiers()
     web: Web = Web()
     workers: Workers = Workers()
-
-    @model_validator(mode="after")
-    def _services(self) -> "Settings":
-        if self.database != "embedded" and not self.database.startswith(("postgresql://", "postgres://")):
-            raise ValueError("database: got another scheme, expected 'embedded' or 'postgresql://…'")
-        if self.broker != "embedded" and not self.broker.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("broker: got another scheme, expected 'embedded' or 'redis://…'")
-        if self.secret is not None and len(self.secret) < 32:
-            raise ValueError("secret: expected at least 32 characters, for example from `openssl rand -hex 32`")
-        return self

@@ -1,7 +1,9 @@
 """What people write in files: durations, shares, zones, schedules. Each type says what it expected."""
 
 import re
-from datetime import datetime, timedelta
+import reprlib
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -10,28 +12,50 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from core.names import did_you_mean
 
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = 80
+
+
+def quoted(value: object) -> str:
+    """A value as messages show it: as Python writes it, a long one shortened."""
+    return _brief.repr(value)
+
+
+class Unfit(ValueError):
+    """A value is not what was expected. `expected` does not name the value, so that it may be shown without."""
+
+    def __init__(self, got: str, expected: str, hint: str = "") -> None:
+        super().__init__(f"got {got}, expected {expected}" + (f"; {hint}" if hint else ""))
+        self.expected = expected
+
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw])")
+LONGEST: Final = timedelta(days=36_525)  # a hundred years
 
 
 def parse_duration(text: object) -> timedelta:
-    """A length of time from `90m`, `14d`, `1d 12h`; units s, m, h, d (24 h), w.
+    """A length of time from `90m`, `14d`, `1d 12h`; units s, m, h, d (24 h), w. It is made of whole seconds.
 
     Raises:
-        ValueError: the text is anything else, or not above zero.
+        Unfit: the text is anything else, not above zero, or above a hundred years.
     """
     if isinstance(text, timedelta):
         return text
     if not isinstance(text, str) or _DURATION.sub("", text).strip():
-        raise ValueError(f"got {text!r}, expected a duration such as '90m', '14d' or '1d 12h'")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+        raise Unfit(quoted(text), "a duration such as '90m', '14d' or '1d 12h'")
+    seconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)), Decimal(0))
     if seconds <= 0:
-        raise ValueError(f"got {text!r}, expected a duration above zero such as '14d'")
-    return timedelta(seconds=seconds)
+        raise Unfit(quoted(text), "a duration above zero such as '14d'")
+    if seconds > LONGEST.total_seconds():
+        raise Unfit(quoted(text), f"a duration of at most {LONGEST.days}d (a hundred years)")
+    if seconds % 1:
+        raise Unfit(quoted(text), "a duration in whole seconds such as '90s'")
+    return timedelta(seconds=int(seconds))
 
 
 def format_duration(length: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back, for example `1d 12h`."""
+    """The shortest text that `parse_duration` reads back, for example `1d 12h`; fractions of a second are dropped."""
     left, parts = int(length.total_seconds()), []
     for unit in ("d", "h", "m", "s"):
         number, left = divmod(left, _UNITS[unit])
@@ -44,7 +68,7 @@ def parse_share(value: object) -> float:
     """A share 0–1 from `10%`, `10 %` or `0.1`.
 
     Raises:
-        ValueError: not a number, or outside 0–1.
+        Unfit: not a number, or outside 0–1.
     """
     share: float | None = None
     if isinstance(value, str) and value.strip().endswith("%"):
@@ -52,10 +76,10 @@ def parse_share(value: object) -> float:
             share = float(value.strip()[:-1]) / 100
         except ValueError:
             share = None
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         share = float(value)
     if share is None or not 0 <= share <= 1:
-        raise ValueError(f"got {value!r}, expected a share such as '10%' or 0.1")
+        raise Unfit(quoted(value), "a share such as '10%' or 0.1")
     return share
 
 
@@ -69,11 +93,11 @@ def parse_zone(value: object) -> str:
     """An IANA time zone name.
 
     Raises:
-        ValueError: no such zone; near misses are named.
+        Unfit: no such zone; near misses are named.
     """
     if not isinstance(value, str) or value not in _zones():
-        hint = did_you_mean(str(value), _zones(), limit=3)
-        raise ValueError(f"got {value!r}, expected an IANA time zone such as 'Europe/Berlin'; {hint}")
+        hint = did_you_mean(quoted(value).strip("'"), _zones(), limit=3)
+        raise Unfit(quoted(value), "an IANA time zone such as 'Europe/Berlin'", hint)
     return value
 
 
@@ -92,11 +116,11 @@ def parse_cron(value: object) -> str:
     Days of the week are written by name (`mon`–`sun`): numbers mean different days to different programs.
 
     Raises:
-        ValueError: names the field that is wrong.
+        Unfit: names the field that is wrong.
     """
     fields = value.split() if isinstance(value, str) else []
     if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(f"got {value!r}, expected five fields such as '30 8 * * mon'")
+        raise Unfit(quoted(value), "five fields such as '30 8 * * mon'")
     for text, (name, low, high, words) in zip(fields, _CRON_FIELDS, strict=True):
         _check_cron_field(str(value), text.lower(), name, low, high, words)
     return " ".join(fields).lower()
@@ -111,29 +135,39 @@ def _check_cron_field(whole: str, text: str, name: str, low: int, high: int, wor
         good = body == "*" or all(end is not None and low <= end <= high for end in ends)
         good = good and not (name == "day of week" and any(char.isdigit() for char in body))
         good = good and not (dash and None not in ends and ends[0] > ends[1])  # type: ignore[operator]
-        good = good and (not slash or (step.isdigit() and int(step) > 0 and (body == "*" or bool(dash))))
+        good = good and (not slash or ((body == "*" or bool(dash)) and _cron_step(step, low, high)))
         if not good:
-            raise ValueError(f"got {part!r} as the {name} of {whole!r}, expected {expected}, a range, or '*'")
+            raise Unfit(f"{quoted(part)} as the {name} of {quoted(whole)}", f"{expected}, a range, or '*'")
 
 
 def _cron_number(text: str, low: int, words: tuple[str, ...]) -> int | None:
     if text in words:
         return words.index(text) + low
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch(r"[0-9]{1,2}", text) else None
+
+
+def _cron_step(text: str, low: int, high: int) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,2}", text)) and 0 < int(text) <= high - low
+
+
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2999
 
 
 def parse_wall_time(value: object) -> datetime:
     """A local date and time without a zone, `2026-12-01T09:00`.
 
     Raises:
-        ValueError: not such a text, or it carries a zone.
+        Unfit: not such a text, one of another age, or it carries a zone.
     """
     try:
         wall = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
-        raise ValueError(f"got {value!r}, expected a date and time such as '2026-12-01T09:00'") from None
+        raise Unfit(quoted(value), "a date and time such as '2026-12-01T09:00'") from None
     if wall.tzinfo is not None:
-        raise ValueError(f"got {value!r}, expected a time without offset; name the place in 'zone'")
+        raise Unfit(quoted(value), "a time without offset", "name the place in 'zone'")
+    if not _FIRST_YEAR <= wall.year <= _LAST_YEAR or wall.microsecond:
+        raise Unfit(quoted(value), f"whole seconds in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return wall
 
 
@@ -142,8 +176,6 @@ def local_instant(wall: datetime, zone: str) -> datetime:
 
     A time skipped by a clock change uses the offset before the gap; a repeated one is the first (S-8.2).
     """
-    from datetime import UTC
-
     return wall.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
 
 

@@ -56,6 +56,9 @@ def load_segments(workspace: Workspace) -> tuple[dict[str, Segment], list[Proble
 def _load(path: Path, file: str) -> tuple[Segment, list[Problem]]:
     document = read_document(path, file)
     parts = build(SegmentFile, document)
+    if document.hides(("where",)):
+        hint = "write the value out: a rule is kept with the campaigns that use it"
+        document.problems.append(document.problem(("where",), "a rule cannot read the environment", hint))
     problems = list(document.problems)
     try:
         _name.validate_python(path.stem)

@@ -28,7 +28,6 @@ from segments.tree import (
 )
 from segments.vocabulary import Vocabulary
 
-MAX_LENGTH: Final = timedelta(days=36_525)  # a hundred years
 #: The activity name that means orders instead.
 PURCHASE: Final = "purchase"
 PURCHASE_PROPERTIES: Final = ("product", "category")
@@ -81,14 +80,9 @@ def duration(node: nodes.Expr, what: str) -> timedelta:
     if not isinstance(node, nodes.Const) or not isinstance(node.value, str):
         raise wrong(at, expected)
     try:
-        length = parse_duration(node.value)
-    except ValueError:
-        raise wrong(at, f"{expected} (got {node.value!r})", "units: s, m (minutes), h, d, w") from None
-    except OverflowError:
-        length = MAX_LENGTH * 2
-    if length > MAX_LENGTH:
-        raise wrong(at, f"{what} is too long (got {node.value!r}, at most '36525d')")
-    return length
+        return parse_duration(node.value)
+    except ValueError as error:
+        raise wrong(at, f"{expected} ({error})", "units: s, m (minutes), h, d, w") from None
 
 
 def _behaviour(call: Call) -> Behaviour:

@@ -34,7 +34,7 @@ def test_minimal_settings_have_working_defaults(make_workspace):
     ("old", "new", "message"),
     [
         ("email: offers@paper.example", "email: offers", "senders.offers.email: got 'offers', expected an e-mail"),
-        ("smtp://127.0.0.1", "http://127.0.0.1", "transports.main.url: got"),
+        ("smtp://127.0.0.1", "http://127.0.0.1", "transports.main.url is wrong (expected 'smtp://"),
         ("connections: 4", "connections: 0", "transports.main.connections is wrong"),
         ("1 Mill Lane, 12345 Papertown", "here", "organisation.postal_address is wrong"),
         ('database: "embedded"', "database: mysql://x", "expected 'embedded' or 'postgresql://"),

@@ -1,0 +1,124 @@
+"""What pydantic found, told to the person who wrote the file; private values are left out."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from core.errors import Problem
+from core.names import did_you_mean
+from core.units import Unfit, quoted
+
+if TYPE_CHECKING:
+    from core.yaml_files import Document
+
+Place = tuple[str | int, ...]
+
+_EXPECTED: Final = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "decimal_parsing": "a number",
+    "decimal_type": "a number",
+}
+#: How pydantic ends the path of a mistake in the name of a section.
+_KEY: Final = "[key]"
+#: A name that is surely no password or address, and may be shown wherever it stands.
+SIMPLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def described(detail: ErrorDetails, model: type[BaseModel], document: "Document") -> Problem:
+    """The mistake pydantic found while it built `model`, in the words of the person who writes the file."""
+    path = tuple(part for part in detail["loc"] if not str(part).startswith("function-"))
+    kind = detail["type"]
+    place = shown_place(path, hidden=document.is_private(path))
+    if kind == "extra_forbidden":
+        name, parent = shown_place(path[-1:], hidden=document.is_private(path)), shown_place(path[:-1], hidden=True)
+        hint = did_you_mean(str(path[-1])[:80], _known_keys(model, path[:-1]))
+        return document.problem(path, f"unknown key {name!r}" + (f" in {parent}" if parent else ""), hint)
+    if kind == "missing":
+        return document.problem(path[:-1] or path, f"{place} is missing", f"add '{path[-1]}:'")
+    if path[-1:] == (_KEY,):
+        named, parent = shown_place(path[-2:-1], hidden=document.is_private(path)), shown_place(path[:-2], hidden=True)
+        return document.problem(path, f"the name {named!r} in {parent} is wrong ({_lowered(detail['msg'])})")
+    if kind == "value_error":
+        return document.problem(path, _unfit(detail, place, path, document))
+    at, got = _found(document.content, path)
+    expected = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else _lowered(detail["msg"])
+    if document.hides(at):
+        return document.problem(path, f"{place} is wrong ({expected})")
+    is_choice = kind == "literal_error" and isinstance(got, str)
+    hint = did_you_mean(got[:80], re.findall(r"'([^']+)'", expected)) if is_choice else ""
+    return document.problem(path, f"{place} is wrong (got {quoted(got)}, {expected})", hint)
+
+
+def _unfit(detail: ErrorDetails, place: str, path: Place, document: "Document") -> str:
+    """The message of a validator of ours, without the value where that is private."""
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, Unfit) and document.hides(path):
+        return f"{place} is wrong (expected {error.expected})"
+    if document.is_private(path):
+        return f"{place} is wrong"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def shown_place(path: Place, *, hidden: bool) -> str:
+    """`path` as messages show it. A name within what is `hidden` may be a misplaced password: only plain ones show."""
+    return ".".join(_part(part, hidden) for part in path)
+
+
+def _part(part: str | int, hidden: bool) -> str:
+    if isinstance(part, int) or SIMPLE_NAME.fullmatch(part):
+        return str(part)
+    return "…" if hidden else quoted(part)[1:-1]
+
+
+def _found(content: Any, path: Place) -> tuple[Place, Any]:
+    """The part of `path` that the file has, and what stands there."""
+    for count, part in enumerate(path):
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return path[:count], content
+    return path, content
+
+
+def _known_keys(model: type[BaseModel], path: Place) -> list[str]:
+    """The keys the section at `path` of `model` takes; all variants of a union together."""
+    found: list[str] = []
+    for candidate in _models_at([model], path):
+        found += [info.alias or name for name, info in candidate.model_fields.items()]
+    return found
+
+
+def _models_at(models: list[type[BaseModel]], path: Place) -> list[type[BaseModel]]:
+    for part in path:
+        following: list[type[BaseModel]] = []
+        for model in models:
+            info = model.model_fields.get(str(part))
+            if info is not None:
+                following += _models_in(info.annotation)
+        models = following or models
+    return models
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
