@@ -53,6 +53,9 @@ def check_script(script: Script, *, html: bool) -> list[Problem]:
         return problems or _compile_problems(script, environment)
     except RecursionError:
         return [_too_deep(script)]
+    except Exception as error:  # noqa: BLE001  Jinja works constants out while it compiles, and they fail in any way
+        message = f"an expression that cannot be worked out: {error}"
+        return [_at(script, _failing_line(tree, environment), message)]
 
 
 def _compile_problems(script: Script, environment: Sandbox) -> list[Problem]:
@@ -64,6 +67,18 @@ def _compile_problems(script: Script, environment: Sandbox) -> list[Problem]:
     except (SyntaxError, ValueError, MemoryError, OverflowError):
         return [_too_deep(script)]
     return []
+
+
+def _failing_line(tree: nodes.Template, environment: Sandbox) -> int:
+    """The line of the first constant that cannot be worked out, such as `{[]: 1}`."""
+    for node in tree.find_all(nodes.Expr):
+        try:
+            node.as_const(nodes.EvalContext(environment))
+        except nodes.Impossible:
+            continue
+        except Exception:  # noqa: BLE001  whatever it was, here it is
+            return node.lineno
+    return 1
 
 
 def _too_deep(script: Script) -> Problem:
