@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final
 
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 
 from campaigns import audience, versions
@@ -15,6 +16,9 @@ from campaigns.timing import first_instant
 from campaigns.versions import Version
 from core.errors import PlanError
 from core.schema import campaign_version, schedule
+from core.settings import Name
+from core.units import quoted
+from core.yaml_files import Section
 
 #: The layout of a plan file; one of another number is refused.
 FORMAT = 1
@@ -120,26 +124,42 @@ class Reviewed:
     pending: bool
 
 
+_Digits = Annotated[str, StringConstraints(pattern=r"^[0-9a-f:]+$", max_length=128)]
+
+
+class _PlannedCampaign(Section):
+    """One campaign of a plan file, as `to_file` writes it."""
+
+    name: Name
+    fingerprint: _Digits
+    digest: _Digits
+    audience: Annotated[int, Field(ge=0, strict=True)]
+    would_send: Annotated[int, Field(ge=0, strict=True)]
+    skipped: dict[str, Annotated[int, Field(ge=0, strict=True)]]
+    pending: Annotated[bool, Field(strict=True)]
+
+    def reviewed(self) -> Reviewed:
+        counts = Counts(self.audience, self.would_send, self.skipped, self.digest)
+        return Reviewed(self.name, self.fingerprint, counts, self.pending)
+
+
+_CAMPAIGNS: Final = TypeAdapter(list[_PlannedCampaign])
+
+
 def from_file(document: Mapping[str, Any]) -> list[Reviewed]:
     """The campaigns of a plan file.
 
     Raises:
-        PlanError: it is no plan file, or of another format.
+        PlanError: it is no plan file, of another format, or damaged.
     """
     if document.get("format") != FORMAT:
         raise PlanError(
-            f"this is no plan file (format {document.get('format')!r}, expected {FORMAT})",
+            f"this is no plan file (format {quoted(document.get('format'))}, expected {FORMAT})",
             hint="write one with `clarion plan --out FILE`",
         )
     try:
-        return [
-            Reviewed(
-                item["name"],
-                item["fingerprint"],
-                Counts(item["audience"], item["would_send"], item["skipped"], item["digest"]),
-                item["pending"],
-            )
-            for item in document["campaigns"]
-        ]
-    except (KeyError, TypeError) as error:
-        raise PlanError(f"the plan file is damaged: {error} is missing", hint="make the plan again") from None
+        return [item.reviewed() for item in _CAMPAIGNS.validate_python(document.get("campaigns"))]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, ("campaigns", *first["loc"])))
+        raise PlanError(f"the plan file is damaged: {place}: {first['msg']}", hint="make the plan again") from None

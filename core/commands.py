@@ -4,7 +4,9 @@ Results go to stdout, progress and remarks to stderr. `--json` prints one docume
 """
 
 import contextlib
+import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from uuid import UUID
 import click
 
 from core.clock import Clock, SystemClock
+from core.errors import EngineError
 
 if TYPE_CHECKING:
     from core.database import Database
@@ -49,6 +52,38 @@ class Desk:
         """What was opened is closed. Repeat: safe."""
         if "database" in self.__dict__:
             self.database.dispose()
+
+
+def acting_user() -> str:
+    """Who gives the command, for the audit: the login name, or the number of a user without one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without an entry in passwd; OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the block writes is at `path`.
+
+    Raises:
+        EngineError: the file system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = "name a folder that exists and that you may write to"
+        raise EngineError(f"{path} cannot be written: {error.strerror or error}", hint=hint) from None
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """`path` holds `content`, texts in UTF-8. Repeat: safe, the file is replaced.
+
+    Raises:
+        EngineError: the file system refused.
+    """
+    with writing(path):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def json_option(command: CommandT) -> CommandT:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, json_option, print_json, print_table, remark, write_file, writing
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def _tell_one(desk: Desk, campaign: str, run_id: int | None, html_file: Path | N
 def _write_page(desk: Desk, found: "CampaignReport", html_file: Path) -> None:
     from reports.page import page
 
-    html_file.parent.mkdir(parents=True, exist_ok=True)
-    html_file.write_text(page(found, desk.workspace.settings.organisation), encoding="utf-8")
+    with writing(html_file.parent):
+        html_file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(html_file, page(found, desk.workspace.settings.organisation))
     remark(f"wrote {html_file}")
 
 

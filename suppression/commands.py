@@ -1,13 +1,12 @@
 """`clarion suppress` and `clarion consent`: who may not be written to, and who agreed to what."""
 
-import getpass
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, acting_user, json_option, print_json, print_table, remark
 from core.errors import NotFound, UsageError
 from core.names import did_you_mean
 from core.units import parse_duration
@@ -225,5 +224,5 @@ def _audit(connection: "Connection", desk: Desk, action: str, subject: str, deta
 
     told = {name: value for name, value in detail.items() if value}
     connection.execute(
-        insert(audit).values(at=desk.clock.now(), actor=getpass.getuser(), action=action, subject=subject, detail=told)
+        insert(audit).values(at=desk.clock.now(), actor=acting_user(), action=action, subject=subject, detail=told)
     )

@@ -2,16 +2,14 @@
 
 import click
 
-from core.commands import Desk
+from core.commands import Desk, acting_user
 
 
 def _ordered(desk: Desk, campaign: str, verb: str) -> None:
-    import getpass
-
     from campaigns.control import order
 
     with desk.database.begin() as connection:
-        changed = order(connection, campaign, verb, actor=getpass.getuser(), now=desk.clock.now())
+        changed = order(connection, campaign, verb, actor=acting_user(), now=desk.clock.now())
     what = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[verb]
     click.echo(f"{campaign}: {what} {len(changed)} run{'s' if len(changed) != 1 else ''}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from core.commands import Desk, json_option, print_json, remark
+from core.commands import Desk, json_option, print_json, remark, write_file, writing
 from core.errors import ConfigError
 
 
@@ -16,7 +16,8 @@ def init(desk: Desk, folder: Path) -> None:
     """Make a ready workspace in FOLDER, with a sample segment, template, campaign and customers."""
     from campaigns import starter
 
-    made = starter.make(folder, desk.clock.now().date())
+    with writing(folder):
+        made = starter.make(folder, desk.clock.now().date())
     for name in made:
         click.echo(f"{folder / name}")
     remark(f"\nnext: cd {folder} && clarion validate")
@@ -56,8 +57,9 @@ def schema(desk: Desk, folder: Path | None) -> None:
     from segments.definition import SegmentFile
 
     target = folder or desk.workspace.state / "schemas"
-    target.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
     for name, model in (("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile)):
         path = target / f"{name}.json"
-        path.write_text(json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n")
         click.echo(str(path))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaigns.commands.persons import person_of
-from core.commands import Desk
+from core.commands import Desk, write_file, writing
 
 if TYPE_CHECKING:
     from campaigns.preview import Preview
@@ -26,13 +26,14 @@ def preview(
     made = _preview(desk, campaign, key)
     mail = made.mail
     if html_file:
-        html_file.write_text(made.page, encoding="utf-8")
+        write_file(html_file, made.page)
     if eml_file:
-        eml_file.write_bytes(made.content)
+        write_file(eml_file, made.content)
     if png_file:
         from templates.preview import write_png
 
-        write_png(made.page, png_file)
+        with writing(png_file):
+            write_png(made.page, png_file)
     for path in (html_file, eml_file, png_file):
         if path:
             click.echo(str(path))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, progress, remark
+from core.commands import Desk, json_option, print_json, print_table, progress, remark, write_file
 from core.errors import PlanError, ServiceError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
 
     made = _make_plan(desk, names)
     if file:
-        file.write_text(json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_file(file, json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(_plan_document(made))
     else:
@@ -110,8 +110,10 @@ def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
 def _read_plan(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"{file} is no plan file: {error}", hint="write one with `clarion plan --out FILE`") from None
+    except OSError as error:
+        raise PlanError(f"{file} cannot be read: {error.strerror}") from None
     return document if isinstance(document, dict) else {}
 
 
