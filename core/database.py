@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
 
 from core import embedded
 from core.errors import ConfigError, ServiceError
@@ -47,12 +48,12 @@ class Database:
         Raises:
             ServiceError: the server cannot be reached.
         """
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import DBAPIError
 
         try:
             connection = self.engine.connect()
-        except OperationalError as error:
-            raise _unreachable(error) from error
+        except DBAPIError as error:
+            raise _unreachable(error, self.url) from None
         with connection, connection.begin():
             yield connection
 
@@ -62,12 +63,12 @@ class Database:
         Raises:
             ServiceError: the server cannot be reached.
         """
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import DBAPIError
 
         try:
             return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        except OperationalError as error:
-            raise _unreachable(error) from error
+        except DBAPIError as error:
+            raise _unreachable(error, self.url) from None
 
     def dispose(self) -> None:
         """Every pooled connection is closed; the next use opens new ones."""
@@ -79,9 +80,18 @@ def _sqlalchemy_url(url: str) -> str:
     return "postgresql+psycopg://" + url.split("://", 1)[1]
 
 
-def _unreachable(error: Exception) -> ServiceError:
-    first_line = str(getattr(error, "orig", error)).strip().splitlines()[0]
-    return ServiceError(f"PostgreSQL cannot be reached: {first_line}", hint="check `database:` in clarion.yaml")
+def _unreachable(error: Exception, url: str) -> ServiceError:
+    lines = str(getattr(error, "orig", error)).strip().splitlines()
+    reason = _without_password(lines[0], url) if lines else "no reason was given"
+    return ServiceError(f"PostgreSQL cannot be reached: {reason}", hint="check `database:` in clarion.yaml")
+
+
+def _without_password(text: str, url: str) -> str:
+    """`text`, in which libpq may have quoted the address."""
+    password = urlsplit(url).password or ""
+    for spelling in filter(None, (url, password, unquote(password))):
+        text = text.replace(spelling, "…")
+    return text
 
 
 def copy_rows(connection: "Connection", table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
