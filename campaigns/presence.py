@@ -1,16 +1,83 @@
-"""Which of Clarion's processes are connected to the database, by the names they connect under."""
+"""Which of Clarion's processes run, as the database sees it: by the names they connect under."""
 
+import contextlib
+import os
+import socket
+import threading
+from typing import Final, Self
+
+import psycopg
 from sqlalchemy import Connection, text
 
 #: `core.database` connects as this and the kind of process.
-PREFIX = "clarion "
+PREFIX: Final = "clarion "
+#: A lost connection is noticed, and made again, after this long.
+_LOOK_S: Final = 1.0
+#: PostgreSQL cuts longer names.
+_LONGEST_NAME: Final = 63
+
+
+class Present:
+    """A process that is seen by `present` from start to stop: it holds a connection for nothing else.
+
+    Connections of a pool do not tell: after the database was away they come back when there is work, and an idle
+    worker would count as missing.
+
+    To be started after a fork, once in each process; `process` is worker, scheduler or web.
+    """
+
+    def __init__(self, database_url: str, process: str) -> None:
+        self._url = database_url
+        self._name = _name(process, os.getpgid(0))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._stay, name="presence", daemon=True)
+
+    def start(self) -> Self:
+        """The process is seen within a moment, and again soon after the database was away."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """The process is no longer seen. Repeat: safe."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _stay(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(psycopg.Error):  # away: whoever needs it for work says so
+                self._hold()
+            self._stopping.wait(_LOOK_S)
+
+    def _hold(self) -> None:
+        with psycopg.connect(self._url, autocommit=True, application_name=self._name, connect_timeout=5) as connection:
+            while not self._stopping.wait(_LOOK_S):
+                connection.execute("SELECT 1")
+
+
+def _name(process: str, group: int) -> str:
+    return f"{PREFIX}{process} {group} {socket.gethostname()}"[:_LONGEST_NAME]
 
 
 def present(connection: Connection) -> set[str]:
     """The kinds of process that are connected: worker, scheduler, web."""
+    return {name.removeprefix(PREFIX).split()[0] for name in _names(connection)}
+
+
+def is_present(connection: Connection, process: str, group: int) -> bool:
+    """A process of that kind, in that process group of this machine, is connected."""
+    return _name(process, group) in _names(connection)
+
+
+def _names(connection: Connection) -> set[str]:
     query = text(
         "SELECT DISTINCT application_name FROM pg_stat_activity "
         "WHERE datname = current_database() AND application_name LIKE :prefix"
     )
-    rows = connection.execute(query, {"prefix": PREFIX + "%"}).scalars()
-    return {name.removeprefix(PREFIX) for name in rows}
+    return set(connection.execute(query, {"prefix": PREFIX + "_%"}).scalars())

@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
+from campaigns.presence import Present
 from core.clock import Clock
 from core.commands import remark
 from core.database import Database
@@ -31,7 +32,7 @@ def serve(workspace: Workspace, database: Database, clock: Clock, *, host: str, 
         server = uvicorn.Server(server_config(create_app(workspace, database, clock)))
         # uvicorn raises the signal again after its graceful stop; by then it means: leave.
         signal.signal(signal.SIGTERM, _leave)
-        with contextlib.suppress(KeyboardInterrupt):
+        with Present(database.url, "web"), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[place])
     database.dispose()
 

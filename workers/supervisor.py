@@ -14,6 +14,8 @@ from typing import Final
 
 from core.errors import ServiceError
 from core.workspace import Workspace
+from workers import up_record
+from workers.up_record import SUPERVISOR, Started
 
 _log = logging.getLogger("clarion.up")
 PROCESSES: Final = ("worker", "scheduler", "web")
@@ -21,6 +23,7 @@ PROCESSES: Final = ("worker", "scheduler", "web")
 _RESTART_S: Final = (0.5, 30.0)
 #: A process that ran this long had a good start: its next restart waits the short time again.
 _GOOD_RUN_S: Final = 60.0
+#: The worker gets this long to answer for what it handed over.
 _STOP_S: Final = 30.0
 
 
@@ -28,14 +31,10 @@ _STOP_S: Final = 30.0
 class _Child:
     name: str
     process: subprocess.Popen[bytes]
-    started: float
+    identity: Started
+    begun: float  # by the monotonic clock
     wait: float = _RESTART_S[0]
     restart_at: float | None = None
-
-
-def pid_file(workspace: Workspace) -> Path:
-    """Where the supervisor's process id is kept while it runs."""
-    return workspace.state / "up.pid"
 
 
 def log_file(workspace: Workspace, process: str) -> Path:
@@ -47,49 +46,36 @@ def log_file(workspace: Workspace, process: str) -> Path:
 
 def running_pid(workspace: Workspace) -> int | None:
     """The process id of the workspace's supervisor; None when none runs."""
-    try:
-        pid = int(pid_file(workspace).read_text())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return None
-    return pid
-
-
-def _command(workspace: Workspace, process: str) -> list[str]:
-    return [sys.executable, "-m", "cli", "--workspace", str(workspace.root), process]
-
-
-def _start(workspace: Workspace, name: str) -> subprocess.Popen[bytes]:
-    with log_file(workspace, name).open("ab") as output:
-        # A session of its own: Ctrl-C reaches the supervisor alone, which stops its children in order.
-        return subprocess.Popen(
-            _command(workspace, name),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    return up_record.supervisor(workspace)
 
 
 def supervise(workspace: Workspace) -> None:
     """Worker, scheduler and web run until this process gets SIGTERM or SIGINT; one that ends is started again.
 
     Raises:
-        ServiceError: another supervisor runs for this workspace.
+        AlreadyUp: another supervisor runs for this workspace.
     """
-    if (other := running_pid(workspace)) is not None and other != os.getpid():
-        raise ServiceError(f"already up (process {other})", hint="stop it with `clarion down`")
-    pid_file(workspace).write_text(str(os.getpid()))
-    with _signals() as asked_to_stop:
-        children = [_Child(name, _start(workspace, name), time.monotonic()) for name in PROCESSES]
+    with up_record.held(workspace), _signals() as asked_to_stop:
+        me = Started.of(os.getpid())
+        # By a supervisor that was killed; under names of their own, for nobody may take them for what is started here.
+        left_over = {f"{name} {it.pid}": it for name, it in up_record.running(workspace).items()}
+        up_record.write(workspace, left_over | {SUPERVISOR: me})
+        _end(left_over)
+        children: list[_Child] = []
         try:
+            for name in PROCESSES:
+                children.append(_start(workspace, name))
+                _write(workspace, me, children)
             while not asked_to_stop:
                 for child in children:
-                    _look_after(workspace, child)
+                    if _look_after(workspace, child):
+                        _write(workspace, me, children)
                 time.sleep(0.2)
         finally:
-            _stop(children)
-            pid_file(workspace).unlink(missing_ok=True)
+            _end({child.name: child.identity for child in children})
+            for child in children:
+                child.process.wait()
+            up_record.write(workspace, {})
 
 
 @contextlib.contextmanager
@@ -106,60 +92,74 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _look_after(workspace: Workspace, child: _Child) -> None:
+def _command(workspace: Workspace, process: str) -> list[str]:
+    return [sys.executable, "-m", "cli", "--workspace", str(workspace.root), process]
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches the supervisor alone, which stops its children in order.
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+
+
+def _start(workspace: Workspace, name: str) -> _Child:
+    process = _spawn(_command(workspace, name), log_file(workspace, name))
+    return _Child(name, process, Started.of(process.pid), time.monotonic())
+
+
+def _write(workspace: Workspace, me: Started, children: list[_Child]) -> None:
+    up_record.write(workspace, {SUPERVISOR: me, **{child.name: child.identity for child in children}})
+
+
+def _look_after(workspace: Workspace, child: _Child) -> bool:
+    """A child that ended is started again when its time has come; True when it was."""
     code = child.process.poll()
     if code is None:
-        return
+        return False
     moment = time.monotonic()
     if child.restart_at is None:
-        child.wait = _RESTART_S[0] if moment - child.started > _GOOD_RUN_S else min(child.wait * 2, _RESTART_S[1])
+        child.wait = _RESTART_S[0] if moment - child.begun > _GOOD_RUN_S else min(child.wait * 2, _RESTART_S[1])
         child.restart_at = moment + child.wait
         _log.warning("%s ended with code %s; started again in %.1f s", child.name, code, child.wait)
     elif moment >= child.restart_at:
-        child.process, child.started, child.restart_at = _start(workspace, child.name), moment, None
+        fresh = _start(workspace, child.name)
+        child.process, child.identity, child.begun, child.restart_at = fresh.process, fresh.identity, moment, None
+        return True
+    return False
 
 
-def _stop(children: list[_Child]) -> None:
-    """Every child has ended: asked first, the worker gets time to answer for what it handed over, then killed."""
-    for child in children:
-        with contextlib.suppress(ProcessLookupError):
-            child.process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_S
-    for child in children:
-        try:
-            child.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _log.warning("%s did not stop within %.0f s and is killed", child.name, _STOP_S)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.process.pid, signal.SIGKILL)
-            child.process.wait()
+def _end(processes: dict[str, Started]) -> None:
+    names = {process: name for name, process in processes.items()}
+    for process in up_record.end(names, _STOP_S):
+        _log.warning("%s did not stop within %.0f s and was killed", names[process], _STOP_S)
 
 
-def detach(workspace: Workspace) -> int:
-    """A supervisor runs in the background; its process id is returned."""
-    with log_file(workspace, "up").open("ab") as output:
-        process = subprocess.Popen(
-            [*_command(workspace, "up"), "--foreground"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    # The supervisor outlives this command on purpose: nobody waits for it here.
-    process.returncode = 0
-    return process.pid
+@contextlib.contextmanager
+def detached(workspace: Workspace) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor runs in the background; it outlives the block, and this process."""
+    process = _spawn([*_command(workspace, "up"), "--foreground"], log_file(workspace, SUPERVISOR))
+    yield process
+    process.returncode = 0  # nobody waits for it here, on purpose
 
 
 def stop(workspace: Workspace) -> bool:
-    """No supervisor of this workspace runs, nor its children; False when none did."""
+    """No supervisor of this workspace runs, nor anything one has started; False when nothing did."""
     pid = running_pid(workspace)
     if pid is None:
-        pid_file(workspace).unlink(missing_ok=True)
-        return False
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_S + 5
-    while running_pid(workspace) is not None:
+        return _end_left_over(workspace)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 2 * _STOP_S + 5  # it may be ending another one's processes first
+    while running_pid(workspace) == pid:
         if time.monotonic() > deadline:
-            raise ServiceError(f"process {pid} does not stop", hint=f"look into {log_file(workspace, 'up')}")
+            raise ServiceError(f"process {pid} does not stop", hint=f"look into {log_file(workspace, SUPERVISOR)}")
         time.sleep(0.05)
     return True
+
+
+def _end_left_over(workspace: Workspace) -> bool:
+    with up_record.held(workspace):
+        left_over = up_record.running(workspace)
+        _end(left_over)
+        up_record.write(workspace, {})
+    return bool(left_over)

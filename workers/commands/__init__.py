@@ -1,0 +1,6 @@
+"""The commands that run and look after processes and services."""
+
+from workers.commands.care import db, doctor
+from workers.commands.processes import down, scheduler, up, worker
+
+__all__ = ["db", "doctor", "down", "scheduler", "up", "worker"]

@@ -1,0 +1,132 @@
+"""The commands that look after the database and say what is missing."""
+
+from typing import Any
+
+import click
+
+from core.commands import Desk, json_option, print_json, print_table
+from core.errors import EngineError, ServiceError
+from workers.commands.processes import broker_of
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+@click.pass_obj
+def upgrade(desk: Desk) -> None:
+    """Bring the database to the newest schema. Safe to repeat; take a backup first."""
+    from core import embedded, migrate
+    from core.database import Database
+
+    settings = desk.workspace.settings
+    url = embedded.ensure_postgres(desk.workspace) if settings.database == "embedded" else settings.database
+    database = Database(url)
+    before = migrate.current_revision(database)
+    after = migrate.upgrade(database)
+    click.echo(f"schema {after}" if before == after else f"schema {before or 'none'} → {after}")
+
+
+@db.command("url")
+@click.pass_obj
+def db_url(desk: Desk) -> None:
+    """Print the embedded database's URL, for psql and pg_dump."""
+    from core import embedded
+
+    if desk.workspace.settings.database != "embedded":
+        raise ServiceError("the database is external", hint="its URL is yours, see `database:` in clarion.yaml")
+    click.echo(embedded.ensure_postgres(desk.workspace))
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def doctor(desk: Desk, as_json: bool) -> None:
+    """Say what is set up and what is missing. Exit code 1 when something is."""
+    checks = [_checked(name, check, desk) for name, check in _CHECKS]
+    if as_json:
+        print_json({"healthy": all(row["ok"] for row in checks), "checks": checks})
+    else:
+        print_table(checks, ("ok", "check", "detail"))
+    if not all(row["ok"] for row in checks):
+        raise click.exceptions.Exit(1)
+
+
+def _checked(name: str, check: Any, desk: Desk) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "detail": check(desk)}
+    except EngineError as error:
+        return {"check": name, "ok": False, "detail": error.message.splitlines()[0]}
+
+
+def _check_files(desk: Desk) -> str:
+    from campaigns.catalogue import load
+
+    catalogue = load(desk.workspace)
+    return f"{len(catalogue.campaigns)} campaigns, {len(catalogue.segments)} segments"
+
+
+def _check_database(desk: Desk) -> str:
+    from core.migrate import current_revision
+
+    return f"schema {current_revision(desk.database)}"
+
+
+def _check_broker(desk: Desk) -> str:
+    from kombu.exceptions import OperationalError
+
+    from workers.celery_app import make_app
+
+    try:
+        with make_app(broker_of(desk)).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (OperationalError, OSError) as error:
+        raise ServiceError(f"the broker cannot be reached: {error}") from None
+    return "answers"
+
+
+def _check_processes(desk: Desk) -> str:
+    from campaigns.presence import present
+
+    with desk.database.begin() as connection:
+        here = present(connection) & {"worker", "scheduler"}
+    if missing := {"worker", "scheduler"} - here:
+        raise ServiceError(f"not running: {', '.join(sorted(missing))}; start them with `clarion up`")
+    return "worker and scheduler are connected"
+
+
+def _check_web(desk: Desk) -> str:
+    import socket
+
+    web = desk.workspace.settings.web
+    try:
+        socket.create_connection((web.host, web.port), timeout=1).close()
+    except OSError:
+        raise ServiceError(f"nothing answers at {web.host}:{web.port}; start it with `clarion up`") from None
+    return desk.workspace.settings.tracking.base_url
+
+
+def _check_transports(desk: Desk) -> str:
+    import socket
+    from urllib.parse import urlsplit
+
+    for name, transport in desk.workspace.settings.transports.items():
+        parts = urlsplit(transport.url)
+        port = parts.port or (465 if parts.scheme == "smtps" else 25)
+        try:
+            socket.create_connection((parts.hostname, port), timeout=3).close()
+        except OSError as error:
+            raise ServiceError(f"{name} at {transport.shown} does not answer: {error}") from None
+    return ", ".join(f"{name} {transport.shown}" for name, transport in desk.workspace.settings.transports.items())
+
+
+_CHECKS = (
+    ("files", _check_files),
+    ("database", _check_database),
+    ("broker", _check_broker),
+    ("processes", _check_processes),
+    ("web", _check_web),
+    ("transports", _check_transports),
+)
