@@ -59,14 +59,15 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
     """
     chosen = list(names) or list(catalogue.campaigns)
     pinned = [versions.pin(catalogue, name) for name in chosen]
-    return Plan(now, tuple(plan_version(connection, version, now) for version in pinned))
+    size = catalogue.settings.workers.batch_size
+    return Plan(now, tuple(plan_version(connection, version, now, size) for version in pinned))
 
 
-def plan_version(connection: Connection, version: Version, now: datetime) -> CampaignPlan:
-    """The plan of one pinned campaign."""
+def plan_version(connection: Connection, version: Version, now: datetime, batch_size: int) -> CampaignPlan:
+    """The plan of one pinned campaign, in batches of `batch_size` messages."""
     counts = audience.count(connection, version, ONCE, now)
     starts_at = first_instant(version, now)
-    stages = _stages(connection, version, counts)
+    stages = _stages(connection, version, counts, batch_size)
     limit = version.definition.limits.max_audience
     if stages and limit is not None and counts.would_send > limit:
         raise PlanError(
@@ -76,12 +77,12 @@ def plan_version(connection: Connection, version: Version, now: datetime) -> Cam
     return CampaignPlan(version.campaign, version.fingerprint, counts, stages, starts_at)
 
 
-def _stages(connection: Connection, version: Version, counts: Counts) -> tuple[Stage, ...]:
+def _stages(connection: Connection, version: Version, counts: Counts, batch_size: int) -> tuple[Stage, ...]:
     if version.definition.kind == "recurring":
         return () if _registered(connection, version) else (Register(version),)
     if counts.would_send == 0:
         return ()
-    return FreezeAudience(version, ONCE, counts), CutBatches()
+    return FreezeAudience(version, ONCE, counts), CutBatches(counts.would_send, batch_size)
 
 
 def _registered(connection: Connection, version: Version) -> bool:

@@ -40,7 +40,6 @@ class _Work:
 
     connection: Connection
     now: datetime
-    batch_size: int
     started: Started | None = None
 
 
@@ -59,13 +58,13 @@ def apply_reviewed(
         _lock(connection, item.campaign)
     started: list[Started] = []
     for item in items:
-        plan = plan_version(connection, _unchanged(catalogue, item), now)
+        plan = plan_version(connection, _unchanged(catalogue, item), now, catalogue.settings.workers.batch_size)
         if not plan.stages or _was_applied(connection, item, plan):
             continue
         broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
         if broadcast and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
-        started += apply_plan(connection, plan, now, catalogue.settings.workers.batch_size)
+        started += apply_plan(connection, plan, now)
     return started
 
 
@@ -99,9 +98,9 @@ def _moved(campaign: str, before: Counts, after: Counts) -> str:
     )
 
 
-def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime, batch_size: int) -> list[Started]:
+def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime) -> list[Started]:
     """The stages of one campaign's plan are carried out, in order."""
-    work = _Work(connection, now, batch_size)
+    work = _Work(connection, now)
     for stage in plan.stages:
         carry_out(stage, work)
     return [work.started] if work.started else []
@@ -116,8 +115,8 @@ def start_occurrence(
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
     if connection.execute(known).scalar() is not None:
         return None
-    work = _Work(connection, now, batch_size)
-    for stage in (FreezeAudience(version, occurrence, None), CutBatches()):
+    work = _Work(connection, now)
+    for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size)):
         carry_out(stage, work)
     _hold_if_too_many(work, version)
     return work.started
@@ -241,10 +240,10 @@ _CUT = text("""
 """)
 
 
-def _run_batches(_stage: CutBatches, work: _Work) -> None:
+def _run_batches(stage: CutBatches, work: _Work) -> None:
     if work.started is None:
         raise PlanError("batches are cut from a frozen audience, and none was frozen")
-    work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": work.batch_size})
+    work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": stage.size})
     work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     _finish_if_empty(work.connection, work.started.run_id, work.now)
 

@@ -21,6 +21,9 @@ class FreezeAudience:
 class CutBatches:
     """The messages to be sent are cut into batches that workers take."""
 
+    messages: int | None  # None: known only once the audience is frozen
+    size: int
+
 
 @dataclass(frozen=True, slots=True)
 class Register:
@@ -35,14 +38,15 @@ Stage = FreezeAudience | CutBatches | Register
 def _tell_freeze(stage: FreezeAudience) -> dict[str, Any]:
     counts = stage.counts
     return {
-        "change": "send",
+        "change": "freeze_audience",
         "messages": counts.would_send if counts else None,
         "audience": counts.audience if counts else None,
     }
 
 
-def _tell_batches(_stage: CutBatches) -> dict[str, Any]:
-    return {"change": "batches"}
+def _tell_batches(stage: CutBatches) -> dict[str, Any]:
+    number = None if stage.messages is None else -(-stage.messages // stage.size)
+    return {"change": "cut_batches", "batches": number}
 
 
 def _tell_register(stage: Register) -> dict[str, Any]:

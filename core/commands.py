@@ -122,6 +122,11 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None
         click.echo("  ".join(padded).rstrip())
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`: the number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def shown(value: Any) -> str:
     """A value as tables show it: thousands grouped, instants to the minute."""
     if value is None:

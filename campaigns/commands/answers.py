@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaigns.commands.persons import person_of
-from core.commands import Desk, json_option, print_json, print_table, remark, shown
+from core.commands import Desk, counted, json_option, print_json, print_table, remark, shown
 
 if TYPE_CHECKING:
     from campaigns.status import Status
@@ -28,7 +28,7 @@ def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None
     if check and broken:
         raise click.exceptions.Exit(1)
     if check and not as_json:
-        click.echo(f"balanced: {len(rows)} run{'s' if len(rows) != 1 else ''}, every message accounted for")
+        click.echo(f"balanced: {counted(len(rows), 'run')}, every message accounted for")
 
 
 def _print_schedules(desk: Desk) -> None:

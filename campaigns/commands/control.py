@@ -2,7 +2,7 @@
 
 import click
 
-from core.commands import Desk, acting_user
+from core.commands import Desk, acting_user, counted
 
 
 def _ordered(desk: Desk, campaign: str, verb: str) -> None:
@@ -11,7 +11,7 @@ def _ordered(desk: Desk, campaign: str, verb: str) -> None:
     with desk.database.begin() as connection:
         changed = order(connection, campaign, verb, actor=acting_user(), now=desk.clock.now())
     what = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[verb]
-    click.echo(f"{campaign}: {what} {len(changed)} run{'s' if len(changed) != 1 else ''}")
+    click.echo(f"{campaign}: {what} {counted(len(changed), 'run')}")
 
 
 @click.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from core.commands import Desk, json_option, print_json, remark, write_file, writing
+from core.commands import Desk, counted, json_option, print_json, remark, write_file, writing
 from core.errors import ConfigError
 
 
@@ -39,12 +39,8 @@ def validate(desk: Desk, as_json: bool) -> None:
     if problems:
         raise click.exceptions.Exit(1)
     if not as_json and catalogue is not None:
-        counted = [
-            f"{len(catalogue.segments)} segments",
-            f"{len(catalogue.templates)} templates",
-            f"{len(catalogue.campaigns)} campaigns",
-        ]
-        click.echo(f"fine: {', '.join(counted)}")
+        parts = (catalogue.segments, "segment"), (catalogue.templates, "template"), (catalogue.campaigns, "campaign")
+        click.echo(f"fine: {', '.join(counted(len(named), noun) for named, noun in parts)}")
 
 
 @click.command()
