@@ -60,6 +60,26 @@ def test_share_outside_the_range_is_refused(value):
         parse_share(value)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("99999999999999d", "at most 36525d"),
+        ("1" * 400 + "d", "at most 36525d"),
+        ("0.5s", "whole seconds"),
+        ("0.0000001s", "whole seconds"),
+        ("1.5s", "whole seconds"),
+        ("0.33m", "whole seconds"),
+        ("٣d", "a duration such as"),
+    ],
+)
+def test_duration_out_of_bounds_is_refused(text, expected):
+    """
+    What cannot be added to a date, or not be written back, is no duration.
+    """
+    with pytest.raises(ValueError, match=expected):
+        parse_duration(text)
+
+
 def test_zone_near_miss_is_named():
     """
     A misspelt zone is refused with the one likely meant.
@@ -92,6 +112,10 @@ def test_cron_is_normalised(text, expected):
         ("0 8/2 * * *", "hour"),
         ("0 */0 * * *", "hour"),
         ("0 8 * * mon,", "day of week"),
+        ("² * * * *", "minute"),
+        ("*/60 * * * *", "minute"),
+        ("*/² * * * *", "minute"),
+        ("9" * 5000 + " * * * *", "minute"),
     ],
 )
 def test_cron_mistake_is_named_by_its_field(text, place):
@@ -117,6 +141,15 @@ def test_wall_time_with_offset_is_refused():
     """
     with pytest.raises(ValueError, match="without offset"):
         parse_wall_time("2026-12-01T09:00+01:00")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00", "9999-12-31T23:00", "1999-12-31T23:59", "2026-12-01T09:00:00.5"])
+def test_wall_time_of_another_age_is_refused(text):
+    """
+    A year that no zone's offset can be applied to, or a fraction that is not kept, is a slip of the pen.
+    """
+    with pytest.raises(ValueError, match="whole seconds in the years 2000 to 2999"):
+        parse_wall_time(text)
 
 
 @pytest.mark.parametrize(

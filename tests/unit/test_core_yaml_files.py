@@ -161,3 +161,91 @@ def test_built_section_cannot_be_changed():
     assert "me" == palette.made_by
     with pytest.raises(ValueError, match="frozen"):
         palette.title = "b"
+
+
+# --- what is not read ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: a\nprice: !!int abc\n", ":2: YAML syntax: a text that starts with '!' needs quotes"),
+        ("title: a\nmade_by: !pa55word\n", ":2: YAML syntax: a text that starts with '!' needs quotes"),
+        ("title: a\nprice: !pa55word!x 1\n", ":2: YAML syntax: a text that starts with '!' needs quotes"),
+        ("title: a\nfrom: *pa55word\n", ":2: YAML syntax: a text that starts with '*' needs quotes"),
+        ("title: &pa55word\n", ":1: YAML syntax: a text that starts with '&' needs quotes"),
+        ("order: &a [*a]\n", ":1: YAML syntax: a text that starts with '&' needs quotes"),
+        ("[" * 3000, ":1: YAML syntax: nested too deeply (expected at most 50 levels)"),
+        ('title: "\\U00110000"\n', ":1: YAML syntax: a number or an escape is out of range"),
+        (f"%YAML 1.{'9' * 5000}\n---\ntitle: a\n", ":1: YAML syntax: a number or an escape is out of range"),
+        ("title: a\nfrom: \x07\n", ":2: YAML syntax: the character U+0007 is not allowed"),
+        ("title: a\n---\ntitle: b\n", ":2: YAML syntax: but found another document"),
+        ("title: a\n<<: {price: 1}\n", ":2: merge keys (`<<`) are not read | hint: write the values out"),
+        ("title: a\n? [x]\n: 1\n", ":2: a name is a text (got a list or a mapping)"),
+        ('title: a\n"x\\0": 1\n', ":2: the text holds U+0000, which cannot be stored"),
+        ('title: "x\\ud800"\n', ":1: title: the text holds U+D800, which cannot be stored"),
+        (f"title: a\norder: [1, {'9' * 5000}]\n", ":2: order.1: the number is too long (got 5,000 digits"),
+        ("title: a\nprice: 1e999\n", ":2: price: the number is too large"),
+    ],
+    ids=lambda value: value[:30] if value.startswith(":") else "",
+)
+def test_what_is_not_read_is_one_mistake(text, message):
+    """
+    Tags, aliases, merge keys and values out of range are told once, at their line, without a text that may be a
+    password.
+    """
+    (problem,) = _problems(text)
+
+    assert problem.startswith(f"palette.yaml{message}")
+    assert "pa55word" not in problem
+
+
+def test_key_is_taken_as_it_is_written():
+    """
+    A number or `true` as a name is the text of the file, not what YAML would make of it.
+    """
+    assert {"2026": 1, "1.50": 2, "true": 3, "~": 4} == _content("2026: 1\n1.50: 2\ntrue: 3\n~: 4\n")
+
+
+def test_long_value_is_shortened_in_its_message():
+    """
+    A message shows the beginning and the end of what it got, not pages of it.
+    """
+    (problem,) = _problems(f"title: a\nprice: {'x' * 5000}\n")
+
+    assert len(problem) < 200
+
+
+def test_file_that_cannot_be_read_is_a_mistake(tmp_path):
+    """
+    What the operating system refuses is told with the file's name, and nothing is said about its content.
+    """
+    document = read_document(tmp_path / "palette.yaml", "palette.yaml")
+
+    assert build(Palette, document) is None
+    assert ["palette.yaml: the file cannot be read: No such file or directory"] == [str(p) for p in document.problems]
+
+
+# --- what is not shown ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: ['${PAPER}']", "palette.yaml:1: title is wrong (expected a text)"),
+        ("title: a\ncolours: ${PAPER}", "palette.yaml:2: colours is wrong (expected a mapping)"),
+        ("title: a\ncolours: ['${PAPER}']", "palette.yaml:2: colours is wrong (expected a mapping)"),
+        ("title: a\ncolours: {red: {name: R, kind: '${PAPER}'}}", "input should be 'warm' or 'cold')"),
+        ("title: a\norder: [1, 'x${PAPER}']", "palette.yaml:2: order.1 is wrong (expected a whole number)"),
+        ("title: a\nprice: x${NONE:-hunter2}", "palette.yaml:2: price is wrong (expected a number)"),
+    ],
+)
+def test_value_from_the_environment_is_not_shown(text, message, monkeypatch):
+    """
+    What `${NAME}` brought in is left out, also where it is a part of what is wrong.
+    """
+    monkeypatch.setenv("PAPER", "hunter2")
+    (problem,) = _problems(text)
+
+    assert message in problem
+    assert "hunter2" not in problem
