@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campaigns.definition import CampaignFile
@@ -98,6 +98,8 @@ def test_any_bytes_are_built_or_explained(model: type[Section], content: bytes) 
     _check(model, content)
 
 
+@example(["\x08"])
+@example(["organisation: \ud800"])
 @given(st.lists(st.sampled_from(["organisation:", "  name: A", "senders: {}", "- a", "? b", "[", "x: ", " - "])))
 def test_any_lines_are_settings_or_problems(lines: list[str]) -> None:
     """
