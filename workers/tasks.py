@@ -24,7 +24,7 @@ class Station:
         self._courier: Courier | None = None
 
     def open(self, **_: Any) -> None:
-        """The courier is there, and the database knows that a worker is present."""
+        """The courier is there, with a database connection of this process alone."""
         database = open_database(self._workspace, "worker")
         name = f"{socket.gethostname()}:{os.getpid()}"
         self._courier = Courier(self._workspace, database, SystemClock(), name)

@@ -53,7 +53,7 @@ def test_up_waits_for_its_own_processes_not_for_anybodys(database, make_workspac
         ours.kill()
     theirs = up_record.Started.of(ME)
     up_record.write(desk.workspace, {"worker": theirs, "scheduler": theirs, "web": mine, up_record.SUPERVISOR: me})
-    missing = _not_ready(desk, me.pid), _not_ready(desk, ME + 1)
+    missing = _not_ready(desk, me.pid), _not_ready(desk, me.pid + 1)
 
     up_record.write(desk.workspace, {})
     for process in somebody:
