@@ -427,7 +427,9 @@ VIEWS: Final = {
         SELECT customer_id, order_id, min(ordered_at) AS ordered_at, sum(amount) AS amount
         FROM purchase GROUP BY customer_id, order_id
     """,
-    # A conversion is counted for the campaign's message that came last before it, within the goal's window.
+    # A conversion is counted for the campaign's message that came last before it, within the goal's window. An order
+    # counts when it began within the window, with the value of all its lines, whenever they were booked: what was
+    # returned later, under its number or that number after a C, takes it back.
     "conversion": """
         SELECT DISTINCT ON (r.campaign, done.customer_id, done.reference)
                r.campaign, m.run_id, m.id AS message_id, done.customer_id, done.reference, done.at, done.value
@@ -435,13 +437,17 @@ VIEWS: Final = {
         JOIN run r ON r.id = m.run_id
         JOIN campaign_version v ON v.id = r.version_id
         JOIN LATERAL (
-            SELECT o.customer_id, 'order:' || o.order_id AS reference, min(o.ordered_at) AS at,
-                   sum(o.amount) AS value
-            FROM purchase o
-            WHERE v.goal_event = 'purchase' AND o.customer_id = m.customer_id
-              AND o.ordered_at >= m.accepted_at AND o.ordered_at < m.accepted_at + v.goal_within
-            GROUP BY o.customer_id, o.order_id
-            HAVING sum(o.amount) > 0
+            SELECT o.customer_id, 'order:' || o.order_id AS reference, o.at, net.value
+            FROM (
+                SELECT customer_id, order_id, min(ordered_at) AS at FROM purchase
+                WHERE v.goal_event = 'purchase' AND customer_id = m.customer_id
+                  AND ordered_at >= m.accepted_at AND ordered_at < m.accepted_at + v.goal_within
+                GROUP BY customer_id, order_id
+            ) o
+            JOIN LATERAL (
+                SELECT sum(l.amount) AS value, min(l.ordered_at) AS begun FROM purchase l
+                WHERE l.order_id IN (o.order_id, 'C' || o.order_id) AND l.customer_id = o.customer_id
+            ) net ON net.value > 0 AND net.begun >= m.accepted_at
             UNION ALL
             SELECT a.customer_id, 'activity:' || a.id, a.occurred_at, coalesce(a.value, 0)
             FROM activity a

@@ -50,13 +50,16 @@ _STORE: Final = text(
 _LABEL_BURSTS: Final = text(
     """
     UPDATE hit SET label = 'machine', evidence = :evidence
-    WHERE kind = 'click' AND label = 'human' AND occurred_at >= :since
-      AND message_id IN (
-          SELECT message_id FROM hit
-          WHERE message_id = ANY (CAST(:message_ids AS bigint[])) AND kind = 'click' AND occurred_at >= :since
-          GROUP BY message_id
-          HAVING count(DISTINCT coalesce(link, -1)) >= :links
-      )
+    FROM (
+        SELECT w.message_id, w.since
+        FROM unnest(CAST(:message_ids AS bigint[]), CAST(:sinces AS timestamptz[])) AS w (message_id, since)
+        JOIN hit AS recent
+          ON recent.message_id = w.message_id AND recent.kind = 'click' AND recent.occurred_at >= w.since
+        GROUP BY w.message_id, w.since
+        HAVING count(DISTINCT coalesce(recent.link, -1)) >= :links
+    ) AS burst
+    WHERE hit.message_id = burst.message_id AND hit.kind = 'click' AND hit.label = 'human'
+      AND hit.occurred_at >= burst.since
     """
 ).bindparams(evidence=BURST)
 
@@ -120,12 +123,13 @@ def _cleaned(agent: str | None) -> str | None:
 
 
 def _label_bursts(connection: Connection, hits: Sequence[Hit], rules: Rules) -> None:
-    """Clicks of too many different links of one message, in the window that ends now, are a machine's."""
-    clicks = [hit for hit in hits if hit.kind == "click"]
-    if clicks:
-        values = {
-            "message_ids": list({click.message_id for click in clicks}),
-            "since": min(click.occurred_at for click in clicks) - rules.burst_window,
-            "links": rules.burst_links,
-        }
+    """Clicks of too many different links of one message, in the window before that message's own click, are a
+    machine's. What was clicked in other messages at the time says nothing about it."""
+    earliest: dict[int, datetime] = {}
+    for hit in hits:
+        if hit.kind == "click":
+            earliest[hit.message_id] = min(hit.occurred_at, earliest.get(hit.message_id, hit.occurred_at))
+    if earliest:
+        sinces = [instant - rules.burst_window for instant in earliest.values()]
+        values = {"message_ids": list(earliest), "sinces": sinces, "links": rules.burst_links}
         connection.execute(_LABEL_BURSTS, values)

@@ -311,3 +311,31 @@ def test_overview_has_one_line_per_campaign(database: Database) -> None:
         ("news", 2, Decimal("0.00")),
         ("spring-paper", 1, Decimal("20.50")),
     ] == [(group.name, group.figures.accepted, money.cost) for group, money in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "converted", "revenue"),
+    [
+        ([("O1", 1, 1000), ("O1", 9, -1000)], 0, 0),  # returned after the window had ended
+        ([("O1", 1, 1000), ("O1", 9, -300)], 1, 700),
+        ([("O1", 1, 1000), ("CO1", 2, -1000)], 0, 0),  # cancelled by an invoice of its own, as dealers number them
+        ([("O1", -3, 1000), ("O1", 1, 50)], 0, 0),  # begun before the message came
+        ([("O1", 8, 1000)], 0, 0),  # begun when the window had ended
+        ([("O1", 1, 1000), ("O2", 2, 500)], 1, 1500),
+    ],
+)
+def test_returns_take_conversions_back(
+    database: Database, lines: list[tuple[str, int, int]], converted: int, revenue: int
+) -> None:
+    """
+    An order begun within the window counts with all its lines, whenever they were booked; one begun before does not.
+    """
+    with database.begin() as connection:
+        buyer = make_customer(connection)
+        make_message(connection, make_sale(connection), buyer)
+        for number, (order, day, amount) in enumerate(lines):
+            at = LONG_AGO + timedelta(days=day, hours=1)
+            make_purchase(connection, buyer, order_id=order, line_key=str(number), ordered_at=at, amount=amount)
+        figures = campaign_report(connection, "spring-paper", now=NOW).figures
+
+    assert (converted, revenue) == (figures.converted, figures.revenue)

@@ -152,6 +152,22 @@ def test_clicks_of_a_reader_are_no_burst(database: Database, clock: SteppedClock
     assert {"human"} == {label for _, label, _ in found}
 
 
+def test_another_messages_clicks_do_not_widen_a_readers_window(database: Database, clock: SteppedClock) -> None:
+    """
+    A reader's three slow clicks stay a person's, although an old click of somebody else is stored with the last one.
+    """
+    with database.begin() as connection:
+        reader, other = make_mailing(connection, 2)
+        begun = clock.now()
+        for link in (0, 1):
+            store(connection, [click(reader, link, begun + timedelta(seconds=4 * link))])
+        last = click(reader, 2, begun + timedelta(seconds=8))
+        store(connection, [click(other, 0, begun + timedelta(seconds=1)), last])
+        found = labels(connection)
+
+    assert {"human"} == {label for _, label, _ in found}
+
+
 def test_evidence_of_the_request_stays(database: Database, clock: SteppedClock) -> None:
     """
     What the request itself told is not overwritten by what came after.
