@@ -155,7 +155,7 @@ def step_name(step: timedelta) -> str:
     for unit, seconds in (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         number, left = divmod(int(step.total_seconds()), seconds)
         if number and not left:
-            return unit if number == 1 else f"{number} {unit}s"
+            return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
     return str(step)
 
 
