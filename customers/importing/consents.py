@@ -2,7 +2,9 @@
 
 A row without a date counts from the import on, once: the same fact from the same source is not recorded again.
 It never outranks a withdrawal that is on record; a row that says when the person agreed again does, and the
-import says how many did. Suppressions stand above all of it.
+import says how many did. Suppressions stand above all of it. A withdrawal binds everybody at the address, as an
+unsubscribe link does: whoever reads that mailbox has said no. Of an undated consent and a withdrawal in one file the
+withdrawal counts.
 """
 
 import json
@@ -130,24 +132,49 @@ class Recorded:
 
 _FACT = "customer_id, channel, topic, captured_at, state, source, basis, wording, proof, expires_at"
 
+#: A withdrawal is also that of everybody at the address the row names, and at that of the customer it names.
 _AGREEMENTS = f"""
     CREATE TEMP TABLE agreement ON COMMIT DROP AS
-    SELECT {", ".join(CONSENT_STAGE)} FROM staged JOIN known USING (who) WHERE customer_id IS NOT NULL
+    WITH named AS (
+        SELECT row, customer_id, state, who_key FROM staged JOIN known USING (who) WHERE customer_id IS NOT NULL
+    ), left_address AS (
+        SELECT row, who_key AS address_key FROM named WHERE state = 'withdrawn'
+        UNION
+        SELECT row, address_key FROM named JOIN customer ON customer.id = customer_id WHERE state = 'withdrawn'
+    ), bound AS (
+        SELECT row, customer_id FROM named
+        UNION
+        SELECT row, customer.id FROM left_address JOIN customer USING (address_key)
+    )
+    SELECT {", ".join(CONSENT_STAGE)} FROM bound JOIN staged USING (row)
 """  # noqa: S608  made of our own names
-
-#: Undated facts that are on record already go; nothing is left to do for them.
-_DROP_KNOWN = """
-    DELETE FROM agreement USING consent
-    WHERE agreement.captured_at IS NULL
-      AND (consent.customer_id, consent.channel, consent.topic, consent.state, consent.source)
-        = (agreement.customer_id, agreement.channel, agreement.topic, agreement.state, agreement.source)
-"""
 
 _LATEST = """
     SELECT state, captured_at FROM consent
     WHERE (customer_id, channel, topic) = (agreement.customer_id, agreement.channel, agreement.topic)
     ORDER BY captured_at DESC, id DESC LIMIT 1
 """
+
+#: Which of the two came later nobody can tell, so the stricter one holds.
+_REFUSE_BESIDE_WITHDRAWAL = """
+    DELETE FROM agreement
+    WHERE captured_at IS NULL AND state <> 'withdrawn' AND EXISTS (
+        SELECT FROM agreement beside
+        WHERE beside.state = 'withdrawn' AND (beside.customer_id, beside.channel, beside.topic)
+            = (agreement.customer_id, agreement.channel, agreement.topic)
+    )
+    RETURNING row
+"""
+
+#: Undated facts that are on record already go; nothing is left to do for them. A withdrawal that somebody's later
+#: consent has outranked is news: the file says no once more.
+_DROP_KNOWN = f"""
+    DELETE FROM agreement USING consent
+    WHERE agreement.captured_at IS NULL
+      AND (consent.customer_id, consent.channel, consent.topic, consent.state, consent.source)
+        = (agreement.customer_id, agreement.channel, agreement.topic, agreement.state, agreement.source)
+      AND (agreement.state <> 'withdrawn' OR (SELECT state FROM ({_LATEST}) latest) = 'withdrawn')
+"""  # noqa: S608  made of our own names
 
 _REFUSE = f"""
     DELETE FROM agreement
@@ -162,26 +189,40 @@ _AGREED_AGAIN = f"""
       AND agreement.captured_at > latest.captured_at
 """  # noqa: S608  made of our own names
 
+#: Counts the rows that said something new, whomever they bind. Of one instant's facts a withdrawal is the last.
 _RECORD = f"""
-    INSERT INTO consent ({_FACT})
-    SELECT {_FACT.replace("captured_at", "coalesce(captured_at, :now)")} FROM agreement ORDER BY row
-    ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
+    WITH recorded AS (
+        INSERT INTO consent ({_FACT})
+        SELECT {_FACT.replace("captured_at", "coalesce(captured_at, :now)")} FROM agreement
+        ORDER BY state = 'withdrawn', row
+        ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
+        RETURNING customer_id, channel, topic, captured_at, state, source
+    ), first_said AS (
+        SELECT min(agreement.row) AS row FROM recorded JOIN agreement USING (customer_id, channel, topic, state, source)
+        WHERE coalesce(agreement.captured_at, :now) = recorded.captured_at
+        GROUP BY customer_id, channel, topic, recorded.captured_at, state, source
+    )
+    SELECT count(DISTINCT row) FROM first_said
 """  # noqa: S608  made of our own names
 
 
 def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
-    """The facts of the temporary table `agreement` are on record, except undated grants after a withdrawal.
+    """The facts of the temporary table `agreement` are on record, except undated grants after or beside a withdrawal.
 
     Repeat: safe.
     """
     from sqlalchemy import text
 
+    refused = [
+        (row, "withdrawn in the same file; a newer consent needs its date in captured_at")
+        for row in connection.scalars(text(_REFUSE_BESIDE_WITHDRAWAL))
+    ]
     connection.execute(text(_DROP_KNOWN))
-    refused = tuple(
+    refused += [
         (row, f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at")
         for row, at in connection.execute(text(_REFUSE))
-    )
+    ]
     again = connection.execute(text(_AGREED_AGAIN)).scalar_one()
-    created = connection.execute(text(_RECORD), {"now": now}).rowcount
+    created = connection.execute(text(_RECORD), {"now": now}).scalar_one()
     remarks = (f"{again:,} customers who had withdrawn have agreed again later",) if again else ()
-    return Recorded(created, refused, remarks)
+    return Recorded(created, tuple(refused), remarks)

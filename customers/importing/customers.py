@@ -2,6 +2,7 @@
 
 An empty cell says nothing: what is known already stays. Columns that are no field are added to the attributes.
 A second row for the same customer in one file is rejected, because the file does not say which one is right.
+Opt-outs go with a customer to a new address: who said "stop" meant themselves, not one of their mailboxes.
 """
 
 import json
@@ -15,6 +16,7 @@ from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Mailbox, Source, read_mailbox
 from customers.importing.people import EMAIL_HEADERS, EXTERNAL_ID_HEADERS
+from customers.importing.suppressions import follow_addresses
 from customers.importing.values import Rejected, clean_key, instant_reader, one_line
 
 if TYPE_CHECKING:
@@ -115,8 +117,12 @@ class CustomerImporter(Importer):
         connection.execute(text(_CANDIDATES))
         repeated = connection.execute(text(_REPEATED))
         rejected = {row: f"the same customer as row {first}" for row, first in repeated}
+        connection.execute(text(_MOVED))
         created, updated = connection.execute(text(_UPSERT), {"now": self.source.now}).one()
-        return Loaded(created, updated, rejected, self._record_topics(connection))
+        # After the update: an opt-out at the old address that was committed meanwhile is seen.
+        followed = follow_addresses(connection, now=self.source.now)
+        remarks = (f"{followed:,} opt-outs went with customers to their new addresses",) if followed else ()
+        return Loaded(created, updated, rejected, (*remarks, *self._record_topics(connection)))
 
     def _record_topics(self, connection: "Connection") -> tuple[str, ...]:
         from sqlalchemy import text
@@ -192,6 +198,14 @@ _CANDIDATES = """
 """
 
 _REPEATED = "SELECT row, first_row FROM candidate WHERE row > first_row"
+
+#: The addresses of customers who are about to get another one.
+_MOVED = """
+    CREATE TEMP TABLE moved ON COMMIT DROP AS
+    SELECT DISTINCT c.address_key AS old_key, n.address_key AS new_key
+    FROM candidate n JOIN customer c ON c.id = n.customer_id
+    WHERE n.row = n.first_row AND n.address_key <> c.address_key
+"""
 
 _FIELDS: Final = (
     "email", "address_key", "smtputf8", "first_name", "last_name", "company", "phone", "country", "language",

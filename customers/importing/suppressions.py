@@ -1,11 +1,13 @@
 """Suppressions: one row forbids writing to one address. An import adds entries and never lifts one.
 
 An entry that was lifted comes back when a file that holds it is imported again: the file says it must not be
-written to, and nothing in it says that somebody thought better of it.
+written to, and nothing in it says that somebody thought better of it. Of entries that differ only in their end the
+longest holds; a shorter one that is on record makes room for it and stays readable.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.names import did_you_mean
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _SCOPES: Final = ("global", "channel", "topic", "campaign")
+
+#: What people said or the law says, about the person; a hard bounce says something about the old mailbox only.
+_PERSONAL: Final = ("unsubscribed", "complaint", "legal")
 
 
 class SuppressionImporter(Importer):
@@ -87,14 +92,62 @@ class SuppressionImporter(Importer):
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
-        return Loaded(connection.execute(text(_INSERT)).rowcount)
+        connection.execute(text(_OF_FILE))
+        return Loaded(_record_entries(connection, now=self.source.now))
 
 
-_INSERT = """
-    INSERT INTO suppression (
-        address_key, channel, scope, scope_name, reason, source, evidence, created_at, expires_at
-    )
-    SELECT address_key, channel, scope, scope_name, reason, 'import', evidence, created_at, expires_at
-    FROM staged ORDER BY row
-    ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING
+def follow_addresses(connection: "Connection", *, now: datetime) -> int:
+    """What forbids writing to the old addresses of the temporary table `moved` (old_key, new_key) because the person
+    said so, or the law does, forbids writing to the new ones too.
+
+    Returns how many entries were written: copies with source 'address_change' that name the old entry. Those of the
+    old address stay. Repeat: safe.
+    """
+    from sqlalchemy import text
+
+    connection.execute(text(_OF_OLD_ADDRESSES), {"now": now, "personal": list(_PERSONAL)})
+    return _record_entries(connection, now=now)
+
+
+def _record_entries(connection: "Connection", *, now: datetime) -> int:
+    """The longest entries of the temporary table `entry` are in force; returns how many were written."""
+    from sqlalchemy import text
+
+    connection.execute(text(_CLOSE_SHORTER), {"now": now})
+    return connection.execute(text(_INSERT)).rowcount
+
+
+_KEY: Final = "address_key, channel, scope, scope_name, reason"
+_ENTRY: Final = f"{_KEY}, source, evidence, created_at, expires_at"
+
+_OF_FILE = f"""
+    CREATE TEMP TABLE entry ON COMMIT DROP AS
+    SELECT DISTINCT ON ({_KEY}) row, 'import' AS source, {_ENTRY.replace(" source,", "")}
+    FROM staged
+    ORDER BY {_KEY}, coalesce(expires_at, 'infinity') DESC, row
+"""  # noqa: S608  made of our own names
+
+_OF_OLD_ADDRESSES = """
+    CREATE TEMP TABLE entry ON COMMIT DROP AS
+    SELECT DISTINCT ON (new_key, channel, scope, scope_name, reason)
+           id AS row, new_key AS address_key, channel, scope, scope_name, reason, 'address_change' AS source,
+           jsonb_build_object('suppression_id', id) AS evidence, CAST(:now AS timestamptz) AS created_at, expires_at
+    FROM suppression JOIN moved ON moved.old_key = suppression.address_key
+    WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now) AND reason = ANY(:personal)
+    ORDER BY new_key, channel, scope, scope_name, reason, coalesce(expires_at, 'infinity') DESC, id
 """
+
+_CLOSE_SHORTER = f"""
+    UPDATE suppression SET lifted_at = :now, lifted_because = 'replaced by a later entry'
+    FROM entry
+    WHERE ({", ".join(f"suppression.{name}" for name in _KEY.split(", "))})
+        = ({", ".join(f"entry.{name}" for name in _KEY.split(", "))})
+      AND suppression.lifted_at IS NULL
+      AND suppression.expires_at < coalesce(entry.expires_at, 'infinity')
+"""  # noqa: S608  made of our own names
+
+_INSERT = f"""
+    INSERT INTO suppression ({_ENTRY})
+    SELECT {_ENTRY} FROM entry ORDER BY row
+    ON CONFLICT ({_KEY}) WHERE lifted_at IS NULL DO NOTHING
+"""  # noqa: S608  made of our own names

@@ -1,0 +1,234 @@
+"""What people said no to, through every kind of import."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core import schema
+from core.database import Database
+from core.workspace import Workspace
+from customers.importing.files import How, Imported, import_file
+from suppression.gate import skip_reason
+from tests.factories import key_of, make_customer, make_suppression
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LATER = NOW + timedelta(days=80)
+
+
+class Desk:
+    """A workspace on a fresh database, files to import into it, and the gate."""
+
+    def __init__(self, database: Database, workspace: Workspace, folder: Path) -> None:
+        self.database, self.workspace, self.folder = database, workspace, folder
+
+    def run(self, kind: str, content: str, *, now: datetime = NOW) -> Imported:
+        path = self.folder / f"{kind}.csv"
+        path.write_text(content, encoding="utf-8")
+        return import_file(self.database, self.workspace, kind, path, now=now, how=How())
+
+    def gate(self, topic: str = "news", now: datetime = LATER) -> dict[str, str | None]:
+        """External id → what keeps the customer out."""
+        customer = schema.customer.c
+        reason = skip_reason(customer.id, customer.address_key, topic=topic, campaign="spring", now=now)
+        with self.database.begin() as connection:
+            return {row[0]: row[1] for row in connection.execute(select(customer.external_id, reason))}
+
+    def entries(self) -> list[tuple[Any, ...]]:
+        """(end, is open) of every suppression entry, oldest first."""
+        table = schema.suppression.c
+        with self.database.begin() as connection:
+            rows = connection.execute(select(table.expires_at, table.lifted_at.is_(None)).order_by(table.id))
+            return [tuple(row) for row in rows]
+
+
+@pytest.fixture
+def desk(database: Database, make_workspace: Callable[..., Workspace], tmp_path: Path) -> Desk:
+    return Desk(database, make_workspace(database=database), tmp_path)
+
+
+FAMILY = """\
+id,email,topics,consent_at
+C1,fam@x.example,news,2025-01-01
+C2,Fam@x.example,news,2025-01-01
+C3,other@x.example,news,2025-01-01
+"""
+
+
+# --- withdrawals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", ["fam@x.example", "C2"])
+@pytest.mark.parametrize("at", ["", "2026-03-01"])
+def test_withdrawal_binds_everybody_at_the_address(desk: Desk, named: str, at: str) -> None:
+    """
+    A withdrawal that names an address, or one of its customers, is that of all who share it, and one row created.
+    """
+    desk.run("customers", FAMILY)
+    content = f"customer,topic,state,captured_at\n{named},news,withdrawn,{at}\n"
+    first, again = desk.run("consents", content), desk.run("consents", content)
+
+    assert {"C1": "not_consented", "C2": "not_consented", "C3": None} == desk.gate()
+    assert (1, 0) == (first.counts.created, first.counts.unchanged)
+    assert (0, 1) == (again.counts.created, again.counts.unchanged)
+
+
+def test_withdrawal_binds_the_named_customer_and_the_named_address(desk: Desk) -> None:
+    """
+    A row with an id and another address withdraws for both.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("consents", "customer,email,topic,state\nC3,fam@x.example,news,withdrawn\n")
+
+    assert {"C1", "C2", "C3"} == {name for name, reason in desk.gate().items() if reason == "not_consented"}
+
+
+def test_consent_binds_only_the_customer_who_gave_it(desk: Desk) -> None:
+    """
+    A grant by address is one customer's, however many share the address.
+    """
+    desk.run("customers", "id,email\nC1,fam@x.example\nC2,fam@x.example\n")
+    desk.run("consents", "email,topic\nfam@x.example,news\n")
+
+    assert {"C1": None, "C2": "not_consented"} == desk.gate()
+
+
+def test_withdrawal_without_date_counts_again_after_a_newer_consent(desk: Desk) -> None:
+    """
+    A list of opt-outs imported again withdraws what was granted since, once.
+    """
+    opt_outs = "email,topic,state\nother@x.example,news,withdrawn\n"
+    desk.run("customers", FAMILY)
+    desk.run("consents", opt_outs)
+    granted_at = NOW + timedelta(days=40)
+    desk.run("consents", f"email,topic,captured_at\nother@x.example,news,{granted_at:%Y-%m-%d}\n", now=granted_at)
+    between = desk.gate(now=granted_at)["C3"]
+    again, repeated = (desk.run("consents", opt_outs, now=LATER) for _ in range(2))
+
+    assert (None, "not_consented") == (between, desk.gate()["C3"])
+    assert (1, 0) == (again.counts.created, repeated.counts.created)
+
+
+@pytest.mark.parametrize("states", [("withdrawn", "granted"), ("granted", "withdrawn")])
+def test_consent_without_date_beside_a_withdrawal_is_refused(desk: Desk, states: tuple[str, str]) -> None:
+    """
+    Of an undated yes and a no in one file the no holds, in any order, and the yes is rejected.
+    """
+    desk.run("customers", "id,email\nC1,a@x.example\n")
+    content = "customer,topic,state\n" + "".join(f"C1,news,{state}\n" for state in states)
+    imported, again = desk.run("consents", content), desk.run("consents", content)
+
+    assert {"C1": "not_consented"} == desk.gate()
+    assert (1, 1) == (imported.counts.created, imported.counts.rejected)
+    assert (0, 1, 1) == (again.counts.created, again.counts.unchanged, again.counts.rejected)
+    assert "withdrawn in the same file" in Path(str(imported.counts.rejects_file)).read_text(encoding="utf-8-sig")
+
+
+def test_withdrawal_at_the_instant_of_a_consent_holds(desk: Desk) -> None:
+    """
+    Of a yes and a no of the same date in one file the no holds.
+    """
+    desk.run("customers", "id,email\nC1,a@x.example\n")
+    desk.run("consents", "customer,topic,state,captured_at\nC1,news,withdrawn,2026-01-01\nC1,news,granted,2026-01-01\n")
+
+    assert {"C1": "not_consented"} == desk.gate()
+
+
+# --- suppressions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["2025-06-01", "2026-03-20"])
+def test_suppression_for_good_replaces_one_that_ends(desk: Desk, end: str) -> None:
+    """
+    An entry for good meets an expired or shorter one, holds, and leaves the other one readable.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("suppressions", f"email,expires_at\nother@x.example,{end}\n")
+    longer, again = (desk.run("suppressions", "email\nother@x.example\n") for _ in range(2))
+
+    assert "suppressed:manual" == desk.gate()["C3"]
+    assert [(datetime.fromisoformat(end).replace(tzinfo=UTC), False), (None, True)] == desk.entries()
+    assert (1, 0) == (longer.counts.created, again.counts.created)
+
+
+@pytest.mark.parametrize("ends", [("2026-03-03", ""), ("", "2026-03-03")])
+def test_suppression_of_the_longest_end_in_a_file_holds(desk: Desk, ends: tuple[str, str]) -> None:
+    """
+    Of two rows that differ in their end the longer one is the entry, in any order; the other changes nothing.
+    """
+    desk.run("customers", FAMILY)
+    imported = desk.run("suppressions", "email,expires_at\n" + "".join(f"other@x.example,{end}\n" for end in ends))
+
+    assert "suppressed:manual" == desk.gate()["C3"]
+    assert [(None, True)] == desk.entries()
+    assert (1, 1) == (imported.counts.created, imported.counts.unchanged)
+
+
+def test_suppression_that_ends_sooner_changes_nothing(desk: Desk) -> None:
+    """
+    A shorter entry, or an expired one imported again, leaves what is on record alone.
+    """
+    expired = "email,expires_at\nc@x.example,2025-06-01\n"
+    desk.run("suppressions", f"{expired}other@x.example,2026-05-01\n")
+    before = desk.entries()
+    shorter = desk.run("suppressions", f"{expired}other@x.example,2026-04-01\n")
+
+    assert before == desk.entries()
+    assert (0, 2) == (shorter.counts.created, shorter.counts.unchanged)
+
+
+# --- changed addresses -----------------------------------------------------------------------------------------
+
+MOVED = "id,email,topics,consent_at\nC1,new@x.example,news;promotions,2025-01-01\n"
+
+
+@pytest.mark.parametrize("reason", ["unsubscribed", "complaint", "legal"])
+def test_opt_out_goes_with_the_customer_to_a_new_address(desk: Desk, reason: str) -> None:
+    """
+    Who must not be written to is not written to at an address they get later, about any topic.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("suppressions", f"email,reason\nfam@x.example,{reason}\n")
+    moved, again = desk.run("customers", MOVED), desk.run("customers", MOVED)
+
+    table = schema.suppression.c
+    with desk.database.begin() as connection:
+        copy = connection.execute(
+            select(table.source, table.evidence).where(table.address_key == key_of("new@x.example"))
+        )
+        old = connection.execute(select(table.id).where(table.address_key == key_of("fam@x.example"))).scalar_one()
+        assert [("address_change", {"suppression_id": old})] == [tuple(row) for row in copy]
+    assert [f"suppressed:{reason}"] * 2 == [desk.gate(topic)["C1"] for topic in ("news", "promotions")]
+    assert f"suppressed:{reason}" == desk.gate()["C2"]
+    remark = "1 opt-outs went with customers to their new addresses"
+    assert (True, False) == (remark in moved.remarks, remark in again.remarks)
+
+
+def test_bounces_and_entries_that_are_over_stay_with_the_old_address(desk: Desk) -> None:
+    """
+    A hard bounce, a lifted and an expired opt-out say nothing of the new address.
+    """
+    with desk.database.begin() as connection:
+        make_customer(connection, external_id="C1", email="old@x.example")
+        make_suppression(connection, "old@x.example", reason="hard_bounce")
+        make_suppression(connection, "old@x.example", reason="complaint", lifted_at=NOW)
+        make_suppression(connection, "old@x.example", reason="unsubscribed", expires_at=NOW)
+    desk.run("customers", MOVED)
+
+    assert {"C1": None} == desk.gate()
+
+
+def test_opt_out_that_outlasts_the_one_at_the_new_address_replaces_it(desk: Desk) -> None:
+    """
+    At the new address the longer of both opt-outs holds.
+    """
+    with desk.database.begin() as connection:
+        make_customer(connection, external_id="C1", email="old@x.example")
+        make_suppression(connection, "old@x.example", reason="unsubscribed")
+        make_suppression(connection, "new@x.example", reason="unsubscribed", expires_at=NOW + timedelta(days=1))
+    desk.run("customers", MOVED)
+
+    assert {"C1": "suppressed:unsubscribed"} == desk.gate()
