@@ -1,8 +1,8 @@
 """Which encoding a file is in, decided from all of its bytes and the same way every time.
 
-Order: byte order mark, NUL pattern of UTF-16, valid UTF-8, GB18030, Western European, and only for what is
-left (other scripts) the statistics of charset-normalizer. The whole file is read: the first umlaut of a
-customer list may be in its last line. 48 MB take 0.1 s.
+Order: byte order mark, NUL pattern of UTF-16, valid UTF-8 (nearly valid is refused), GB18030, Western European, and
+only for what is left (other scripts) the statistics of charset-normalizer. The whole file is read: the first umlaut
+of a customer list may be in its last line. 48 MB take 0.1 s.
 """
 
 import codecs
@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from core.errors import UsageError
+from core.errors import ImportFailed, UsageError
 from core.names import did_you_mean
 from customers.readers.opening import blocks
 
@@ -29,6 +30,10 @@ _OFFERED: Final = ("utf-8", "utf-16", "gb18030", "latin-1", "cp1252", "big5", "s
 _HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
 #: Bytes that mean nothing in Windows-1252; with them the text is ISO 8859-1 or no Western text at all.
 _NOT_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+#: What `surrogateescape` makes of a byte that is no UTF-8.
+_ESCAPED = re.compile("[\udc80-\udcff]")
+#: In GB18030 and Western texts the bytes that are no UTF-8 outnumber the chance sequences that are, by far.
+_MIN_SEQUENCES, _SEQUENCES_PER_STRAY = 3, 4
 _SAMPLE = 64 * 2**10
 
 
@@ -46,7 +51,7 @@ def detect(path: Path, override: str | None = None) -> Detected:
 
     Raises:
         UsageError: `override` is no encoding.
-        ImportFailed: the file cannot be read or is too large.
+        ImportFailed: the file cannot be read, is too large, or is UTF-8 but for a few bytes.
     """
     if override is not None:
         line_count = sum(block.count(b"\n") for block in blocks(path))
@@ -60,7 +65,9 @@ def detect(path: Path, override: str | None = None) -> Detected:
 def _codec_name(name: str) -> str:
     try:
         codec = codecs.lookup(name)
-    except LookupError:
+        # `hex` and `rot13` are codecs but no encodings of text, and `undefined` encodes none.
+        "a,b".encode(name).decode(name)
+    except (LookupError, UnicodeError, ValueError):
         hint = did_you_mean(name.lower(), _OFFERED, limit=len(_OFFERED))
         raise UsageError(f"no such encoding (got {name!r})", hint=hint) from None
     # A mark at the start is never part of the first column's name.
@@ -108,7 +115,35 @@ def _still_decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: b
     return True
 
 
+def _refuse_nearly_utf8(path: Path) -> None:
+    """The file is not UTF-8 with a few stray bytes, as files pasted together are: any guess would spoil names.
+
+    Raises:
+        ImportFailed: it is.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    high = stray = 0
+    line, first_stray = 1, ""
+    for block in chain(blocks(path), (b"",)):
+        text = decoder.decode(block, not block)
+        found = _ESCAPED.findall(text)
+        if found and not first_stray:
+            first_stray = found[0]
+            line += text.count("\n", 0, text.index(first_stray))
+        elif not first_stray:
+            line += text.count("\n")
+        stray += len(found)
+        high += len(text) - len(text.encode("ascii", "ignore"))
+    if high - stray >= max(_MIN_SEQUENCES, _SEQUENCES_PER_STRAY * stray):
+        raise ImportFailed(
+            f"UTF-8 text but for {stray:,} of its bytes (the first is 0x{ord(first_stray) - 0xDC00:02X} in this line)",
+            where=f"{path}:{line}",
+            hint="mend the line, or say with --encoding how to read the whole file, such as --encoding cp1252",
+        )
+
+
 def _without_unicode(path: Path) -> tuple[str, str]:
+    _refuse_nearly_utf8(path)
     if _is_chinese(blocks(path)):
         return "gb18030", "valid GB18030, mostly common characters"
     in_short = in_long = 0  # high bytes in runs of one or two: accented letters; in longer ones: another script

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,18 @@ from customers.readers.opening import open_bytes
 
 MAX_COLUMNS: Final = 1_000
 MAX_ROWS: Final = 50_000_000
+#: Characters of one cell: a long text with its markup fits, what a stray quote swallows is bounded.
+MAX_CELL: Final = 2**20
 _SAMPLE = 256 * 2**10
+#: UTF-7 and the escape codecs can make these of a file; no database takes them.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+csv.field_size_limit(MAX_CELL)
 
 
 class Row(NamedTuple):
-    """One record. `number` is the line of the file it starts in; `fault` says why it cannot be read, and then
-    `cells` holds the raw line."""
+    """One record. `number` is the line of the file it starts in; `fault` says why it cannot be read. A record with
+    broken quoting gives a row for each of its lines, and `cells` holds the raw line."""
 
     number: int
     cells: Sequence[str]
@@ -67,8 +74,7 @@ def open_table(path: Path, *, encoding: str | None = None, delimiter: str | None
         ImportFailed: the file cannot be read, has no header, or has too many columns.
     """
     detected = detect(path, encoding)
-    with _open_text(path, detected.encoding, errors="replace") as text:
-        sample = text.read(_SAMPLE)
+    sample = _start(path, detected.encoding)
     chosen = detect_delimiter(
         sample,
         is_whole=len(sample) < _SAMPLE,
@@ -106,6 +112,15 @@ def _fitted(row: Row, width: int) -> Row:
     return row._replace(fault=f"more cells than the header (got {len(row.cells)}, expected {width})")
 
 
+def _start(path: Path, encoding: str) -> str:
+    """The first characters, wrong bytes replaced."""
+    try:
+        with _open_text(path, encoding, errors="replace") as text:
+            return text.read(_SAMPLE)
+    except UnicodeError as error:  # such as UTF-16 without a byte order mark
+        raise _wrong_encoding(error, encoding, f"{path}:1") from None
+
+
 @contextlib.contextmanager
 def _open_text(path: Path, encoding: str, *, errors: str = "strict") -> Iterator[io.TextIOWrapper]:
     with open_bytes(path) as content:
@@ -117,17 +132,20 @@ def _open_text(path: Path, encoding: str, *, errors: str = "strict") -> Iterator
 
 
 class _Lines:
-    """The lines of a text without NUL, which PostgreSQL cannot hold. `last` is the one read last; `has_apostrophe`
-    says whether any had one since it was set to False."""
+    """The lines of a text without NUL, which PostgreSQL cannot hold. `of_record` are those read since it was cleared;
+    `has_apostrophe` says whether any had one since it was set to False."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
-        self.last = ""
+        self.of_record: list[str] = []
         self.has_apostrophe = False
 
     def __iter__(self) -> Iterator[str]:
         for line in self._text:
-            self.last = line = line.replace("\0", "") if "\0" in line else line
+            line = line.replace("\0", "") if "\0" in line else line
+            self.of_record.append(line)
+            if not line.isascii() and (found := _SURROGATES.search(line)):
+                raise UnicodeError(f"U+{ord(found[0]):04X}")
             if "'" in line:
                 self.has_apostrophe = True
             yield line
@@ -145,10 +163,11 @@ def _records(path: Path, encoding: str, delimiter: Delimiter) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(start, [lines.last.rstrip("\r\n")], _quoting_fault(error, f"{path}:{start}"))
+                yield from _faulty(lines.of_record, start, error, path)
                 cells = []
-            except UnicodeDecodeError as error:
-                raise _wrong_encoding(error, f"{path}:{start}") from None
+            except UnicodeError as error:
+                raise _wrong_encoding(error, encoding, f"{path}:{start}") from None
+            lines.of_record.clear()
             number, start = start, reader.line_num + 1
             if number > delimiter.preamble_count and any(cells):
                 if lines.has_apostrophe:
@@ -157,17 +176,27 @@ def _records(path: Path, encoding: str, delimiter: Delimiter) -> Iterator[Row]:
                 yield Row(number, cells)
 
 
-def _quoting_fault(error: csv.Error, where: str) -> str:
-    """The words for one faulty record. A quote without end swallows the rest of the file: that is refused."""
-    if "unexpected end" in str(error) or "field limit" in str(error):
+def _faulty(lines: Sequence[str], start: int, error: csv.Error, path: Path) -> Iterator[Row]:
+    """A row for each line: a stray quote swallows the lines up to the next one, and none may be lost. A quote without
+    end swallows the rest of the file: that is refused."""
+    is_too_long = "field limit" in str(error)
+    if "unexpected end" in str(error) or (is_too_long and len(lines) > 1):
+        where = f"{path}:{start}"
         raise ImportFailed("a quote opened in this row is never closed", where=where, hint="mend the row") from None
-    return f"broken quoting: {error}"
+    fault = f"broken quoting: {error}"
+    if is_too_long:
+        fault = f"a cell is too long (expected at most {MAX_CELL:,} characters)"
+    elif len(lines) > 1:
+        fault = f"broken quoting between lines {start} and {start + len(lines) - 1}: {error}"
+    for number, line in enumerate(lines, start):
+        if raw := line.rstrip("\r\n"):
+            yield Row(number, [raw], fault)
 
 
-def _wrong_encoding(error: UnicodeDecodeError, where: str) -> ImportFailed:
-    byte = error.object[error.start]
+def _wrong_encoding(error: UnicodeError, encoding: str, where: str) -> ImportFailed:
+    got = f"byte 0x{error.object[error.start]:02X}" if isinstance(error, UnicodeDecodeError) else str(error)
     return ImportFailed(
-        f"not {error.encoding.upper()} text (got byte 0x{byte:02X} after this row)",
+        f"not {encoding.removesuffix('-sig').upper()} text (got {got} after this row)",
         where=where,
         hint="give another --encoding, or leave it out to have it detected",
     )

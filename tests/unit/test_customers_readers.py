@@ -76,6 +76,46 @@ def test_encoding_unknown_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         table_of(tmp_path, b"a,b\n", encoding="gb18o30")
 
 
+@pytest.mark.parametrize("name", ["hex", "rot13", "undefined", "base64", "zip"])
+def test_encoding_that_is_no_encoding_of_text_is_refused(tmp_path: Path, name: str) -> None:
+    """
+    Python's other codecs are usage errors, not crashes.
+    """
+    with pytest.raises(UsageError, match="no such encoding"):
+        table_of(tmp_path, b"a,b\n1,2\n", encoding=name)
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-32", "utf-7", "idna"])
+def test_encoding_that_does_not_fit_at_all_refuses_the_file(tmp_path: Path, name: str) -> None:
+    """
+    Bytes that the told encoding cannot read are an error of the file, whatever the codec raises.
+    """
+    with pytest.raises(ImportFailed):
+        list(table_of(tmp_path, b"a,b\n1,\xf6..\xf6\n", encoding=name).rows())
+
+
+def test_encoding_told_may_be_utf16_with_a_mark(tmp_path: Path) -> None:
+    """
+    Encodings that need a byte order mark can be told.
+    """
+    assert ("name", "ort") == table_of(tmp_path, GERMAN.encode("utf-16"), encoding="utf-16").header
+
+
+@pytest.mark.parametrize("place", [0, 3, 499])
+def test_encoding_of_nearly_utf8_is_never_guessed(tmp_path: Path, place: int) -> None:
+    """
+    One stray byte among umlauts refuses the file with the line; told an encoding, it is read.
+    """
+    lines = [f"C{number},Jörg Größe\n".encode() for number in range(500)]
+    lines[place] = b"C999,J\xf6rg\n"
+    content = b"id,name\n" + b"".join(lines)
+
+    with pytest.raises(ImportFailed, match=f"file.csv:{place + 2}: .*0xF6") as caught:
+        table_of(tmp_path, content)
+    assert "--encoding" in caught.value.hint
+    assert 500 == len(list(table_of(tmp_path, content, encoding="cp1252").rows()))
+
+
 def test_encoding_given_wrongly_says_where_it_breaks(tmp_path: Path) -> None:
     """
     A byte that does not fit the given encoding is reported with its row.
@@ -154,6 +194,26 @@ def test_row_with_broken_quoting_is_faulty_alone(tmp_path: Path) -> None:
     assert (2, ['"5" screen,1']) == (bad.number, bad.cells)
     assert bad.fault.startswith("broken quoting")
     assert Row(3, ["1", "2"]) == good
+
+
+def test_lines_between_stray_quotes_are_all_faulty(tmp_path: Path) -> None:
+    """
+    Each line that a stray quote swallows is a row with its own number and text.
+    """
+    rows = list(table_of(tmp_path, b'a,b\n"1,x\n\n2,y\n3,"z"w\n4,v\n').rows())
+
+    assert [(2, ['"1,x']), (4, ["2,y"]), (5, ['3,"z"w']), (6, ["4", "v"])] == [(r.number, r.cells) for r in rows]
+    assert ["broken quoting between lines 2 and 5"] * 3 + [""] == [row.fault.partition(":")[0] for row in rows]
+
+
+def test_cell_beyond_the_limit_is_faulty_alone(tmp_path: Path) -> None:
+    """
+    A cell of more than a mebibyte is reported, the next row is read.
+    """
+    bad, good = table_of(tmp_path, b"a,b\n1," + b"x" * 1_050_000 + b"\n2,y\n").rows()
+
+    assert (2, True) == (bad.number, bad.fault.startswith("a cell is too long"))
+    assert Row(3, ["2", "y"]) == good
 
 
 def test_quote_without_end_refuses_the_file(tmp_path: Path) -> None:
