@@ -56,7 +56,7 @@ def line_money(
         is_return = is_cancelled or (amount < 0 if quantity is None else quantity < 0)
         if is_return:
             amount = -abs(amount)
-    count = Decimal(1) if quantity is None else quantity
+    count = Decimal(1) if quantity is None else to_cents(quantity)
     if cost is None and unit_cost is not None:
         cost = count * unit_cost
     if is_return:

@@ -2,7 +2,12 @@
 
 A line is known again by its order and line number; without a line number column, by its content (instant,
 product, quantity, amount) and its place among equal lines of that order in the file. So exact duplicates in one
-order are kept, and the file may be imported again, as long as it holds whole orders.
+order are kept, and the file may be imported again.
+
+A file without line numbers holds whole orders: what it no longer says of an order is no longer so, and a corrected
+line takes the place of the one before. Two things are additions instead, and replace nothing: a rejects file, whose
+orders are incomplete by nature, and an order of which the file has only lines of amount zero, which are free extras
+exported by themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +25,8 @@ from customers.importing.people import (
     find_people,
     who_reader,
 )
-from customers.importing.values import Rejected, clean_key, instant_reader, number_reader
+from customers.importing.rejects import REJECT_COLUMNS
+from customers.importing.values import Rejected, clean_key, instant_reader, number_reader, short_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 _TEXTS: Final = (
     "order_id", "line_number", "ordered_at", "product", "category", "description", "currency", "country", "status",
 )  # fmt: skip
+#: Shorter than other keys, because order and line share one entry of an index.
+_MAX_LINE_NUMBER: Final = 100
 _FIGURES: Final = ("quantity", "unit_price", "amount", "unit_cost", "cost")
 
 
@@ -100,8 +108,8 @@ class PurchaseImporter(Importer):
         quantity, amount, cost = self._money(cells, status)
         return (
             number, who.name, who.key, who.email, who.smtputf8, country_code(country) or None,
-            clean_key(order), clean_key(line) or None, self._instant(ordered_at),
-            product or None, category or None, description or None,
+            clean_key(order), clean_key(short_key(line, most=_MAX_LINE_NUMBER)) or None, self._instant(ordered_at),
+            short_key(product) or None, category or None, description or None,
             quantity, amount, cost, self._currency(currency),
         )  # fmt: skip
 
@@ -141,7 +149,11 @@ class PurchaseImporter(Importer):
         connection.execute(text("ANALYZE line"))
         repeated = connection.execute(text(_REPEATED))
         rejected |= {row: f"the same order line as row {first}" for row, first in repeated}
-        created, updated = connection.execute(text(_UPSERT)).one()
+        has_whole_orders = not set(REJECT_COLUMNS) & set(self.source.header)
+        wanted = {"has_whole_orders": has_whole_orders}
+        created, updated, removed = connection.execute(text(_UPSERT), wanted).one()
+        if removed:
+            remarks = (*remarks, f"removed {removed:,} order lines, because this file has their orders without them")
         return Loaded(created, updated, rejected, remarks)
 
 
@@ -156,6 +168,7 @@ _LINES = """
         WHERE known.customer_id IS NOT NULL
     )
     SELECT row, customer_id, order_id, ordered_at, product, category, description, quantity, amount, cost, currency,
+           line_number IS NULL AS is_by_content,
            coalesce(line_number, left(digest, 16) || '-' || row_number() OVER alike) AS line_key,
            CASE WHEN line_number IS NULL THEN 1 ELSE row_number() OVER alike END AS nth,
            first_value(row) OVER alike AS first_row
@@ -165,7 +178,8 @@ _LINES = """
 
 _REPEATED = "SELECT row, first_row FROM line WHERE nth > 1"
 
-#: An empty cell of an optional column says nothing: what is known already stays.
+#: An empty cell of an optional column says nothing: what is known already stays. Of `gone`, the lines known by
+#: their content that their whole orders no longer have, as many count as updated as new ones take their places.
 _UPSERT = """
     WITH wanted AS (
         SELECT line.customer_id, order_id, line_key, line.ordered_at, line.quantity, line.amount, line.currency,
@@ -192,7 +206,23 @@ _UPSERT = """
             customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, product = excluded.product,
             category = excluded.category, description = excluded.description, quantity = excluded.quantity,
             amount = excluded.amount, cost = excluded.cost, currency = excluded.currency
-        RETURNING known.xmax = 0 AS is_new
+        RETURNING order_id, CASE WHEN known.xmax = 0 THEN 'new' ELSE 'changed' END AS fate
+    ), whole AS (
+        SELECT order_id FROM line WHERE is_by_content AND :has_whole_orders
+        GROUP BY order_id HAVING bool_or(amount <> 0)
+    ), gone AS (
+        DELETE FROM purchase p USING whole
+        WHERE p.order_id = whole.order_id AND p.line_key ~ '^[0-9a-f]{16}-[0-9]+$'
+          AND NOT EXISTS (SELECT FROM line WHERE line.order_id = p.order_id AND line.line_key = p.line_key)
+        RETURNING p.order_id, 'gone' AS fate
+    ), per_order AS (
+        SELECT count(*) FILTER (WHERE fate = 'new') AS new, count(*) FILTER (WHERE fate = 'changed') AS changed,
+               count(*) FILTER (WHERE fate = 'gone') AS gone
+        FROM (SELECT * FROM written UNION ALL SELECT * FROM gone) fates
+        GROUP BY order_id
     )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
+    SELECT CAST(coalesce(sum(new - least(new, gone)), 0) AS bigint),
+           CAST(coalesce(sum(changed + least(new, gone)), 0) AS bigint),
+           CAST(coalesce(sum(gone - least(new, gone)), 0) AS bigint)
+    FROM per_order
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from core.errors import ImportFailed
+from core.errors import ImportFailed, UsageError
 from customers.readers.guard import GuardedWriter
 from customers.readers.tables import Table
 
@@ -18,8 +18,13 @@ def write_rejects(table: Table, reasons: Mapping[int, str], given: Path | None =
     when that one cannot be written to, or at `given`. Its path; None when there are no reasons.
 
     Raises:
+        UsageError: `given` is the file that is being imported.
         ImportFailed: the file cannot be written.
     """
+    if given is not None and given.exists() and given.samefile(table.path):
+        raise UsageError(
+            f"--rejects: {str(given)!r} is the file that is being imported", hint="name another file for the rejects"
+        )
     if not reasons:
         return None
     path = given or _beside(table.path)

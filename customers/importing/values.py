@@ -19,6 +19,10 @@ _GROUPED: Final = {
 #: numeric(18, 4) of the schema.
 _QUANTUM: Final = Decimal("0.0001")
 _TOO_LARGE: Final = Decimal(10) ** 14
+#: Characters: of four bytes each they still fit an entry of a PostgreSQL index (2,704 bytes).
+MAX_KEY: Final = 500
+#: Spreadsheets' "never" (9999-12-31) and "unknown" (0001-01-01) are no instants anything happened at.
+_YEARS: Final = range(1900, 3000)
 _BLANKS: Final = str.maketrans("", "", " \u00a0\u202f")
 
 _CLOCK = r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:\s*([AaPp])\.?[Mm]\.?)?)?"
@@ -42,9 +46,25 @@ class Formats:
 
 
 def clean_key(text: str) -> str:
-    """A key without the `.0` that spreadsheets and data frames add: `17850.0` is `17850`."""
+    """A key without the `.0` that spreadsheets and data frames add: `17850.0` is `17850`.
+
+    Raises:
+        Rejected: as `short_key`.
+    """
+    short_key(text)
     if text.endswith("0") and (match := _FLOAT_KEY.fullmatch(text)):
         return match[1]
+    return text
+
+
+def short_key(text: str, *, most: int = MAX_KEY) -> str:
+    """The key as it is.
+
+    Raises:
+        Rejected: it is longer than `most` characters.
+    """
+    if len(text) > most:
+        raise Rejected(f"key too long (got {len(text):,} characters beginning {text[:20]!r}, expected at most {most})")
     return text
 
 
@@ -87,26 +107,29 @@ def to_cents(value: Decimal) -> Decimal:
     Raises:
         Rejected: it is too large for it.
     """
-    if abs(value) >= _TOO_LARGE:
-        raise Rejected(f"number too large (got {value:.6g}, expected below {_TOO_LARGE:.0e})")
-    return value.quantize(_QUANTUM, rounding="ROUND_HALF_UP")
+    if abs(value) < _TOO_LARGE:
+        rounded = value.quantize(_QUANTUM, rounding="ROUND_HALF_UP")
+        if abs(rounded) < _TOO_LARGE:
+            return rounded
+    raise Rejected(f"number too large (got {value:.6g}, expected below {_TOO_LARGE:.0e})")
 
 
 def instant_reader(formats: Formats) -> Callable[[str], datetime]:
     """A function from a cell to an aware instant; times without offset are in `formats.zone`.
 
-    The function raises Rejected: not a date, or one whose day and month could be swapped.
+    The function raises Rejected: not a date, one whose day and month could be swapped, or one outside the years
+    1900 to 2999.
     """
 
     @lru_cache(maxsize=100_000)
     def read(text: str) -> datetime:
         try:
             moment = _moment(text, formats.dates)
-            if moment.tzinfo is not None:
-                return moment
-            return local_instant(moment, formats.zone)
+            if moment.year in _YEARS:
+                return moment if moment.tzinfo is not None else local_instant(moment, formats.zone)
         except (ValueError, OverflowError):
             raise Rejected(f"not a date (got {text!r}, expected such as 2026-12-01 or 2026-12-01 09:30)") from None
+        raise Rejected(f"year out of range (got {text!r}, expected {_YEARS[0]} to {_YEARS[-1]})")
 
     return read
 
