@@ -16,6 +16,10 @@ BUDGET: Final = " budget"
 #: A unit is a character of output; a mailing of 100 KB needs about 120,000. A step costs `STEP` units.
 UNITS: Final = 2_000_000
 STEP: Final = 20
+#: Comparisons of two characters for a unit, in a search that goes badly: 200 such searches take 0.2 s.
+SEARCHED: Final = 500
+#: Units for each item of a list that is compared: counting what is in it takes 0.1 µs an item.
+LOOKED_AT: Final = 4
 MAX_TEXT: Final = 100_000
 MAX_ITEMS: Final = 2_000
 MAX_RANGE: Final = 1_000
@@ -56,6 +60,23 @@ class Budget:
                 hint="look for loops inside loops; a mailing is a page, not a catalogue",
             )
 
+    def compared(self, left: Any, right: Any) -> None:
+        """Looking for `left` in `right`, or telling them apart, is paid for.
+
+        Raises:
+            RenderError: one of them is too big, or too much was spent.
+        """
+        if isinstance(left, str) and isinstance(right, str):
+            self.searched(right, (left,))
+        else:
+            self.spend(LOOKED_AT * (size_checked(left) + size_checked(right)))
+
+    def searched(self, text: str, sought: Iterable[Any]) -> None:
+        """Going through `text` for each text of `sought` is paid for, as if every place were nearly a match."""
+        for other in sought:
+            if isinstance(other, str):
+                self.spend(len(text) + len(other) + len(text) * len(other) // SEARCHED)
+
     def counted(self, values: Iterable[Any], units: int) -> Iterator[Any]:
         """`values`, each charged with a step and `units`."""
         cost = STEP + units
@@ -94,18 +115,21 @@ def _content(value: Any) -> int:
 
     A list that holds another twice, thirty times over, is small in memory and endless to print or compare.
     """
-    parts, characters, left = 0, 0, [value]
+    parts, characters, left = 1, 0, [value]
     while left:
         item = left.pop()
-        parts += 1
         if isinstance(item, str):
             characters += len(item)
         elif isinstance(item, dict):
+            parts += 2 * len(item)
             left += item
             left += item.values()
         elif isinstance(item, list | tuple):
+            parts += len(item)
             left += item
-        if parts + len(left) > MAX_PARTS or characters > MAX_CONTENT:
+        else:
+            continue
+        if parts > MAX_PARTS or characters > MAX_CONTENT:
             raise RenderError(
                 f"the template builds a list that holds too much (at most {MAX_PARTS} values, {MAX_CONTENT} characters)"
             )

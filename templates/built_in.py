@@ -4,8 +4,9 @@ The functions are filters to Jinja, under names that cannot be written in a temp
 for every value of every message: they return text that is already escaped, so that it is not looked at twice.
 """
 
+import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from html import unescape
 from typing import Any, Final
 
@@ -22,6 +23,10 @@ from templates.formats import shown_value
 Filter = Callable[..., Any]
 PRINTED: Final = " printed"
 SHOWN: Final = " shown"
+COMPARED: Final = " compared"
+#: What a value inside CSS may be: words, numbers, lengths and colours. It can end neither the declaration, the rule
+#: nor a string, and it can fetch nothing.
+_proper_css = re.compile(r"(?:[A-Za-z0-9#%.,+ -]|\brgba?\([0-9., %]*\))*").fullmatch
 #: Most values hold none of these; a search costs a third of `escape`.
 _special = re.compile(r"[&<>\"']").search
 
@@ -50,6 +55,65 @@ def _joined(context: Context, values: list[Any]) -> str:
     text = joined(context.environment.autoescape is True, values)
     context.parent[BUDGET].spend(len(text))
     return text
+
+
+def _in(value: Any, container: Any) -> bool:
+    return value in container
+
+
+def _not_in(value: Any, container: Any) -> bool:
+    return value not in container
+
+
+#: By the names of Jinja's syntax tree.
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "in": _in,
+    "notin": _not_in,
+}
+#: By the names of Jinja's tests, which `select` and its like use too.
+_TESTS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    **dict.fromkeys(("eq", "equalto", "=="), operator.eq),
+    **dict.fromkeys(("ne", "!="), operator.ne),
+    **dict.fromkeys(("lt", "lessthan", "<"), operator.lt),
+    **dict.fromkeys(("le", "<="), operator.le),
+    **dict.fromkeys(("gt", "greaterthan", ">"), operator.gt),
+    **dict.fromkeys(("ge", ">="), operator.ge),
+    "in": _in,
+}
+
+
+@pass_context
+def _compared(context: Context, left: Any, *operands: Any) -> Any:
+    """`left == right`, `left < middle <= right`, …: `operands` are operators and values by turns."""
+    budget: Budget = context.parent[BUDGET]
+    result: Any = True
+    for name, right in zip(operands[::2], operands[1::2], strict=True):
+        budget.compared(left, right)
+        result = _OPERATORS[name](left, right)
+        if not result:
+            break
+        left = right
+    return result
+
+
+def charged_tests() -> dict[str, Callable[..., Any]]:
+    """The tests that compare, by name; they pay as the operators do."""
+    return {name: _charged_test(compare) for name, compare in _TESTS.items()}
+
+
+def _charged_test(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    @pass_context
+    def tested(context: Context, left: Any, right: Any) -> Any:
+        context.parent[BUDGET].compared(left, right)
+        return compare(left, right)
+
+    return tested
 
 
 def _required(value: Any, name: str) -> Any:
@@ -91,16 +155,27 @@ def _writers(*, html: bool) -> tuple[Filter, Filter]:
 @pass_context
 def _link(context: Context, value: str) -> str:
     html = context.environment.autoescape
-    target = rendered_target(unescape(value) if html else value)
-    url = context.parent["_urls"].click(None, target) if is_web(target) else target
+    target = rendered_target(unescape(str(value)) if html else value)
+    own = target in (context.parent["unsubscribe_url"], context.parent["view_url"])
+    url = context.parent["_urls"].click(None, target) if is_web(target) and not own else target
     return escape(url) if html else str(url)
 
 
 @pass_context
 def _target(context: Context, value: str) -> str:
     html = context.environment.autoescape
-    checked = rendered_target(unescape(value) if html else value)
+    checked = rendered_target(unescape(str(value)) if html else value)
     return escape(checked) if html else checked
+
+
+def _css(value: str) -> str:
+    """`value`, escaped already, unless it could be more than one plain value of CSS."""
+    if _proper_css(value):
+        return value
+    raise RenderError(
+        f"a value inside CSS is {unescape(str(value))[:80]!r}",
+        hint="letters, digits, blanks, # % . , + - and rgb(…) may stand there",
+    )
 
 
 def built_in_filters(*, html: bool) -> dict[str, Filter]:
@@ -114,6 +189,8 @@ def built_in_filters(*, html: bool) -> dict[str, Filter]:
         " required": _required,
         SHOWN: shown,
         PRINTED: printed,
+        COMPARED: _compared,
+        "_css": _css,
         "_link": _link,
         "_target": _target,
     }

@@ -10,7 +10,7 @@ from jinja2.compiler import CodeGenerator
 from jinja2.visitor import NodeTransformer
 
 from templates.budget import STEP
-from templates.built_in import PRINTED, SHOWN
+from templates.built_in import COMPARED, PRINTED, SHOWN
 
 
 class Escaping(CodeGenerator):
@@ -86,6 +86,12 @@ class Charging(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return self._located(node, self._filter(" joined", nodes.List(node.nodes, lineno=node.lineno)))
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        found = self._located(node, self._filter(COMPARED, node.expr))
+        found.args = [part for operand in node.ops for part in (nodes.Const(operand.op), operand.expr)]
+        return self._located(node, found)
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)

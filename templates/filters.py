@@ -128,6 +128,8 @@ def _charged(function: Filter) -> Filter:
     def charged(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         budget: Budget = context.parent[BUDGET]
         budget.spend(1 + (len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0))
+        if isinstance(value, str) and (args or kwargs):
+            budget.searched(value, (*args, *kwargs.values()))
         if wants is _PassArg.context:
             return budget.kept(function(context, value, *args, **kwargs))
         if wants is _PassArg.environment:

@@ -18,7 +18,7 @@ from jinja2.utils import Namespace
 
 from core.errors import RenderError
 from templates.budget import BUDGET, MAX_ITEMS, MAX_RANGE, MAX_TEXT, STEP, Budget, check_number, check_size
-from templates.built_in import built_in_filters
+from templates.built_in import built_in_filters, charged_tests
 from templates.charging import Charging, Escaping
 from templates.filters import public_filters
 
@@ -111,6 +111,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters.update(public_filters() | built_in_filters(html=html))
         for name in ("filter", "test", "callable", "escaped", "sameas"):
             del self.tests[name]
+        self.tests.update(charged_tests())
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -156,13 +157,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         raise SecurityError("this value has no items")
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The result of a macro or an allowed method, charged by its size."""
+        """The result of a macro or an allowed method, charged by what it looks through and by its size."""
+        kwargs.pop("_loop_vars", None)  # Jinja hands both to `Context.call`, which takes them off again
+        kwargs.pop("_block_vars", None)
         budget: Budget = context.parent[BUDGET]
         budget.spend(STEP)
         if isinstance(obj, StrictUndefined):
             obj._fail_with_undefined_error()
         if not _callable(obj):
             raise SecurityError("this value cannot be called in templates")
+        owner = getattr(obj, "__self__", None)
+        if isinstance(owner, str):
+            budget.searched(owner, args)
         return budget.kept(obj(*args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

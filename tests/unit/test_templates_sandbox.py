@@ -64,6 +64,42 @@ GREEDY = {
     + "+ b " * 60 + "}}{% endfor %}{% endfor %}",
 }  # fmt: skip
 
+#: Each is well-formed and does what it says until the budget ends it.
+_LONG = "{% set x = 'a' * 99999 %}{% set y = 'a' * 50000 ~ 'b' %}"
+_OTHER = "{% set x = 'a' * 99999 %}{% set y = 'a' * 99998 ~ 'b' %}"
+_LIST = "{% set x = range(1000) | list %}{% set y = range(1000) | list %}"
+_TWICE = "{% for a in range(999) %}{% for b in range(999) %}"
+_ENDS = "{% endfor %}{% endfor %}"
+EXHAUSTING = {
+    "nested loops": GREEDY["nested loops"],
+    "printing loop": GREEDY["printing loop"],
+    "set block in loops": GREEDY["set block in loops"],
+    "sorting in loops": GREEDY["sorting in loops"],
+    "large expression in a loop": GREEDY["large expression in a loop"],
+    "ranges in loops": _TWICE + "{{ range(9) | sum }}" + _ENDS,
+    "methods in loops": _TWICE + "{{ 'a'.upper() }}" + _ENDS,
+    "cycle in loops": _TWICE + "{{ loop.cycle('odd', 'even') }}" + _ENDS,
+    "macro in loops": "{% macro m(n) %}{{ n }}{% endmacro %}" + _TWICE + "{{ m(b) }}" + _ENDS,
+    "branching macro": GREEDY["branching macro"],
+    "text in text": _LONG + _TWICE + "{% if y in x %}1{% endif %}" + _ENDS,
+    "text not in text": _LONG + _TWICE + "{% if y not in x %}{% endif %}" + _ENDS,
+    "texts compared": _OTHER + _TWICE + "{% if x < y or x > y %}{% endif %}" + _ENDS,
+    "chain of comparisons": _OTHER + _TWICE + "{% if y >= y >= y >= x >= y %}{% endif %}" + _ENDS,
+    "value in list": _LIST + _TWICE + "{% if 'z' in x %}{% endif %}" + _ENDS,
+    "lists compared": _LIST + _TWICE + "{% if x != y %}{% endif %}" + _ENDS,
+    "many searches at once": _LONG + "{% for a in range(999) %}{% if "
+    + " or ".join(["y in x"] * 40) + " %}{% endif %}{% endfor %}",
+    "medium texts": "{% set x = 'a' * 2499 %}{% set y = 'a' * 1200 ~ 'b' %}" + _TWICE
+    + "{% if y in x %}{% endif %}" + _ENDS,
+    "test": _LONG + _TWICE + "{% if y is in x %}{% endif %}" + _ENDS,
+    "select": _LONG + "{% for a in range(999) %}{{ [y, y, y] | select('in', x) | list | length }}{% endfor %}",
+    "count": _LONG + _TWICE + "{{ x.count(y) }}" + _ENDS,
+    "strip": "{% set x = 'a' * 99999 %}{{ x.strip('b' * 99998 ~ 'a') | length }}",
+    "trim": "{% set x = 'a' * 99999 %}{{ x | trim('b' * 99998 ~ 'a') | length }}",
+    "replace": "{% set x = 'a' * 2499 %}{% set y = 'a' * 1200 ~ 'b' %}" + _TWICE
+    + "{{ x | replace(y, '') | length }}" + _ENDS,
+}  # fmt: skip
+
 ESCAPES = (
     "{{ ''.__class__.__mro__ }}",
     "{{ customer['__class__'] }}",
@@ -112,6 +148,55 @@ def test_greedy_template_fails_quickly(name: str) -> None:
         rendered(GREEDY[name])
 
     assert AT_MOST_S > time.perf_counter() - began
+
+
+@pytest.mark.parametrize("name", EXHAUSTING)
+def test_exhausting_template_is_stopped_by_the_budget(name: str) -> None:
+    """What repeats without end, calls and comparisons included, is ended by its budget and by nothing else."""
+    began = time.perf_counter()
+
+    with pytest.raises(RenderError, match="too many steps or prints too much"):
+        rendered(EXHAUSTING[name])
+
+    assert AT_MOST_S > time.perf_counter() - began
+
+
+CALLS = (
+    ("{% for x in [1, 2] %}{{ 'a'.upper() }}{% endfor %}", "AA"),
+    ("{% for x in [1, 2, 3] %}{{ loop.cycle('odd', 'even') }} {% endfor %}", "odd even odd "),
+    ("{% for x in [1, 1, 2] %}{{ 'n' if loop.changed(x) else 's' }}{% endfor %}", "nsn"),
+    ("{% macro m(x) %}[{{ x }}]{% endmacro %}{% for x in [1, 2] %}{{ m(x) }}{% endfor %}", "[1][2]"),
+    ("{% macro m() %}({{ caller() }}){% endmacro %}{% for x in [1, 2] %}{% call m() %}{{ x }}{% endcall %}{% endfor %}",
+     "(1)(2)"),
+    ("{% for x in [1, 2] %}{% for y in range(x) %}{{ x }}{{ y }} {% endfor %}{% endfor %}", "10 20 21 "),
+    ("{% for key, value in customer.attributes.items() %}{{ key.title() }}={{ value }}{% endfor %}", "Size=42"),
+    ("{% for x in [[1, [2]]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}{% endif %}{% endfor %}",
+     "(1(2))"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "expected"), CALLS)
+@pytest.mark.parametrize("page", ["a.txt", "a.html", "a.mjml"])
+def test_calls_work_inside_loops(page: str, body: str, expected: str) -> None:
+    """Methods, `loop.cycle`, macros and `range` mean inside a loop what they mean outside of it."""
+    whole = {"a.txt": "<i>{}</i>", "a.html": "<i>{}</i>",
+             "a.mjml": "<mj-section><mj-column><mj-text><i>{}</i></mj-text></mj-column></mj-section>"}  # fmt: skip
+    source = TemplateSource(page, "---\nsubject: S\n---\n" + whole[page].format(body))
+    mailing = compile_mailing(page, {page: source}, organisation=ORGANISATION, opens=True, clicks=True)
+    result = mailing.render(context_of(), PlainUrls())
+
+    assert f"<i>{expected}</i>" in (result.html or result.text)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("1 < 2 < 3", "y"), ("1 < 2 > 3", "n"), ("'a' in 'cat'", "y"), ("'a' not in ['a']", "n"), ("none == 1", "n"),
+     ("customer.attributes.nothing == none", "y"), ("'size' in customer.attributes", "y"), ("3 is in [1, 3]", "y"),
+     ("(1, 2) == (1, 2) != (1, 3)", "y"), ("2 >= 2 <= 2", "y"), ("[1, 2, 3] | select('gt', 1) | list == [2, 3]", "y")],
+)  # fmt: skip
+def test_comparison_means_what_it_says(condition: str, expected: str) -> None:
+    """Comparisons that pay for themselves answer as Python's do."""
+    assert expected == rendered(f"{{{{ 'y' if {condition} else 'n' }}}}").splitlines()[0]
 
 
 @pytest.mark.parametrize("payload", ESCAPES)
