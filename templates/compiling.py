@@ -190,6 +190,9 @@ def _page(texts: _Texts, mask: Mask) -> str:
     page = "".join(parts)
     for match in _UNWANTED.finditer(page):
         problems.append(places.problem(match.start(), f"<{match.group(1)}> does not work in mail", "leave it out"))
+    for chunk in _macros(texts.body):
+        if chunk.kind is Kind.DATA and (unwanted := _UNWANTED.search(chunk.text)):
+            problems.append(chunk.problem(f"<{unwanted.group(1)}> does not work in mail", "leave it out"))
     if texts.definition.source.suffix == ".mjml":
         masked = page
         page, found = mjml.to_html(masked, places)

@@ -24,7 +24,7 @@ _PIXEL: Final = (
 def links_back(chunks: Sequence[Chunk]) -> bool:
     """Whether every message will hold the unsubscribe link: it is printed outside all conditions and loops."""
     return any(
-        depth == 0 and chunk.kind is Kind.PRINT and re.search(r"\bunsubscribe_url\b", chunk.text)
+        depth == 0 and chunk.kind is Kind.PRINT and chunk.text.strip() == "unsubscribe_url"
         for chunk, depth in zip(chunks, depths(chunks), strict=True)
     )
 

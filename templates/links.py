@@ -16,12 +16,18 @@ from templates.variables import LINKS
 
 #: Attributes that name something to fetch or follow, on whatever element they stand.
 _ATTRIBUTES: Final = ("href", "src", "background")
+#: Those that are looked at only when they hold values.
+_PERSONAL_ATTRIBUTES: Final = ("action", "formaction", "poster", "data", "xlink:href")
 _START_TAG = re.compile(
-    r"(?P<comment><!--.*?-->)|<style\b.*?</style>|(?P<tag><(?P<name>[a-zA-Z][^\s/>]*)(?P<attrs>(?:\s+[^\s=>\"]+(?:=\"[^\"]*\")?)*)\s*/?>)",
-    re.DOTALL,
+    r"(?P<comment><!--.*?-->)|(?P<style><style\b.*?</style>)"
+    r"|(?P<tag><(?P<name>[a-zA-Z][^\s/>]*)(?P<attrs>(?:\s+[^\s=>\"]+(?:=\"[^\"]*\")?)*)\s*/?>)"
+    r"|(?P<odd><[a-zA-Z][^>]*>?)",
+    re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(r"(?P<space>\s+)(?P<name>[^\s=>\"]+)(?:=\"(?P<value>[^\"]*)\")?")
 _TEXT_URL = re.compile(r"https?://[^\s<>\"]+")
+_QUOTES: Final = 'write its attributes as name="{{ … }}", with double quotes and no blanks around ='
+_TEXT: Final = "put it into the text, or into another attribute"
 _TRAILING = ".,;:!?)]}'\u2019\u201d"
 
 
@@ -48,7 +54,11 @@ class Links:
         if comment is not None:  # Outlook's buttons live in conditional comments
             inner = comment[4:-3]
             return f"<!--{self.rewrite(inner)}-->" if inner.startswith("[if") else comment
-        if match.group("tag") is None or match.group("name").lower() == "link":
+        if match.group("style") is not None:
+            return self._styled(match.group())
+        if match.group("odd") is not None:
+            return self._refused(match.group(), 'a value stands in a tag that is not plain name="…"', _QUOTES)
+        if match.group("name").lower() == "link" and not self.mask.has_code(match.group()):
             return match.group()
         attributes, name = match.group("attrs"), match.group("name").lower()
         track = " data-no-track" not in attributes
@@ -59,10 +69,42 @@ class Links:
         name, value = found.group("name").lower(), found.group("value")
         if name == "data-no-track":
             return ""
-        if name not in _ATTRIBUTES or value is None:
+        if value is None or not (name in _ATTRIBUTES or self.mask.has_code(value)):
             return found.group()
-        new = self.replacement(value, track=track) if name == "href" else self._fetched(value, element)
+        if name.startswith("on") or name == "srcdoc":
+            return self._refused(found.group(), f"a value stands in {name}=, which is a program", _TEXT)
+        if name == "style":
+            new = self._styled(value)
+        elif name == "href" and element != "link":
+            new = self.replacement(value, track=track)
+        elif name in (*_ATTRIBUTES, *_PERSONAL_ATTRIBUTES):
+            new = self._fetched(value, element)
+        else:
+            return found.group()
         return f'{found.group("space")}{found.group("name")}="{new}"'
+
+    def _refused(self, written: str, message: str, hint: str) -> str:
+        """`written`; the code in it is a problem."""
+        for piece in self.mask.pieces(written):
+            if isinstance(piece, Chunk):
+                self.problems.append(piece.problem(message, hint))
+        return written
+
+    def _styled(self, written: str) -> str:
+        """CSS with values in it: each is checked once it is known."""
+        if not self.mask.has_code(written):
+            return written
+        kept: list[str] = []
+        for piece in self.mask.pieces(written):
+            if isinstance(piece, str):
+                kept.append(piece)
+            elif piece.kind is Kind.PRINT:
+                kept.append(self._filtered([piece], "_css", piece))
+            else:
+                if piece.keyword in ("call", "filter"):
+                    self.problems.append(piece.problem(f"{{% {piece.keyword} %}} stands inside CSS", _TEXT))
+                kept.append(self.mask.word(piece))
+        return "".join(kept)
 
     def replacement(self, href: str, *, track: bool = True, text: bool = False) -> str:
         """What stands in `href`'s stead: a word of the mask, or the target itself.
@@ -93,10 +135,9 @@ class Links:
         """A link with values in it: checked, and tracked, once they are known."""
         pieces = self.mask.pieces(written)
         first = next(piece for piece in pieces if isinstance(piece, Chunk))
-        named = any(isinstance(piece, Chunk) and names_own_link(piece) for piece in pieces)
         start = target[: target.find(self.mask.prefix)]
         scheme = scheme_of(start)
-        if named or scheme in PLAIN_SCHEMES or start.startswith("#"):
+        if is_own_link(pieces) or scheme in PLAIN_SCHEMES or start.startswith("#"):
             return written
         if start and scheme not in ("http", "https"):
             self.problems.append(first.problem(*bad_target(start + "…")))
@@ -137,9 +178,12 @@ class Links:
         return Chunk(Kind.DATA, "", self.chunks[0].file, 0)
 
 
-def names_own_link(chunk: Chunk) -> bool:
-    """Whether the code prints the unsubscribe or view link."""
-    return any(re.search(rf"\b{name}\b", chunk.text) for name in LINKS)
+def is_own_link(pieces: Sequence[Piece]) -> bool:
+    """Whether the target is the unsubscribe or view link, nothing more and nothing that only sounds like it."""
+    match pieces:
+        case [Chunk(kind=Kind.PRINT, text=text)]:
+            return text.strip() in LINKS
+    return False
 
 
 def attributes_of(tag: str) -> Mapping[str, str]:

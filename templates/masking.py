@@ -259,8 +259,8 @@ class _Hider:
 
 _QUOTE: Final = 'put it into a quoted attribute value: name="{{ … }}"'
 _WHOLE: Final = "put the condition inside one attribute value, or around the whole element"
-#: A link or style inside a condition inside a tag would escape the link check and the CSS step.
-_FOLLOWED: Final = re.compile(r"\b(href|src|background|style)\s*=", re.IGNORECASE)
+#: A link, style or handler inside a condition inside a tag would escape the checks and the CSS step.
+_FOLLOWED: Final = re.compile(r"\b(href|src|background|action|formaction|poster|style|on\w+)\s*=", re.IGNORECASE)
 
 
 def hide_in_html(chunks: Iterable[Chunk], mask: Mask) -> tuple[list[str], list[Problem]]:

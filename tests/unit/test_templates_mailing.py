@@ -124,6 +124,81 @@ def test_value_makes_no_dangerous_link(tag: str, value: str) -> None:
         mailing.render(context_of(company=value), PlainUrls())
 
 
+@pytest.mark.parametrize(
+    "href",
+    ["{{ customer.attributes.unsubscribe_url }}", "{{ customer.attributes.view_url }}",
+     "{{ customer.attributes['unsubscribe_url'] }}", "{{ customer.attributes.u or unsubscribe_url }}",
+     "{{ customer.attributes.u }}{# unsubscribe_url #}", "{{ customer.attributes.u }}{{ unsubscribe_url }}",
+     "{% if customer.attributes.u %}{{ customer.attributes.u }}{% else %}{{ unsubscribe_url }}{% endif %}"],
+)  # fmt: skip
+def test_only_the_name_itself_is_an_own_link(href: str) -> None:
+    """A target that merely mentions the unsubscribe or view link passes the same check as any other (S-2.26)."""
+    mailing = compiled({"a.html": f'{FRONT}<a href="{href}">x</a>'})
+    bad = "javascript:alert(1)"
+
+    with pytest.raises(RenderError, match="a link leads to"):
+        mailing.render(context_of(attributes={"u": bad, "unsubscribe_url": bad, "view_url": bad}), PlainUrls())
+
+
+def test_attribute_of_that_name_does_not_replace_the_footer() -> None:
+    """A customer's own field `unsubscribe_url` is not the way out; the footer stays (S-2.19)."""
+    body = "<p>{{ customer.attributes.unsubscribe_url }}</p>"
+    html = html_of(body, attributes={"unsubscribe_url": "none"})
+
+    assert 1 == html.count("/u/tok")
+
+
+def test_own_link_is_not_tracked_under_another_name() -> None:
+    """The unsubscribe link handed to a macro is checked, and still leads there directly (S-6.9)."""
+    body = '{% macro b(to) %}<a href="{{ to }}">go</a>{% endmacro %}<p>{{ b(unsubscribe_url) }}</p>'
+
+    assert '<a href="https://news.example/u/tok"' in html_of(body)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ['<p onclick="f(\'{{ customer.company }}\')">x</p>', "<p ONLOAD={{ customer.company }}>x</p>",
+     '<p {% if customer.phone %}onclick="{{ customer.company }}"{% endif %}>x</p>',
+     "<script>f('{{ customer.company }}')</script>",
+     "{% macro m() %}<script>{{ customer.company }}</script>{% endmacro %}{{ m() }}",
+     '<!--[if mso]><p onclick="{{ customer.company }}">x</p><![endif]-->',
+     "<!--[if mso]><a href='{{ customer.company }}'>x</a><![endif]-->",
+     '<!--[if mso]><a href = "{{ customer.company }}">x</a><![endif]-->',
+     "<p style=\"color: {% filter replace('x', customer.company) %}x{% endfilter %}\">x</p>"],
+)  # fmt: skip
+def test_value_inside_a_program_is_a_problem(tag: str) -> None:
+    """A value where escaping cannot protect it (handlers, scripts, loose attributes) is refused when compiled."""
+    assert problems_of({"a.html": FRONT + tag})[0].startswith("templates/a.html:4: ")
+
+
+STYLED = (
+    '<p style="color: {{ customer.company }}">x</p>',
+    "<style>p { color: {{ customer.company }} }</style><p>x</p>",
+    "<style>@media print { p { color: {{ customer.company }} } }</style><p>x</p>",
+    '<!--[if mso]><p style="color: {{ customer.company }}">x</p><![endif]-->',
+    '{% macro m(c) %}<p style="color: {{ c }}">x</p>{% endmacro %}<p>{{ m(customer.company) }}</p>',
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["red;background:url(https://evil.example/x)", "red}</style><img src=x>", "url(x)", "expression(alert(1))", "'red'",
+     '"red"', "\\72 ed", "red/*", "rgb(1,2,url(x))", "red\n}"],
+)  # fmt: skip
+@pytest.mark.parametrize("body", STYLED)
+def test_value_breaks_out_of_no_style(body: str, value: str) -> None:
+    """A value that could be more than one plain value of CSS fails this message."""
+    with pytest.raises(RenderError, match="a value inside CSS"):
+        html_of(body, company=value)
+
+
+@pytest.mark.parametrize("value", ["#f00", "rgb(1, 2, 3)", "rgba(10%, 0, 0, .5)", "1.5em", "dark-red", "-3px +2%"])
+@pytest.mark.parametrize("body", STYLED)
+def test_plain_value_of_css_is_printed(body: str, value: str) -> None:
+    """Words, numbers, lengths and colours may come from a customer's fields."""
+    assert f"color: {value}" in html_of(body, company=value)
+
+
 def test_macro_links_are_checked_too() -> None:
     """A link inside a macro passes the same checks as one on the page."""
     body = '{% macro b(to) %}<a href="{{ to }}">go</a>{% endmacro %}<p>{{ b(customer.company) }}</p>'
