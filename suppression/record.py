@@ -118,8 +118,9 @@ def unsubscribe(
     """The recipient of the message gets no more mail about its topic (or, with `everything`, no more at all).
 
     None when there is no such message, or it had no address. The address is suppressed, and consent is
-    withdrawn by the message's customer and by every other customer at the address. Repeat: safe, also
-    concurrently. Atomic with the connection's transaction.
+    withdrawn by the message's customer and by every other customer at the address. A customer who has another
+    address by now is suppressed there too. Repeat: safe, also concurrently. Atomic with the connection's
+    transaction.
     """
     found = connection.execute(
         select(
@@ -127,23 +128,29 @@ def unsubscribe(
             _message.c.customer_id,
             _message.c.campaign,
             schema.campaign_version.c.topic,
+            schema.customer.c.address_key.label("present_key"),
         )
+        .outerjoin(schema.customer, schema.customer.c.id == _message.c.customer_id)
         .join(schema.run, schema.run.c.id == _message.c.run_id)
         .join(schema.campaign_version, schema.campaign_version.c.id == schema.run.c.version_id)
         .where(_message.c.id == message_id)
     ).one_or_none()
     if found is None or found.address_key is None:
         return None
-    is_new = suppress(
-        connection,
-        found.address_key,
-        scope="global" if everything else "topic",
-        scope_name="" if everything else found.topic,
-        reason="unsubscribed",
-        source=source,
-        evidence={"message_id": message_id, "campaign": found.campaign},
-        now=now,
-    )
+    keys = dict.fromkeys(key for key in (found.address_key, found.present_key) if key is not None)
+    written = [
+        suppress(
+            connection,
+            key,
+            scope="global" if everything else "topic",
+            scope_name="" if everything else found.topic,
+            reason="unsubscribed",
+            source=source,
+            evidence={"message_id": message_id, "campaign": found.campaign},
+            now=now,
+        )
+        for key in keys
+    ]
     # After the insert: a concurrent opt-out has committed by now, so its withdrawal is seen and not repeated.
     withdraw(
         connection,
@@ -154,7 +161,7 @@ def unsubscribe(
         proof={"message_id": message_id},
         now=now,
     )
-    return Unsubscribed(found.address_key, found.topic, everything, is_new)
+    return Unsubscribed(found.address_key, found.topic, everything, any(written))
 
 
 def withdraw(

@@ -159,19 +159,44 @@ def test_unsubscribe_binds_everyone_at_the_address(database: Database, clock: St
     assert [("promotions", "withdrawn")] * 2 == states
 
 
-def test_unsubscribe_follows_a_customer_to_a_new_address(database: Database, clock: SteppedClock) -> None:
+@pytest.mark.parametrize(
+    ("everything", "expected"), [(False, ["suppressed:unsubscribed", None]), (True, ["suppressed:unsubscribed"] * 2)]
+)
+def test_unsubscribe_follows_a_customer_to_a_new_address(
+    database: Database, clock: SteppedClock, everything: bool, expected: list[str | None]
+) -> None:
     """
-    An opt-out from an old mail holds although the customer has another address by now.
+    An opt-out from an old mail holds at the address the customer has by now, also for a later consent.
     """
     with database.begin() as connection:
         customer = factories.make_customer(connection, consents=("promotions",))
         message = factories.make_message(connection, factories.make_run(connection), customer)
         new = {"email": "new@customers.example", "address_key": factories.key_of("new@customers.example")}
         connection.execute(schema.customer.update().values(**new))
-        unsubscribe(connection, message_id=message, source="one_click", now=clock.now())
-        reason = reason_for(connection, customer, clock.now())
+        unsubscribe(connection, message_id=message, source="page", everything=everything, now=clock.now())
+        clock.step(timedelta(minutes=1))
+        for topic in ("promotions", "news"):
+            factories.make_consent(connection, customer, topic=topic, captured_at=clock.now())
+        again = unsubscribe(connection, message_id=message, source="page", everything=everything, now=clock.now())
+        reasons = [reason_for(connection, customer, clock.now(), topic) for topic in ("promotions", "news")]
 
-    assert "not_consented" == reason
+    assert again is not None
+    assert not again.is_new
+    assert expected == reasons
+
+
+def test_unsubscribe_of_somebody_erased_suppresses_the_address(database: Database, clock: SteppedClock) -> None:
+    """
+    The link of a mail works when its customer is no more.
+    """
+    with database.begin() as connection:
+        customer = factories.make_customer(connection)
+        message = factories.make_message(connection, factories.make_run(connection), customer)
+        connection.execute(schema.customer.delete())
+        done = unsubscribe(connection, message_id=message, source="one_click", now=clock.now())
+
+    assert done is not None
+    assert done.is_new
 
 
 def test_unsubscribe_of_an_unknown_message_is_none(database: Database, clock: SteppedClock) -> None:
