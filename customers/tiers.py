@@ -23,8 +23,8 @@ LEVELS: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level. `share_of_revenue` is 0–1 of the revenue of all customers; the means are None for nobody, and
-    for levels without orders; recency in days."""
+    """One level. `share_of_revenue` is the part of the revenue of all customers, 0 where more went back than was
+    sold; the means are None for nobody, and for levels without orders; recency in days."""
 
     scheme: str
     level: str
@@ -71,7 +71,7 @@ def count_levels(
 def _level(scheme: str, level: str, row: "Row[Any] | None", total: Decimal) -> Level:
     if row is None:
         return Level(scheme, level, 0, Decimal(0), 0.0, None, None, None)
-    share = round(float(row.revenue / total), 6) if total else 0.0
+    share = round(float(row.revenue / total), 6) if total > 0 else 0.0
     return Level(
         scheme, level, row.customers, row.revenue, share,
         *(None if mean is None else round(mean, 6)

@@ -158,6 +158,19 @@ def test_levels_share_out_all_customers_and_revenue(database: Database) -> None:
         assert (20 if scheme in ("rfm", "abc") else 21) == sum(level.customers for level in of_scheme)
 
 
+def test_levels_share_nothing_where_more_went_back_than_was_sold(database: Database) -> None:
+    """
+    Every share is 0 when the revenue of all customers is not above 0.
+    """
+    with database.begin() as connection:
+        for amount in (100, -300):
+            make_purchase(connection, make_customer(connection), quantity=1 if amount > 0 else -1, amount=amount)
+        refresh(connection, TIERS, now=NOW)
+        levels = count_levels(connection, TIERS)
+
+    assert {0.0} == {level.share_of_revenue for level in levels}
+
+
 def test_levels_at_an_instant_are_not_stored(database: Database) -> None:
     """
     Looking back computes with what was known by then, and leaves the stored metrics alone.
