@@ -213,6 +213,7 @@ def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
     """
     from sqlalchemy import text
 
+    connection.execute(text("ANALYZE agreement"))
     refused = [
         (row, "withdrawn in the same file; a newer consent needs its date in captured_at")
         for row in connection.scalars(text(_REFUSE_BESIDE_WITHDRAWAL))
