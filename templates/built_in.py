@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from core.errors import RenderError
 from templates.addresses import is_web, rendered_target
-from templates.budget import BUDGET, MAX_TEXT, Budget
+from templates.budget import BUDGET, MAX_TEXT, Budget, size_checked
 from templates.filters import is_empty, joined
 from templates.formats import shown_value
 
@@ -103,8 +103,15 @@ def _compared(context: Context, left: Any, *operands: Any) -> Any:
 
 
 def charged_tests() -> dict[str, Callable[..., Any]]:
-    """The tests that compare, by name; they pay as the operators do."""
-    return {name: _charged_test(compare) for name, compare in _TESTS.items()}
+    """The tests that take time or memory, by name; those that compare pay as the operators do."""
+    return {
+        **{name: _charged_test(compare) for name, compare in _TESTS.items()},
+        "lower": _case_test(str.islower),
+        "upper": _case_test(str.isupper),
+        "odd": lambda value: _whole(value) % 2 == 1,
+        "even": lambda value: _whole(value) % 2 == 0,
+        "divisibleby": lambda value, number: _whole(value) % _whole(number) == 0,
+    }
 
 
 def _charged_test(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
@@ -114,6 +121,21 @@ def _charged_test(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         return compare(left, right)
 
     return tested
+
+
+def _case_test(has_case: Callable[[str], bool]) -> Callable[..., bool]:
+    @pass_context
+    def tested(context: Context, value: Any) -> bool:
+        context.parent[BUDGET].spend(size_checked(value))
+        return isinstance(value, str) and has_case(value)
+
+    return tested
+
+
+def _whole(value: Any) -> int | float:
+    if isinstance(value, int | float):
+        return value
+    raise RenderError("odd, even and divisibleby take numbers only")  # `%` formats a text, however wide
 
 
 def _required(value: Any, name: str) -> Any:

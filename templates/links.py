@@ -142,7 +142,8 @@ class Links:
         if start and scheme not in ("http", "https"):
             self.problems.append(first.problem(*bad_target(start + "…")))
             return written
-        return self._filtered(pieces, "_link" if track else "_target", first)
+        own = is_own_link(pieces[:1])  # with something behind it
+        return self._filtered(pieces, "_link" if track and not own else "_target", first)
 
     def _filtered(self, pieces: list[Piece], name: str, first: Chunk) -> str:
         opening = Chunk(Kind.TAG, f" filter {name} ", first.file, first.line)

@@ -88,6 +88,7 @@ UNTRACKED = (
     '<a href="https://a.example/" data-no-track>x</a>', '<a href="{{ unsubscribe_url }}">x</a>',
     '<a href="{{ view_url }}">x</a>', '<a href="mailto:a@b.example?subject={{ customer.first_name }}">x</a>',
     '<a href="https://a.example/{{ customer.external_id }}" data-no-track>x</a>',
+    '<a href="{{ unsubscribe_url }}?from={{ customer.external_id }}">x</a>',
 )  # fmt: skip
 
 

@@ -54,6 +54,9 @@ GREEDY = {
     "{% endfor %}{% endfor %}",
     "rounding": "{{ 1 | round(10**9) }}",
     "wide date": "{{ customer.first_order_at | date('%999999999d') }}",
+    "format by odd": "{{ '%999999999d' is odd }}",
+    "format by even": "{{ ['%999999999d'] | select('even') | list }}",
+    "format by divisibleby": "{{ '%999999999d' is divisibleby 3 }}",
     "batch": "{{ ([1] | batch(10**9) | list) | length }}",
     "sum of lists": "{{ [[1], [2]] | sum }}",
     "deep expression": "{{ 1 " + "+ 1 " * 5000 + "}}",
@@ -92,6 +95,7 @@ EXHAUSTING = {
     "medium texts": "{% set x = 'a' * 2499 %}{% set y = 'a' * 1200 ~ 'b' %}" + _TWICE
     + "{% if y in x %}{% endif %}" + _ENDS,
     "test": _LONG + _TWICE + "{% if y is in x %}{% endif %}" + _ENDS,
+    "case": "{% set x = 'a' * 99999 %}" + _TWICE + "{% if x is lower and x is upper %}{% endif %}" + _ENDS,
     "select": _LONG + "{% for a in range(999) %}{{ [y, y, y] | select('in', x) | list | length }}{% endfor %}",
     "count": _LONG + _TWICE + "{{ x.count(y) }}" + _ENDS,
     "strip": "{% set x = 'a' * 99999 %}{{ x.strip('b' * 99998 ~ 'a') | length }}",
@@ -192,6 +196,7 @@ def test_calls_work_inside_loops(page: str, body: str, expected: str) -> None:
     ("condition", "expected"),
     [("1 < 2 < 3", "y"), ("1 < 2 > 3", "n"), ("'a' in 'cat'", "y"), ("'a' not in ['a']", "n"), ("none == 1", "n"),
      ("customer.attributes.nothing == none", "y"), ("'size' in customer.attributes", "y"), ("3 is in [1, 3]", "y"),
+     ("'A' is upper", "y"), ("3 is lower", "n"), ("3 is odd", "y"), ("9 is divisibleby 3", "y"), ("3 is even", "n"),
      ("(1, 2) == (1, 2) != (1, 3)", "y"), ("2 >= 2 <= 2", "y"), ("[1, 2, 3] | select('gt', 1) | list == [2, 3]", "y")],
 )  # fmt: skip
 def test_comparison_means_what_it_says(condition: str, expected: str) -> None:
