@@ -1,6 +1,7 @@
 """Telling one process of the machine from another: a process id alone is given out again."""
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -36,3 +37,12 @@ def _ps(pid: int, column: str) -> str:
     command = ["ps", "-p", str(pid), "-o", "stat=", "-o", f"{column}="]
     state, _, value = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
     return "" if state.startswith("Z") else value.strip()
+
+
+def clarion_command(*arguments: str) -> list[str]:
+    """The command line that runs `clarion` with this interpreter, from whatever folder.
+
+    `-P` keeps the current folder off the module path: a workspace has folders called `templates` and `segments`, and
+    Python would look for ours in there.
+    """
+    return [sys.executable, "-P", "-m", "cli", *arguments]

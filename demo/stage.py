@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from core.commands import headline, remark
 from core.errors import ServiceError, UsageError
+from core.processes import clarion_command
 from core.workspace import Workspace
 
 #: In a folder that `clarion demo` made, and may therefore empty.
@@ -104,7 +105,7 @@ class Stage:
         """The command was run in the folder; returns its exit code."""
         sys.stdout.flush()
         output = subprocess.DEVNULL if quiet else None
-        command = [sys.executable, "-m", "cli", *arguments]
+        command = clarion_command(*arguments)
         return subprocess.run(
             command, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             check=False,
@@ -122,7 +123,18 @@ class Stage:
         Raises:
             ServiceError: it cannot be started.
         """
-        command = [sys.executable, "-m", "demo.inbox", "--port", str(port), "--store", str(self.inbox), "--gone", gone]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "demo.inbox",
+            "--port",
+            str(port),
+            "--store",
+            str(self.inbox),
+            "--gone",
+            gone,
+        ]
         with subprocess.Popen(
             command, cwd=self.root, env=self._environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
         ) as process:

@@ -25,6 +25,8 @@ FILES = {
     "segments/everybody.yaml": SEGMENT,
     "templates/spring-paper.html": TEMPLATE,
     "campaigns/spring-paper.yaml": CAMPAIGN,
+    # Not used: its folder has the name of one of Clarion's own modules, which must not be found there.
+    "templates/layouts/plain.html": "{% block content %}{% endblock %}\n",
 }
 
 

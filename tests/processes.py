@@ -25,9 +25,9 @@ def free_port() -> int:
 
 
 def clarion(workspace: Workspace, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """A `clarion` command in a process of its own; its exit code is `expect` (None: any)."""
-    command = [sys.executable, "-m", "cli", "--workspace", str(workspace.root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=300)
+    """A `clarion` command typed in the workspace's folder; its exit code is `expect` (None: any)."""
+    command = [sys.executable, "-P", "-m", "cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=workspace.root, timeout=300)
     assert expect is None or done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ServiceError
+from core.processes import clarion_command
 from core.workspace import Workspace
 from workers import up_record
 from workers.up_record import SUPERVISOR, Started
@@ -93,7 +93,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _command(workspace: Workspace, process: str) -> list[str]:
-    return [sys.executable, "-m", "cli", "--workspace", str(workspace.root), process]
+    return clarion_command("--workspace", str(workspace.root), process)
 
 
 def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:

@@ -85,7 +85,7 @@ def test_a_good_workspace_is_fine(make_workspace):
     """
     result = run(make_workspace(files=FILES), "validate")
 
-    assert (0, "fine: 1 segment, 1 template, 1 campaign\n") == (result.exit_code, result.stdout)
+    assert (0, "fine: 1 segment, 2 templates, 1 campaign\n") == (result.exit_code, result.stdout)
 
 
 def test_the_starter_workspace_is_valid(tmp_path):

@@ -22,7 +22,7 @@ def clarion(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]"
     paths = filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        [sys.executable, "-P", "-m", "cli", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, timeout=180, check=False,
     )  # fmt: skip
 

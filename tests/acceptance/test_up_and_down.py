@@ -108,7 +108,7 @@ def test_two_supervisors_at_once_are_one(office):
     Of two `up` started at the same moment one runs and the other says so.
     """
     embedded.ensure_postgres(office)
-    command = [sys.executable, "-m", "cli", "--workspace", str(office.root), "up", "--foreground"]
+    command = [sys.executable, "-P", "-m", "cli", "--workspace", str(office.root), "up", "--foreground"]
     rivals = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     wait_for(lambda: any(it.poll() is not None for it in rivals), "one to give way")
     loser, winner = sorted(rivals, key=lambda it: it.poll() is None)

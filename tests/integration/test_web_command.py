@@ -20,7 +20,7 @@ from tracking.tokens import Signer
 
 def start(workspace: Workspace, *arguments: str) -> "subprocess.Popen[str]":
     """`clarion web` on any free port."""
-    command = [sys.executable, "-m", "cli", "--workspace", str(workspace.root), "web", *arguments]
+    command = [sys.executable, "-P", "-m", "cli", "--workspace", str(workspace.root), "web", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
 
 
