@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
 from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_reader
-from customers.importing.values import Rejected, instant_reader, number_reader, to_cents
+from customers.importing.values import Rejected, instant_reader, number_reader, short_key, to_cents
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,7 +59,7 @@ class EventImporter(Importer):
         return (
             number, who.name, who.key, name, self._instant(occurred_at),
             to_cents(self._number(value)) if value else None,
-            cell["source"](cells) or self.source.label, cell["event_key"](cells) or None,
+            cell["source"](cells) or self.source.label, short_key(cell["event_key"](cells)) or None,
             json.dumps(self.source.columns.attribute_texts(cells), ensure_ascii=False),
         )  # fmt: skip
 

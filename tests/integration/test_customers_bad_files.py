@@ -199,3 +199,15 @@ def test_half_a_character_refuses_the_file(desk: Desk) -> None:
     """
     with pytest.raises(ImportFailed, match="not UTF-7 text"):
         desk.run("customers", "external_id,first_name\nC1,+2AA-\n", encoding="utf-7")
+
+
+def test_event_key_no_index_can_hold_is_rejected(desk: Desk) -> None:
+    """
+    An event with an endless key is rejected with the reason; the others are imported.
+    """
+    desk.run("customers", "external_id\nC1\n")
+    imported = desk.run(
+        "events", f"customer,name,occurred_at,event_key\nC1,visit,2026-03-01,{long_key()}\nC1,visit,2026-03-01,k2\n"
+    )
+
+    assert (2, 1, 0, 0, 1) == figures(imported.counts)
