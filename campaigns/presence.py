@@ -26,9 +26,10 @@ class Present:
     To be started after a fork, once in each process; `process` is worker, scheduler or web.
     """
 
-    def __init__(self, database_url: str, process: str) -> None:
+    def __init__(self, database_url: str, process: str, *, group: int | None = None) -> None:
+        """It will be seen as part of the process group `group`; None: the one this process is in."""
         self._url = database_url
-        self._name = _name(process, os.getpgid(0))
+        self._name = _name(process, os.getpgid(0) if group is None else group)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._stay, name="presence", daemon=True)
 

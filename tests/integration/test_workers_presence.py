@@ -13,7 +13,7 @@ from workers import up_record
 from workers.commands.processes import _not_ready
 from workers.supervisor import PROCESSES
 
-ME = os.getpgid(0)
+ME = os.getpid()  # its group's leader may be gone, as under nohup
 
 
 def _seen(database, process, group=ME):
@@ -26,7 +26,7 @@ def test_an_idle_process_is_seen_again_after_its_connection_was_lost(database):
     A process that has nothing to do stays present: its connection comes back by itself.
     """
     end = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'clarion worker %'")
-    with Present(database.url, "worker"):
+    with Present(database.url, "worker", group=ME):
         wait_for(lambda: _seen(database, "worker"), "the worker to be seen")
         with database.begin() as connection:
             assert {"worker", "command"} == present(connection)
@@ -42,7 +42,7 @@ def test_up_waits_for_its_own_processes_not_for_anybodys(database, make_workspac
     A worker, scheduler and web of somebody else are connected: what `up` started is ready only when it is there itself.
     """
     desk = Desk(make_workspace(database=database).root)
-    somebody = [Present(database.url, process).start() for process in PROCESSES]
+    somebody = [Present(database.url, process, group=ME).start() for process in PROCESSES]
     wait_for(lambda: all(_seen(database, process) for process in PROCESSES), "all to be seen")
     me = up_record.Started.of(os.getpid())
 
