@@ -1,8 +1,9 @@
 """Every table of the database, in one file. Columns that need words have them in `comment`.
 
 Owners (the room that writes a table): customers, purchase, activity, customer_metrics, tier_change:
-`customers/`; consent, suppression: `suppression/`; campaign_version, run, message, batch, attempt,
-schedule, schedule_tick: `campaigns/`; hit: `tracking/`. Any room may read any table.
+`customers/`; consent, suppression: `suppression/`; throttle, volume, domain_tally: `delivery/`;
+campaign_version, asset, run, message, kept_content, batch, attempt, schedule, schedule_tick: `campaigns/`;
+hit: `tracking/`. Any room may read any table.
 """
 
 from typing import Any, Final
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     Numeric,
     SmallInteger,
@@ -256,8 +258,25 @@ campaign_version = Table(
     Column("fixed_cost", Numeric(18, 4), nullable=False, server_default=text("0")),
     Column("cost_per_message", Numeric(18, 6), nullable=False, server_default=text("0")),
     Column("currency", Text),
+    Column(
+        "message_class",
+        Text,
+        nullable=False,
+        server_default=text("'bulk'"),
+        comment="bulk, or transactional: owed to one person, so sent again rather than lost",
+    ),
     _at("created_at", default=True),
+    CheckConstraint("message_class IN ('bulk', 'transactional')", name="message_class"),
     UniqueConstraint("campaign", "fingerprint"),
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    Column("digest", Text, primary_key=True, comment="SHA-256 of the content, in hexadecimal digits"),
+    Column("content", LargeBinary, nullable=False),
+    _at("created_at", default=True),
+    comment="attachments and inline images; versions name them by digest, so that what runs cannot change",
 )
 
 run = Table(
@@ -283,6 +302,14 @@ run = Table(
         comment="rows in message, counted once",
     ),
     Column("digest", Text, nullable=False, comment="of who is in it and why not; equal to the plan's"),
+    Column(
+        "stage",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="of a staged roll-out: batches of this stage and earlier ones may go",
+    ),
+    _at("stage_ended_at", comment="when the last batch of the stage was done; its answers are watched from then on"),
     _at("starts_at", nullable=False),
     _at("valid_until", comment="messages not handed over by then are skipped as expired"),
     _at("created_at", default=True),
@@ -307,6 +334,7 @@ message = Table(
     _at("state_at", default=True, comment="when the message came into its state"),
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
+    Column("given", JSONB, comment="values that came with the order to send it; NULL for a frozen audience"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
     # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.
     Index(
@@ -324,6 +352,14 @@ message = Table(
     comment="the ledger: one row per person of a frozen audience. No index names state: its updates stay HOT",
 )
 
+kept_content = Table(
+    "kept_content",
+    metadata,
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", LargeBinary, nullable=False, comment="compressed by zlib"),
+    comment="the bytes of messages that may have to be sent again, exactly as they were; gone once settled",
+)
+
 batch = Table(
     "batch",
     metadata,
@@ -337,6 +373,13 @@ batch = Table(
     _at("lease_until", comment="by the database's clock"),
     Column("worker", Text),
     Column("claim_count", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "stage",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="of a staged roll-out: it waits until its run has come to this stage",
+    ),
     CheckConstraint("state IN ('ready', 'claimed', 'done')", name="state"),
     Index("ix_batch_open", "not_before", postgresql_where=text("state <> 'done'")),
     Index("ix_batch_run_id", "run_id"),
@@ -354,9 +397,47 @@ attempt = Table(
     Column("code", SmallInteger, comment="the three-digit reply"),
     Column("enhanced", Text, comment="RFC 3463 status, for example 5.1.1"),
     Column("reply", Text, comment="the server's words, at most 500 characters"),
+    Column("bounce_class", Text, comment="of a refusal: hard, soft, mailbox_full, block, message_fault, …"),
     _at("answered_at"),
     Index("ix_attempt_message_id", "message_id"),
     comment="append-only: every hand-over and what became of it",
+)
+
+# --- ways out ------------------------------------------------------------------------------------------
+
+throttle = Table(
+    "throttle",
+    metadata,
+    Column("key", Text, primary_key=True, comment="transport:<name>, or domain:<recipient domain>"),
+    _at("next_at", comment="when the next message may go, by its rate (GCRA: the theoretical arrival time)"),
+    _at("booked_until", comment="until when messages that had to wait were given a time"),
+    Column("factor", Numeric(6, 4), nullable=False, server_default=text("1"), comment="of its rate, after it was cut"),
+    _at("factor_at", comment="when the rate was last cut or raised"),
+    Column("fault_count", Integer, nullable=False, server_default=text("0"), comment="faults without success between"),
+    _at("held_at", comment="since when nothing goes; NULL: it may"),
+    _at("held_until", comment="it may go again from then on; NULL: when somebody resumes it"),
+    Column("held_because", Text),
+    Column("held_by", Text, comment="breaker, operator or hard_bounces"),
+    comment="how fast a transport or a recipient domain may be served, and whether it is held; shared by all workers",
+)
+
+volume = Table(
+    "volume",
+    metadata,
+    Column("key", Text, primary_key=True, comment="transport:<name>, or transport:<name>|domain:<domain>"),
+    Column("day", Date, primary_key=True, comment="in the organisation's zone"),
+    Column("message_count", BigInteger, nullable=False, server_default=text("0")),
+    comment="messages let through a day, for warm-up plans",
+)
+
+domain_tally = Table(
+    "domain_tally",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("minute", DateTime(timezone=True), primary_key=True),
+    Column("attempt_count", Integer, nullable=False),
+    Column("hard_count", Integer, nullable=False),
+    comment="answers by recipient domain and minute, for the last hours: tells an outage from dead addresses",
 )
 
 schedule = Table(
