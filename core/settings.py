@@ -57,12 +57,28 @@ class Organisation(Section):
     zone: ZoneName = "UTC"
 
 
+def _return_domain(text: str) -> str:
+    try:
+        domain = parse_address(f"b@{text}").domain
+    except AddressError as error:
+        raise Unfit(quoted(text), "a domain such as 'bounces.example.com'", error.message) from None
+    if len(domain) > _LONGEST_RETURN_DOMAIN:
+        raise Unfit(quoted(text), f"a domain of at most {_LONGEST_RETURN_DOMAIN} characters")
+    return domain
+
+
+#: A return path has at most 256 octets, 42 of which are taken (`tracking.return_paths.LONGEST_DOMAIN`).
+_LONGEST_RETURN_DOMAIN = 214
+ReturnDomain = Annotated[str, AfterValidator(_return_domain)]
+
+
 class Sender(Section):
     """One From line."""
 
     name: HeaderText
     email: Email
     reply_to: Email | None = None
+    return_path: ReturnDomain | None = None  # the domain bounces come back to; None: to `email`
 
 
 def _smtp_url(text: str) -> str:
