@@ -152,7 +152,8 @@ def list_(desk: Desk, key: str | None, reason: str | None, ended: bool, as_json:
 def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool) -> None:
     """Say whether a person may be written to, and why not.
 
-    Asks the gate every message passes, so the answer is what would happen.
+    Asks the gate every message passes, so the answer is what would happen. `transactional` answers for what is owed
+    to this person, such as a receipt: that needs no consent, and opt-outs do not stop it.
     """
     from suppression.people import find_people
     from suppression.register import answers
@@ -164,7 +165,7 @@ def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool)
     if as_json:
         print_json({"answers": rows})
     else:
-        print_table(rows, ["customer", "topic", "may_write", "reason"])
+        print_table(rows, ["customer", "topic", "may_write", "reason", "transactional", "transactional_reason"])
 
 
 @click.group()

@@ -1,7 +1,10 @@
 """The one gate: may this customer be written to, at this address, about this topic, in this campaign, now?
 
-It is a single SQL expression, built here and nowhere else. The freeze of an audience, the claim of a batch
+It is a single SQL expression, built here and nowhere else. The freeze of an audience, the hand-over of a message
 and `clarion suppress check` all ask it, so they cannot disagree.
+
+What is owed to one person (class `transactional`: a receipt, a password) needs no consent and is not stopped by an
+opt-out from marketing, but by everything that says this address must not be written to (S-2.24).
 
 Both questions are asked by correlated sub-selects with LIMIT 1, which PostgreSQL can only answer by probing an index.
 As EXISTS they may be hashed, which is a little quicker over all customers and much slower for a batch: it reads all
@@ -27,24 +30,45 @@ Instant = datetime | BindParameter[datetime]
 #: Reasons of suppression entries, the strongest first; one that is not named here is weaker than all of them.
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual")
 
+#: The class of what is owed to one person; everything else is `bulk`.
+TRANSACTIONAL: Final = "transactional"
+#: The reason of an opt-out. It is a word about marketing, however wide its scope.
+UNSUBSCRIBED: Final = "unsubscribed"
+#: Reasons that tell of the address or of the law: they bind transactional mail however narrow their scope.
+BINDING: Final = ("legal", "complaint", "hard_bounce")
+
 #: The states of a consent row that allow writing.
 GIVEN: Final = ("granted", "confirmed")
 
 
 def skip_reason(
-    customer_id: Any, address_key: Any, *, topic: str, campaign: str, now: Instant, channel: str = "email"
+    customer_id: Any,
+    address_key: Any,
+    *,
+    topic: str,
+    campaign: str,
+    now: Instant,
+    channel: str = "email",
+    message_class: str = "bulk",
 ) -> ColumnElement[str | None]:
     """A scalar SQL expression over the two columns: why the customer gets no message, NULL when nothing
     forbids it.
 
     `no_address`; else `suppressed:<reason>` with the strongest reason of an entry in force for the address,
-    whichever customer it came from; else `not_consented`, unless `consents`.
+    whichever customer it came from; else `not_consented`, unless `consents`. For `message_class` transactional no
+    consent is needed, `topic` means nothing, and opt-outs do not count.
     """
-    unless_consents = case(
-        (consents(customer_id, topic=topic, now=now, channel=channel), None),
-        else_=literal(NOT_CONSENTED, Text),
-    )
-    strongest = _strongest_reason(address_key, topic=topic, campaign=campaign, now=now, channel=channel)
+    entry = schema.suppression.alias("gate_entry")
+    if message_class == TRANSACTIONAL:
+        forbids = _forbids_transactional(entry, campaign, channel)
+        unless_consents: ColumnElement[str | None] = literal(None, Text)
+    else:
+        forbids = _forbids_bulk(entry, topic, campaign, channel)
+        unless_consents = case(
+            (consents(customer_id, topic=topic, now=now, channel=channel), None),
+            else_=literal(NOT_CONSENTED, Text),
+        )
+    strongest = _strongest_reason(entry, address_key, forbids, now)
     return case(
         (address_key.is_(None), literal(NO_ADDRESS, Text)),
         else_=func.coalesce(literal(SUPPRESSED, Text) + strongest, unless_consents),
@@ -56,14 +80,28 @@ def in_force(entry: FromClause, now: Instant) -> ColumnElement[bool]:
     return and_(entry.c.lifted_at.is_(None), or_(entry.c.expires_at.is_(None), entry.c.expires_at > now))
 
 
-def _strongest_reason(address_key: Any, *, topic: str, campaign: str, now: Instant, channel: str) -> ColumnElement[str]:
-    entry = schema.suppression.alias("gate_entry")
+def _forbids_bulk(entry: FromClause, topic: str, campaign: str, channel: str) -> ColumnElement[bool]:
     within_channel = or_(
         entry.c.scope == "channel",
         and_(entry.c.scope == "topic", entry.c.scope_name == topic),
         and_(entry.c.scope == "campaign", entry.c.scope_name == campaign),
     )
-    forbids = or_(entry.c.scope == "global", and_(entry.c.channel == channel, within_channel))
+    return or_(entry.c.scope == "global", and_(entry.c.channel == channel, within_channel))
+
+
+def _forbids_transactional(entry: FromClause, campaign: str, channel: str) -> ColumnElement[bool]:
+    within_channel = or_(
+        entry.c.scope == "channel",
+        entry.c.reason.in_(BINDING),
+        and_(entry.c.scope == "campaign", entry.c.scope_name == campaign),
+    )
+    reaches = or_(entry.c.scope == "global", and_(entry.c.channel == channel, within_channel))
+    return and_(entry.c.reason != UNSUBSCRIBED, reaches)
+
+
+def _strongest_reason(
+    entry: FromClause, address_key: Any, forbids: ColumnElement[bool], now: Instant
+) -> ColumnElement[str]:
     ranks = literal(list(REASONS), ARRAY(Text))
     return (
         select(entry.c.reason)

@@ -8,7 +8,7 @@ from sqlalchemy import UUID, Connection, Integer, func, literal, null, select
 
 from core import schema
 from core.addresses import masked
-from suppression.gate import GIVEN, in_force, skip_reason
+from suppression.gate import GIVEN, TRANSACTIONAL, in_force, skip_reason
 from suppression.people import Person
 
 
@@ -43,20 +43,34 @@ def _shown(row: Mapping[Any, Any]) -> Mapping[str, Any]:
 def answers(
     connection: Connection, people: Iterable[Person], topics: Iterable[str], *, campaign: str, now: datetime
 ) -> Sequence[Mapping[str, Any]]:
-    """The gate's answer for each person and topic: `customer topic may_write reason`."""
-    return [
-        {"customer": person.shown, "topic": topic, "may_write": reason is None, "reason": reason}
-        for person in people
-        for topic in topics
-        for reason in [_answer(connection, person, topic, campaign, now)]
-    ]
+    """The gate's answer for each person and topic: `customer topic may_write reason`, and for what is owed to that
+    person, whatever the topic: `transactional` (may be written) and `transactional_reason`."""
+    listed = list(topics)
+    found: list[Mapping[str, Any]] = []
+    for person in people:
+        owed = _answer(connection, person, "", campaign, now, TRANSACTIONAL)
+        for topic in listed:
+            reason = _answer(connection, person, topic, campaign, now)
+            found.append(
+                {
+                    "customer": person.shown,
+                    "topic": topic,
+                    "may_write": reason is None,
+                    "reason": reason,
+                    "transactional": owed is None,
+                    "transactional_reason": owed,
+                }
+            )
+    return found
 
 
-def _answer(connection: Connection, person: Person, topic: str, campaign: str, now: datetime) -> str | None:
+def _answer(
+    connection: Connection, person: Person, topic: str, campaign: str, now: datetime, message_class: str = "bulk"
+) -> str | None:
     # An address nobody is known at has no consents: the gate is asked with an id that no customer has.
     customer_id = literal(-1 if person.customer_id is None else person.customer_id, Integer)
     key = null() if person.key is None else literal(person.key, UUID)
-    gate = skip_reason(customer_id, key, topic=topic, campaign=campaign, now=now)
+    gate = skip_reason(customer_id, key, topic=topic, campaign=campaign, now=now, message_class=message_class)
     reason: str | None = connection.execute(select(gate)).scalar_one()
     return reason
 

@@ -59,6 +59,29 @@ def test_check_answers_each_topic(run: Run, customer_id: int) -> None:
     assert [("promotions", True, None), ("news", False, "not_consented")] == answers(result)
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (["--reason", "unsubscribed"], (True, None)),
+        (["--reason", "manual", "--topic", "news"], (True, None)),
+        (["--reason", "manual", "--scope", "channel"], (False, "suppressed:manual")),
+        (["--reason", "hard_bounce"], (False, "suppressed:hard_bounce")),
+        (["--reason", "complaint", "--topic", "promotions"], (False, "suppressed:complaint")),
+    ],
+)
+def test_check_tells_of_what_is_owed(
+    run: Run, customer_id: int, entry: list[str], expected: tuple[bool, str | None]
+) -> None:
+    """
+    Opt-outs and words about one topic do not stop what is owed to a person; bounces, complaints and bans do.
+    """
+    run("suppress", "add", "A1", *entry)
+    checked = json.loads(run("suppress", "check", "A1", "--topic", "news", "--json").stdout)["answers"][0]
+
+    assert expected == (checked["transactional"], checked["transactional_reason"])
+    assert checked["may_write"] is False
+
+
 def test_add_by_external_id_binds_every_spelling(run: Run, customer_id: int) -> None:
     """
     An entry made for a customer answers for their address, however it is written.
