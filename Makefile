@@ -10,7 +10,7 @@ PYTHON ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench docs test-browser test-slow lock clean
+.PHONY: help demo test check format bench docs test-browser test-slow test-faults test-servers lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,14 @@ test-browser: $(VENV)/.development  ## Open the pages in headless Chromium (must
 	  { echo "make test-browser needs Chromium on PATH (Debian: apt-get install chromium)" >&2; exit 1; }
 	@$(PYTEST) -q -m browser
 
-test-slow: $(VENV)/.development  ## Run the load and fault tests (minutes)
+test-slow: $(VENV)/.development  ## Run the load tests (minutes)
 	@$(PYTEST) -q -m slow
+
+test-faults: $(VENV)/.development  ## Kill workers, restart databases, cut connections, and count (minutes)
+	@$(PYTEST) -q -s -m faults
+
+test-servers: $(VENV)/.development  ## Deliver through a real Postfix, and let a real SpamAssassin judge
+	@$(PYTEST) -q -s -rs -m servers
 
 # Only what the package registry serves gets into a lock: local wheel folders would add hashes nobody else has.
 COMPILE = PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(RUN)/pip-compile --quiet --generate-hashes \
