@@ -8,8 +8,8 @@ from typing import cast
 from delivery.smtp.endpoint import Endpoint, Timers
 from delivery.smtp.faults import Trouble, TroubleKind
 from delivery.smtp.replies import GarbledReply, Reply, ReplyParser
-from delivery.smtp.roles import Step
 from delivery.smtp.session import Session
+from delivery.smtp.steps import Step
 
 #: A message that fills more than this keeps its final dot back until its lines have left the process, so that
 #: a connection lost in the middle is known to have delivered nothing (S-1.7).

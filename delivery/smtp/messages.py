@@ -4,6 +4,8 @@ import enum
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from delivery.smtp.steps import Step
+
 
 class OutcomeState(enum.StrEnum):
     """How the hand-over of one message ended."""
@@ -23,12 +25,14 @@ class OutcomeState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one attempt. `reply` is the server's words, at most 500 printable characters; without a
-    server's reply `code` is None and `reply` says in our words what happened."""
+    server's reply `code` is None and `reply` says in our words what happened. `refused_at`: the step answered by
+    a 4yz or 5yz."""
 
     state: OutcomeState
     code: int | None
     enhanced: str | None
     reply: str
+    refused_at: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from delivery.smtp.messages import Outcome, OutcomeState
+from delivery.smtp.steps import Step
 
 _LONGEST_LINE = 2048  # RFC 5321 says 512; servers with long texts exist
 _MOST_LINES = 200
@@ -35,11 +36,11 @@ class Reply(NamedTuple):
             text = "".join(character if character.isprintable() else "?" for character in text)
         return text[:_LONGEST_TEXT]
 
-    def outcome(self, state: OutcomeState) -> Outcome:
-        """What this reply means for the message it answers, with the enhanced status code if it has one."""
+    def outcome(self, state: OutcomeState, step: Step | None = None) -> Outcome:
+        """What this reply to `step` means for the message, with the enhanced status code if it has one."""
         text = self.text
         found = _ENHANCED.match(text)
-        return Outcome(state, self.code, found[1] if found else None, text)
+        return Outcome(state, self.code, found[1] if found else None, text, step if self.code >= 400 else None)
 
 
 class ReplyParser:

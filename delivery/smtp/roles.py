@@ -1,6 +1,5 @@
 """What the parts ask of each other: a session of its link and its desk, the desk of its crew."""
 
-import enum
 from typing import TYPE_CHECKING, Protocol
 
 from delivery.smtp.envelope import Envelope
@@ -10,18 +9,6 @@ from delivery.smtp.messages import Outcome
 
 if TYPE_CHECKING:
     from delivery.smtp.session import Session
-
-
-class Step(enum.Enum):
-    """A command, or the end of a message, that the server answers with one reply."""
-
-    RSET = "rset"
-    MAIL = "mail"
-    RECIPIENT = "recipient"
-    DATA = "data"
-    END_OF_DATA = "end_of_data"
-    LONE_DOT = "lone_dot"
-    QUIT = "quit"
 
 
 class Link(Protocol):

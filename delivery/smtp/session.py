@@ -13,7 +13,8 @@ from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
 from delivery.smtp.messages import Outcome, OutcomeState
 from delivery.smtp.replies import Reply
-from delivery.smtp.roles import Desk, Link, Step
+from delivery.smtp.roles import Desk, Link
+from delivery.smtp.steps import Step
 
 #: Of replies to MAIL and RCPT: authentication missing, too weak, failed, or needing encryption (RFC 4954).
 _CLIENT_REFUSED = frozenset({530, 534, 535, 538})
@@ -177,7 +178,7 @@ class Session:
         if envelope is None:
             raise RuntimeError("an answer to a final dot that was not written")
         state = _END_STATES.get(reply.kind, OutcomeState.UNKNOWN)
-        self.desk.answered(envelope, reply.outcome(state))
+        self.desk.answered(envelope, reply.outcome(state, Step.END_OF_DATA))
         self.has_served = True
         self.link.message_answered()
         if reply.code == 421 or state is OutcomeState.UNKNOWN or self.link.is_dot_held_back:
@@ -202,7 +203,7 @@ class Session:
     def _refused(self, step: Step, reply: Reply) -> None:
         """The message ends here, but the replies of its later commands are still to come (S-1.12)."""
         state = OutcomeState.DEFERRED if reply.kind == 4 else OutcomeState.FAILED
-        self._refusal = reply.outcome(state)
+        self._refusal = reply.outcome(state, step)
         self._dirty = True
         self._pending.clear()
         if step is Step.DATA or not self.features.pipelining:
