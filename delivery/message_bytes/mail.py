@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from delivery.message_bytes.files import EncodedFile
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -10,7 +12,7 @@ class Mail:
 
     `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None means
     one plain part. `headers` are further header lines in order; none of them may be one that the writer writes
-    itself, and no name may occur twice.
+    itself, and no name may occur twice. `images` are those that `html` shows, `attachments` go beside the text.
     """
 
     message_id: str
@@ -24,3 +26,5 @@ class Mail:
     text: str
     html: str | None
     headers: tuple[tuple[str, str], ...] = ()
+    images: tuple[EncodedFile, ...] = ()
+    attachments: tuple[EncodedFile, ...] = ()

@@ -1,10 +1,14 @@
-"""A mail becomes bytes: the header fields in order, then one part or two."""
+"""A mail becomes bytes: the header fields in order, then its parts.
+
+Only the levels that are needed: mixed(related(alternative(text, html), images), attachments).
+"""
 
 import hashlib
 import re
 
 from core.errors import RenderError
 from delivery.message_bytes.bodies import text_part
+from delivery.message_bytes.files import EncodedFile
 from delivery.message_bytes.headers import (
     address_field,
     constant_address_field,
@@ -56,18 +60,45 @@ def write_message(mail: Mail, *, eight_bit: bool = False) -> bytes:
     ]
     head = "".join(fields).encode()
     text = text_part("plain", mail.text, eight_bit=eight_bit)
-    if mail.html is None:
+    if mail.html is None and not mail.attachments:
         return head + text if text.endswith(b"\r\n") else head + text + b"\r\n"
-    html = text_part("html", mail.html, eight_bit=eight_bit)
-    boundary = _boundary(message_id)
-    return b"".join(
-        (
-            head, b'Content-Type: multipart/alternative; boundary="', boundary, b'"\r\n\r\n',
-            b"--", boundary, b"\r\n", text,
-            b"\r\n--", boundary, b"\r\n", html,
-            b"\r\n--", boundary, b"--\r\n",
-        )
-    )  # fmt: skip
+    mark = _mark(message_id)
+    if mail.html is None:
+        pieces = [text]
+    else:
+        html = text_part("html", mail.html, eight_bit=eight_bit)
+        pieces = _joined(b"alternative", b"=_" + mark, (), [[text], [html]])
+        if mail.images:
+            pieces = _related(mark, pieces, mail.images)
+    if mail.attachments:
+        pieces = _joined(b"mixed", b"=_m" + mark, (), [pieces, *_pieces(mail.attachments)])
+    return b"".join((head, *pieces, b"\r\n"))
+
+
+def _related(mark: bytes, pieces: list[bytes], images: tuple[EncodedFile, ...]) -> list[bytes]:
+    """The page that `pieces` are, with the images it shows (RFC 2387); an image given twice is written once."""
+    root = b"<" + mark + b"@page>"
+    about = (b'type="multipart/alternative"', b'start="' + root + b'"')
+    page = [b"Content-ID: ", root, b"\r\n", *pieces]
+    return _joined(b"related", b"=_r" + mark, about, [page, *_pieces(tuple(dict.fromkeys(images)))])
+
+
+def _pieces(files: tuple[EncodedFile, ...]) -> list[list[bytes]]:
+    return [[file.octets] for file in files]
+
+
+def _joined(subtype: bytes, boundary: bytes, about: tuple[bytes, ...], parts: list[list[bytes]]) -> list[bytes]:
+    """A multipart of `parts` in pieces, which are joined only once; no CRLF after the last boundary.
+
+    No boundary is the beginning of another: a reader that looks no further than that would close the wrong part.
+    """
+    parameters = b";\r\n ".join((*about, b'boundary="' + boundary + b'"'))
+    between = b";\r\n " if about else b"; "
+    pieces = [b"Content-Type: multipart/", subtype, between, parameters, b"\r\n"]
+    for part in parts:
+        pieces += (b"\r\n--", boundary, b"\r\n", *part)
+    pieces += (b"\r\n--", boundary, b"--")
+    return pieces
 
 
 def _message_id(text: str) -> str:
@@ -76,9 +107,10 @@ def _message_id(text: str) -> str:
     return found[1]
 
 
-def _boundary(message_id: str) -> bytes:
-    """Never a line of a part: `=_` cannot occur in quoted-printable, and nobody knows the hash beforehand."""
-    return b"=_" + hashlib.blake2b(message_id.encode(), digest_size=12).hexdigest().encode()
+def _mark(message_id: str) -> bytes:
+    """What the boundaries of a message share. After `=_`, which neither quoted-printable nor base64 can hold, it is
+    no line of a part; and nobody knows the hash beforehand."""
+    return hashlib.blake2b(message_id.encode(), digest_size=12).hexdigest().encode()
 
 
 def _further_fields(headers: tuple[tuple[str, str], ...]) -> list[str]:
