@@ -1,5 +1,6 @@
 """The life of a batch after its hand-overs: closed, put off, told again; and the end of its run."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,13 +9,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns import ledger
 from campaigns.ledger import Claim
-from campaigns.states import State
+from campaigns.states import WAITING, State
 from core.schema import batch, message, run
+from suppression.gate import TRANSACTIONAL
 
 #: A message the server puts off is tried again after these waits, then given up (RFC 5321 §4.5.4.1: 4–5 days).
 RETRY_WAITS: Final = tuple(
     timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 60, 120, 240, 480, 720, 720, 720, 720, 720, 720)
 )
+#: Somebody waits for a transactional message: a server that was restarting is asked again sooner.
+_SOONER: Final = (timedelta(seconds=30), timedelta(minutes=2), *RETRY_WAITS[:-2])
 #: What kept a batch from going is tried again after this.
 FAULT_PAUSE: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
@@ -25,48 +29,78 @@ def close(
 ) -> None:
     """The batch is done, or ready again after `pause` with what is left; deferred messages have a batch of their own.
 
-    What was handed over and has no answer is `unknown`. `fault` says on the run why nothing goes at present; None
+    What was handed over and has no answer is in doubt. `fault` says on the run why nothing goes at present; None
     clears it. A lost lease changes nothing: the batch is somebody else's.
     """
     mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.state == "claimed")
-    if connection.execute(select(batch.c.id).where(mine).with_for_update()).scalar() is None:
+    row = connection.execute(select(batch.c.message_ids).where(mine).with_for_update()).one_or_none()
+    if row is None:
         return
-    ids = list(held.message_ids)
+    ids = list(row.message_ids)
     ledger.doubt(connection, ids, worker=held.worker, why="the answer was lost", now=now)
-    _give_back(connection, held.batch_id, ids, now, pause)
-    _put_off(connection, held.run_id, ids, now)
+    _put_off(connection, held.batch_id, ids, held.message_class, now)
+    _give_back(connection, held.batch_id, ids, now + pause)
+    connection.execute(_FORGET, {"ids": ids})
     changed = run.c.fault.is_distinct_from(fault)
     connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
     settle_stopped(connection, now, run_id=held.run_id)
     finish_runs(connection, now, run_id=held.run_id)
 
 
-def _give_back(connection: Connection, batch_id: int, ids: list[int], now: datetime, pause: timedelta) -> None:
-    claimed = message.c.id.in_(ids) & (message.c.state == State.CLAIMED)
-    back = update(message).where(claimed).values(state=State.PLANNED, state_at=now).returning(message.c.id)
-    left = sorted(connection.execute(back).scalars())
+def cut(connection: Connection, batch_id: int, message_ids: Sequence[int], not_before: datetime) -> None:
+    """A further batch, like this one, holds these messages from now on, and goes not before then."""
+    given = {"batch_id": batch_id, "ids": sorted(message_ids), "not_before": not_before}
+    connection.execute(_CUT, given)
+    connection.execute(_TAKE_OUT, given)
+
+
+_CUT: Final = text("""
+    INSERT INTO batch (run_id, queue, stage, attempt_count, message_ids, not_before)
+    SELECT run_id, queue, stage, attempt_count, :ids, :not_before FROM batch WHERE id = :batch_id
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+_TAKE_OUT: Final = text("""
+    UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
+    WHERE id = :batch_id
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+
+
+def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before: datetime) -> None:
+    """What is left of the batch waits in it for the next worker; with nothing left it is done."""
+    tried = message.c.attempt_count > batch.c.attempt_count
+    untried = (
+        select(message.c.id)
+        .join(batch, batch.c.id == batch_id)
+        .where(message.c.id.in_(ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
+        .order_by(message.c.id)
+    )
+    left = list(connection.execute(untried).scalars())
     values: dict[str, Any] = {"state": "done"}
     if left:
-        values = {"state": "ready", "message_ids": left, "not_before": now + pause, "published_at": None}
+        values = {"state": "ready", "message_ids": left, "not_before": not_before, "published_at": None}
     connection.execute(update(batch).where(batch.c.id == batch_id).values(**values))
 
 
-_PUT_OFF = text("""
-    INSERT INTO batch (run_id, message_ids, not_before)
-    SELECT :run_id, array_agg(id ORDER BY id), :now + (:waits)[attempt_count]
-    FROM message WHERE id = ANY(:ids) AND state = 'deferred' AND attempt_count <= cardinality(:waits)
-    GROUP BY attempt_count
+_PUT_OFF: Final = text("""
+    INSERT INTO batch (run_id, queue, stage, attempt_count, message_ids, not_before)
+    SELECT b.run_id, b.queue, b.stage, m.attempt_count, array_agg(m.id ORDER BY m.id), :now + (:waits)[m.attempt_count]
+    FROM message AS m JOIN batch AS b ON b.id = :batch_id
+    WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
+      AND m.attempt_count <= cardinality(:waits)
+    GROUP BY b.id, m.attempt_count
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)), bindparam("waits", type_=ARRAY(Interval)))
+#: Content is kept for what may have to be sent again; the rest is settled.
+_FORGET: Final = text("""
+    DELETE FROM kept_content AS k USING message AS m
+    WHERE k.message_id = ANY(:ids) AND m.id = k.message_id AND m.state NOT IN ('planned', 'deferred', 'unknown')
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 
 
-def _put_off(connection: Connection, run_id: int, ids: list[int], now: datetime) -> None:
-    connection.execute(_PUT_OFF, {"run_id": run_id, "ids": ids, "now": now, "waits": list(RETRY_WAITS)})
-    given_up = message.c.id.in_(ids) & (message.c.state == State.DEFERRED)
-    connection.execute(
-        update(message)
-        .where(given_up, message.c.attempt_count > len(RETRY_WAITS))
-        .values(state=State.FAILED, state_at=now)
-    )
+def _put_off(connection: Connection, batch_id: int, ids: list[int], message_class: str, now: datetime) -> None:
+    """What was deferred in this batch waits in another one, longer each time; after the last wait it has failed."""
+    waits = list(_SOONER if message_class == TRANSACTIONAL else RETRY_WAITS)
+    connection.execute(_PUT_OFF, {"batch_id": batch_id, "ids": ids, "now": now, "waits": waits})
+    given_up = message.c.id.in_(ids) & (message.c.state == State.DEFERRED) & (message.c.attempt_count > len(waits))
+    connection.execute(update(message).where(given_up).values(state=State.FAILED, state_at=now))
 
 
 def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None = None) -> None:
@@ -79,7 +113,7 @@ def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None 
     if run_id is not None:
         stopped = stopped.where(run.c.id == run_id)
     lost = (
-        select(batch.c.id, batch.c.message_ids, batch.c.worker)
+        select(batch.c.id, batch.c.message_ids, batch.c.worker, batch.c.queue)
         .where(batch.c.run_id.in_(stopped), batch.c.state == "claimed", batch.c.lease_until < func.now())
         .order_by(batch.c.id)
         .with_for_update(skip_locked=True)
@@ -87,7 +121,8 @@ def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None 
     for row in connection.execute(lost).all():
         why = "the worker was lost after the hand-over"
         ledger.doubt(connection, row.message_ids, worker=row.worker, why=why, now=now)
-        _give_back(connection, row.id, row.message_ids, now, AT_ONCE)
+        _put_off(connection, row.id, row.message_ids, row.queue, now)
+        _give_back(connection, row.id, row.message_ids, now)
     cancelled = run.c.state == "cancelled"
     if run_id is not None:
         cancelled &= run.c.id == run_id
@@ -119,6 +154,7 @@ _DUE = text("""
     UPDATE batch SET published_at = now()
     FROM run
     WHERE run.id = batch.run_id AND run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
+      AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR batch.lease_until < now())
       AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
     RETURNING batch.id, batch.queue

@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from campaigns import window
 from campaigns.ledger import Claim
+from campaigns.window import PLAN_ONCE, Window, hand_over, is_held
 from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
@@ -27,12 +27,17 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Journal:
-    """Writes for one claim. Each call runs in a thread, one at a time, and is committed when it returns."""
+    """Writes for one claim. Each call runs in a thread, one at a time, and is committed when it returns.
+
+    `tried`: attempts before this trip, by message. `contents`: the bytes of every message that is under way.
+    """
 
     database: Database
     held: Claim
     transport: str
     clock: Clock
+    tried: Mapping[int, int]
+    contents: Mapping[int, bytes]
     _link: Connection | None = None
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -45,7 +50,8 @@ class Journal:
         Raises:
             ServiceError: the database did not come back.
         """
-        return await self._in_thread(lambda: self._write(answered, ids))
+        window = Window(ids, answered, self.contents, self.tried)
+        return await self._in_thread(lambda: self._write(window))
 
     async def is_held(self) -> bool:
         """The batch is still this worker's and its run is running; its lease is renewed."""
@@ -59,17 +65,18 @@ class Journal:
         async with self._one_at_a_time:
             return await asyncio.get_running_loop().run_in_executor(None, call)
 
-    def _write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
+    def _write(self, window: Window) -> Sequence[int]:
         try:
-            return self._hand_over(answered, ids)
+            return self._hand_over(window)
         except OperationalError as error:
             _log.warning("the database went away: %s", type(error.orig).__name__)
-        taken_back = [(message_id, _NEVER_SENT) for message_id in ids]
+        taken_back = [(message_id, _NEVER_SENT) for message_id in window.ids]
+        answers = Window((), [*window.answered, *taken_back], self.contents, self.tried)
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             self._drop()
             try:
-                self._hand_over([*answered, *taken_back], [])
+                self._hand_over(answers)
             except (OperationalError, ServiceError):
                 if time.monotonic() > deadline:
                     raise ServiceError("the database did not come back: answers of mail servers are lost") from None
@@ -77,13 +84,12 @@ class Journal:
             else:
                 return []
 
-    def _hand_over(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
-        now = self.clock.now()
-        return window.hand_over(self._open(), self.held, ids, answered, transport=self.transport, now=now)
+    def _hand_over(self, window: Window) -> Sequence[int]:
+        return hand_over(self._open(), self.held, window, transport=self.transport, now=self.clock.now())
 
     def _is_held(self) -> bool:
         try:
-            return window.is_held(self._open(), self.held)
+            return is_held(self._open(), self.held)
         except (OperationalError, ServiceError):
             self._drop()
             return False
@@ -91,7 +97,7 @@ class Journal:
     def _open(self) -> Connection:
         if self._link is None:
             self._link = self.database.link()
-            self._link.execute(window.PLAN_ONCE)
+            self._link.execute(PLAN_ONCE)
         return self._link
 
     def _drop(self) -> None:

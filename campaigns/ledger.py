@@ -1,20 +1,23 @@
-"""The ledger: one row per person of an audience, and the only statements that move it from state to state.
+"""The ledger: one row per person of an audience, and the claims under which workers move it.
 
-A worker claims a batch under a lease, hands messages over in windows, and closes the batch. Each hand-over is
-committed before its final dot leaves the process, so a worker killed at any instant leaves at most the messages
-of its open window in doubt; those become `unknown` and are never sent again by themselves.
+A worker claims a batch under a lease, hands its messages over in windows (`campaigns.window`), and closes it
+(`campaigns.batches`). Claiming touches the batch alone: a message stays planned, or deferred, until the statement
+that hands it over, which is committed before the final dot leaves the process. So a worker killed at any instant
+leaves at most the messages of its open window in doubt. A bulk message in doubt becomes `unknown` and is not sent
+again by itself; a transactional one is owed to its recipient, and is sent again with the same bytes (S-1.33).
 Leases use the database's clock; `claim_count` is the fencing token of a batch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, cast, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
-from campaigns.states import State
-from core.schema import customer, message
+from campaigns.states import WAITING, State
+from core.schema import customer, kept_content, message
 from suppression.gate import skip_reason
 
 
@@ -28,35 +31,29 @@ class Claim:
     version_id: int
     campaign: str
     topic: str
+    message_class: str
     message_ids: tuple[int, ...]  # those to be sent now
     lease: timedelta
     worker: str
 
 
-_CLAIM_BATCH = text("""
+_CLAIM_BATCH: Final = text("""
     WITH before AS (SELECT id, worker FROM batch WHERE id = :batch_id FOR UPDATE)
     UPDATE batch SET state = 'claimed', lease_until = now() + :lease, worker = :worker, claim_count = claim_count + 1
     FROM before, run JOIN campaign_version AS v ON v.id = run.version_id
     WHERE batch.id = before.id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
+      AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.run_id, run.version_id, run.campaign, v.topic,
-              run.valid_until, before.worker AS previous_worker
+              v.message_class, run.valid_until, before.worker AS previous_worker
 """)
-_DOUBT = text("""
-    WITH lost AS (
-        UPDATE message SET state = 'unknown', state_at = :now
-        WHERE id = ANY(:ids) AND state = 'handed_over' RETURNING id, attempt_count
-    )
-    INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)
-    SELECT id, attempt_count, '', :worker, 'unknown', :why, :now FROM lost
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 
 
 def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelta, now: datetime) -> Claim | None:
-    """The batch is this worker's, and its sendable messages are `claimed`; None when it is not to be had.
+    """The batch is this worker's; None when it is not to be had.
 
-    The gate is asked in this transaction: who opted out since the plan is skipped here. Messages that a lost
-    worker had handed over become `unknown`. Repeat: safe, a held batch is not given twice.
+    The gate is asked in this transaction: who opted out since the plan is skipped here, and again at the hand-over.
+    What a lost worker had handed over is settled as in doubt. Repeat: safe, a held batch is not given twice.
     """
     given = {"batch_id": batch_id, "worker": worker, "lease": lease, "now": now}
     row = connection.execute(_CLAIM_BATCH, given).one_or_none()
@@ -67,35 +64,32 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         doubt(connection, ids, worker=row.previous_worker, why="the worker was lost after the hand-over", now=now)
     if row.valid_until is not None and now > row.valid_until:
         skip(connection, ids, "expired", now)
-    claimed = _claim_messages(connection, ids, row.topic, row.campaign, now)
-    return Claim(batch_id, row.claim_count, row.run_id, row.version_id, row.campaign, row.topic, claimed, lease, worker)
-
-
-def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:
-    """Those of the messages that were handed over and never answered are `unknown`, with the reason on record."""
-    given = {"ids": list(message_ids), "worker": worker, "why": why, "now": now}
-    connection.execute(_DOUBT, given)
-
-
-def _claim_messages(
-    connection: Connection, ids: list[int], topic: str, campaign: str, now: datetime
-) -> tuple[int, ...]:
-    claimable = message.c.state.in_([State.PLANNED, State.DEFERRED, State.CLAIMED])
-    gate = skip_reason(message.c.customer_id, message.c.address_key, topic=topic, campaign=campaign, now=now)
-    asked = (
-        select(message.c.id, func.coalesce(_moved_away(), gate).label("reason"))
-        .where(message.c.id.in_(ids), claimable)
-        .cte("asked")
-        .prefix_with("MATERIALIZED")
+    gate = skip_reason(
+        message.c.customer_id, message.c.address_key,
+        topic=row.topic, campaign=row.campaign, now=now, message_class=row.message_class,
+    )  # fmt: skip
+    return Claim(
+        batch_id=batch_id,
+        token=row.claim_count,
+        run_id=row.run_id,
+        version_id=row.version_id,
+        campaign=row.campaign,
+        topic=row.topic,
+        message_class=row.message_class,
+        message_ids=_sendable(connection, ids, gate, now),
+        lease=lease,
+        worker=worker,
     )
-    moved = (
-        update(message)
-        .where(message.c.id == asked.c.id)
-        .values(state=skipped_or(State.CLAIMED, asked.c.reason), skip_reason=asked.c.reason, state_at=now)
-        .returning(message.c.id, message.c.skip_reason)
-    )
-    rows = connection.execute(moved).all()
-    return tuple(sorted(row.id for row in rows if row.skip_reason is None))
+
+
+def _sendable(connection: Connection, ids: list[int], gate: ColumnElement[Any], now: datetime) -> tuple[int, ...]:
+    """Those of the messages that wait and that nothing stands against; the others that wait are skipped."""
+    waiting = message.c.id.in_(ids) & message.c.state.in_(WAITING)
+    asked = select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(waiting)
+    reasons = {row.id: row.reason for row in connection.execute(asked)}
+    for reason in {reason for reason in reasons.values() if reason is not None}:
+        skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
+    return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))
 
 
 def _moved_away() -> ColumnElement[str | None]:
@@ -105,15 +99,32 @@ def _moved_away() -> ColumnElement[str | None]:
     return case((present.is_distinct_from(message.c.address_key), "address_changed"))
 
 
-def skipped_or(otherwise: State, reason: ColumnElement[str | None]) -> ColumnElement[str]:
-    """SQL: `skipped` where there is a reason, else the other state."""
-    return cast(case((reason.is_not(None), State.SKIPPED.value), else_=otherwise.value), message.c.state.type)
+_DOUBT: Final = text("""
+    WITH lost AS (
+        UPDATE message SET state = CASE v.message_class WHEN 'transactional' THEN 'deferred' ELSE 'unknown' END
+                                   ::message_state,
+                           state_at = :now
+        FROM run JOIN campaign_version AS v ON v.id = run.version_id
+        WHERE message.id = ANY(:ids) AND message.state = 'handed_over' AND run.id = message.run_id
+        RETURNING message.id, message.attempt_count
+    )
+    INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)
+    SELECT id, attempt_count, '', :worker, 'unknown', :why, :now FROM lost
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+
+
+def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:
+    """Those of the messages that were handed over and never answered are in doubt, with the reason on record:
+    bulk ones `unknown`, transactional ones deferred, to be sent again. Repeat: safe."""
+    given = {"ids": list(message_ids), "worker": worker, "why": why, "now": now}
+    connection.execute(_DOUBT, given)
 
 
 def skip(connection: Connection, message_ids: Sequence[int], reason: str, now: datetime) -> None:
     """Those of the messages that were not handed over are skipped for `reason`. Repeat: safe."""
     if not message_ids:
         return
-    waiting = message.c.state.in_([State.PLANNED, State.DEFERRED, State.CLAIMED])
     values = {"state": State.SKIPPED, "skip_reason": reason, "state_at": now}
-    connection.execute(update(message).where(message.c.id.in_(message_ids), waiting).values(**values))
+    waiting = message.c.id.in_(message_ids) & message.c.state.in_(WAITING)
+    connection.execute(update(message).where(waiting).values(**values))
+    connection.execute(delete(kept_content).where(kept_content.c.message_id.in_(message_ids)))

@@ -41,6 +41,7 @@ class Recipient:
     smtputf8: bool
     not_before: datetime
     identity: str  # campaign, step, occurrence and address key: what the Message-ID is made from
+    attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
 
 
@@ -168,6 +169,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
             message.c.step,
             message.c.occurrence,
             message.c.address_key,
+            message.c.attempt_count,
             *_CONTEXT,
         )
         .join(customer, customer.c.id == message.c.customer_id)
@@ -177,7 +179,10 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
     )
     for row in connection.execute(query).mappings():
         identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
-        yield Recipient(row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, _shown(row))
+        yield Recipient(
+            row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, row["attempt_count"],
+            _shown(row),
+        )  # fmt: skip
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
@@ -192,7 +197,7 @@ def sample_recipient(connection: Connection, customer_id: int, now: datetime) ->
         .where(customer.c.id == customer_id)
     )
     row = connection.execute(query).mappings().one()
-    return Recipient(0, row["email"] or "", row["smtputf8"], now, f"preview|{customer_id}", _shown(row))
+    return Recipient(0, row["email"] or "", row["smtputf8"], now, f"preview|{customer_id}", 0, _shown(row))
 
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:

@@ -136,6 +136,7 @@ class Trip:
     letter: Letter | None = None
     people: list[Recipient] | None = None
     render_failed: list[int] = field(default_factory=list)
+    contents: dict[int, bytes] = field(default_factory=dict)  # of the messages under way
     stopped: bool = False  # the run was paused, the batch is somebody else's, or it took too long: render no more
 
     async def go(self, pool: SmtpPool) -> None:
@@ -146,7 +147,9 @@ class Trip:
         """
         assert self.letter is not None  # noqa: S101  read before the trip begins
         courier = self.courier
-        journal = Journal(courier.database, self.held, self.letter.version.transport, courier.clock)
+        tried = {person.message_id: person.attempt_count for person in self.people or ()}
+        transport = self.letter.version.transport
+        journal = Journal(courier.database, self.held, transport, courier.clock, tried, self.contents)
         renewing = asyncio.ensure_future(self._keep_lease(journal))
         try:
             await pool.deliver(self._mails(self.letter), self._hand_over_to(journal))
@@ -163,6 +166,8 @@ class Trip:
     def _hand_over_to(self, journal: Journal) -> HandOver:
         async def hand_over(answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
             going = await journal.write(answered, ids)
+            for message_id, _ in answered:
+                self.contents.pop(message_id, None)
             if ids and not going:
                 self.stopped |= not await journal.is_held()
             return going
@@ -177,6 +182,7 @@ class Trip:
                 return
             content = self._content(letter, person)
             if content is not None:
+                self.contents[person.message_id] = content
                 yield Outgoing(person.message_id, sender, person.email, content, person.smtputf8)
 
     def _content(self, letter: Letter, person: Recipient) -> bytes | None:

@@ -6,10 +6,9 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a message is on its way."""
+    """Where a message is on its way. One whose batch is claimed by a worker is still planned, or deferred."""
 
-    PLANNED = "planned"  #: waits for its time and a worker
-    CLAIMED = "claimed"  #: in a worker's hands, nothing written to a server yet
+    PLANNED = "planned"  #: waits for its time and a worker; nothing was written to a server
     HANDED_OVER = "handed_over"  #: committed before the final dot was written
     ACCEPTED = "accepted"  #: the transport took it
     DEFERRED = "deferred"  #: the server said later; waits for its next attempt
@@ -21,19 +20,24 @@ class State(StrEnum):
     COMPLAINED = "complained"  #: reported as spam after it was accepted
 
 
-#: Which state may follow which. Everything that changes `message.state` is in this file or tested against it.
+#: Which state may follow which. Everything that changes `message.state` is in this room and tested against it.
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
-    State.PLANNED: frozenset({State.CLAIMED, State.SKIPPED}),
-    State.CLAIMED: frozenset({State.HANDED_OVER, State.PLANNED, State.DEFERRED, State.FAILED, State.SKIPPED}),
-    State.HANDED_OVER: frozenset({State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN}),
-    State.DEFERRED: frozenset({State.CLAIMED, State.SKIPPED, State.FAILED}),
-    State.UNKNOWN: frozenset({State.ACCEPTED, State.FAILED, State.DELIVERED, State.BOUNCED, State.COMPLAINED}),
+    # An envelope may be refused before anything of its message was handed over.
+    State.PLANNED: frozenset({State.HANDED_OVER, State.DEFERRED, State.FAILED, State.SKIPPED}),
+    State.HANDED_OVER: frozenset({State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN, State.PLANNED}),
+    State.DEFERRED: frozenset({State.HANDED_OVER, State.FAILED, State.SKIPPED}),
+    # Planned again when it is proved that the server never had it: `clarion reconcile`.
+    State.UNKNOWN: frozenset(
+        {State.ACCEPTED, State.FAILED, State.PLANNED, State.DELIVERED, State.BOUNCED, State.COMPLAINED}
+    ),
     State.ACCEPTED: frozenset({State.DELIVERED, State.BOUNCED, State.COMPLAINED}),
     State.DELIVERED: frozenset({State.BOUNCED, State.COMPLAINED}),
-    State.FAILED: frozenset(),
+    State.FAILED: frozenset({State.PLANNED}),  # by `clarion retry`
     State.SKIPPED: frozenset(),
     State.BOUNCED: frozenset({State.COMPLAINED}),
     State.COMPLAINED: frozenset(),
 }
 #: States in which a message still has something ahead of it: a run with one of them is not finished.
-OPEN: Final = (State.PLANNED, State.CLAIMED, State.HANDED_OVER, State.DEFERRED)
+OPEN: Final = (State.PLANNED, State.HANDED_OVER, State.DEFERRED)
+#: States from which a message may be handed over.
+WAITING: Final = (State.PLANNED, State.DEFERRED)

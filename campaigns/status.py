@@ -26,7 +26,7 @@ class Status:
     occurrence: str
     starts_at: datetime
     audience: int
-    states: Mapping[str, int]  # every state but skipped
+    states: Mapping[str, int]  # every state but skipped; `claimed`: planned, in a batch that a worker holds
     skipped: Mapping[str, int]
     broken: tuple[str, ...]
 
@@ -37,7 +37,7 @@ class Status:
     @property
     def open(self) -> int:
         """Messages that still have something ahead of them."""
-        return sum(self.states[state] for state in OPEN)
+        return sum(self.states[state] for state in ("claimed", *OPEN))
 
     def document(self) -> dict[str, Any]:
         """The public form: `accepted` counts everything the transport took, whatever came back later."""
@@ -87,13 +87,15 @@ def status_of(connection: Connection, run_id: int) -> Status:
         .where(message.c.run_id == run_id)
         .group_by(message.c.state, message.c.skip_reason)
     )
-    states = {state.value: 0 for state in State if state != State.SKIPPED}
+    states = {state.value: 0 for state in State if state != State.SKIPPED} | {"claimed": 0}
     skipped: dict[str, int] = {}
     for state, reason, heads in connection.execute(query):
         if state == State.SKIPPED:
             skipped[reason] = heads
         else:
             states[state] += heads
+    states["claimed"] = _claimed(connection, run_id)
+    states["planned"] -= states["claimed"]
     broken = tuple(_broken(connection, row["id"], row["state"], row["audience"], states, skipped))
     return Status(
         row["campaign"],
@@ -121,7 +123,7 @@ def _broken(
     total = sum(states.values()) + sum(skipped.values())
     if total != audience:
         found.append(f"the audience was {audience:,}, the ledger has {total:,} rows")
-    still_open = sum(states[name] for name in OPEN)
+    still_open = sum(states[name] for name in ("claimed", *OPEN))
     if state in ("finished", "cancelled") and still_open:
         found.append(f"the run is {state}, but {still_open:,} messages are open")
     lost = _without_batch(connection, run_id)
@@ -134,6 +136,13 @@ def _broken(
     if unanswered:
         found.append(f"{unanswered:,} answered messages have no attempt on record")
     return found
+
+
+def _claimed(connection: Connection, run_id: int) -> int:
+    """Planned messages in the hands of workers."""
+    held = select(func.unnest(batch.c.message_ids)).where(batch.c.run_id == run_id, batch.c.state == "claimed")
+    query = select(func.count()).where(message.c.id.in_(held), message.c.state == State.PLANNED)
+    return int(connection.execute(query).scalar_one())
 
 
 def _without_batch(connection: Connection, run_id: int) -> int:

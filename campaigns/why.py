@@ -64,7 +64,6 @@ SENTENCES = {
 }
 _STATES = {
     "planned": "waits for its time and a worker",
-    "claimed": "is in a worker's hands",
     "handed_over": "was handed over; the answer is awaited",
     "accepted": "was accepted by the transport",
     "deferred": "was put off by the server; it is tried again",
@@ -130,7 +129,7 @@ def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
     ]
     if row["skip_reason"]:
         facts.append(Fact(row["state_at"], f"skipped, {_reason(row)}"))
-    elif row["state"] in ("planned", "claimed", "handed_over"):
+    elif row["state"] in ("planned", "handed_over"):
         facts.append(
             Fact(
                 row["state_at"],

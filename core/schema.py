@@ -223,7 +223,6 @@ suppression = Table(
 #: The states of a message; `campaigns.states.TRANSITIONS` says which may follow which.
 MESSAGE_STATES: Final = (
     "planned",
-    "claimed",
     "handed_over",
     "accepted",
     "deferred",
@@ -379,6 +378,13 @@ batch = Table(
         nullable=False,
         server_default=text("0"),
         comment="of a staged roll-out: it waits until its run has come to this stage",
+    ),
+    Column(
+        "attempt_count",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="attempts its messages had when it was cut; one with more was tried in it",
     ),
     CheckConstraint("state IN ('ready', 'claimed', 'done')", name="state"),
     Index("ix_batch_open", "not_before", postgresql_where=text("state <> 'done'")),

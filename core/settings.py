@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
 from core.errors import AddressError
+from core.refusal_settings import Refusals
 from core.service_urls import checked_url
 from core.units import Duration, Share, Unfit, ZoneName, format_duration, parse_duration, quoted
 from core.yaml_files import Section
@@ -212,3 +213,4 @@ class Settings(Section):
     tiers: Tiers = Tiers()
     web: Web = Web()
     workers: Workers = Workers()
+    refusals: Refusals = Refusals()

@@ -49,7 +49,7 @@ conversion = Table(
 )
 #: A transport took it. What happened later (a bounce, a complaint) does not undo that.
 ACCEPTED = ("accepted", "delivered", "bounced", "complained")
-WAITING = ("planned", "claimed", "handed_over", "deferred")
+WAITING = ("planned", "handed_over", "deferred")
 #: Status codes that condemn the address, and replies that do so in words (standards S-1.40).
 _HARD_STATUS = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10")
 _HARD_CODES = (550, 551, 553)

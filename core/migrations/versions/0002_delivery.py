@@ -7,6 +7,11 @@ from sqlalchemy.dialects import postgresql
 revision = '0002'
 down_revision = '0001'
 
+_STATES = (
+    "planned", "handed_over", "accepted", "deferred", "failed", "unknown", "skipped", "delivered", "bounced",
+    "complained",
+)  # fmt: skip
+
 
 def upgrade() -> None:
     op.create_table('asset',
@@ -54,8 +59,24 @@ def upgrade() -> None:
     )
     op.add_column('attempt', sa.Column('bounce_class', sa.Text(), nullable=True, comment='of a refusal: hard, soft, mailbox_full, block, message_fault, …'))
     op.add_column('batch', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: it waits until its run has come to this stage'))
+    op.add_column('batch', sa.Column('attempt_count', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='attempts its messages had when it was cut; one with more was tried in it'))
     op.add_column('campaign_version', sa.Column('message_class', sa.Text(), server_default=sa.text("'bulk'"), nullable=False, comment='bulk, or transactional: owed to one person, so sent again rather than lost'))
     op.add_column('message', sa.Column('given', postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment='values that came with the order to send it; NULL for a frozen audience'))
     op.add_column('run', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: batches of this stage and earlier ones may go'))
     op.add_column('run', sa.Column('stage_ended_at', sa.DateTime(timezone=True), nullable=True, comment='when the last batch of the stage was done; its answers are watched from then on'))
     op.create_check_constraint("message_class", "campaign_version", "message_class IN ('bulk', 'transactional')")
+    _forget_claimed_messages()
+
+
+def _forget_claimed_messages() -> None:
+    """A message in a worker's hands is one whose batch is claimed: it has no state of its own for that."""
+    states = ", ".join(f"'{state}'" for state in _STATES)
+    op.execute("ALTER TYPE message_state RENAME TO former_message_state")
+    op.execute(f"CREATE TYPE message_state AS ENUM ({states})")
+    op.execute("ALTER TABLE message DROP CONSTRAINT ck_message_skip_reason")
+    op.execute("UPDATE message SET state = 'planned' WHERE state = 'claimed'")
+    for table, column in (("message", "state"), ("attempt", "outcome")):
+        to_new = f"ALTER COLUMN {column} TYPE message_state USING {column}::text::message_state"
+        op.execute(f"ALTER TABLE {table} {to_new}")
+    op.create_check_constraint("skip_reason", "message", "(state = 'skipped') = (skip_reason IS NOT NULL)")
+    op.execute("DROP TYPE former_message_state")

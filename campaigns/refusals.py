@@ -1,0 +1,245 @@
+"""What refusals lead to beside the message they answer: addresses suppressed, domains held, runs paused.
+
+- A hard refusal suppresses its address (S-1.40). What only repetition makes hard (a full mailbox, a disabled one, a
+  message given up after days) is counted from the ledger, by its own class, since the last accepted message (S-1.41).
+- A block counts against the sender and never suppresses; so many faults of messages pause their run (S-1.42).
+- A domain that refuses too many as unknown within minutes is more likely out of order than full of dead addresses: it
+  is held, none of its refusals of that time suppresses anybody, and they count as soft from then on, so that
+  `clarion retry --failed` reaches these people (S-1.43).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BIGINT, Connection, Row, Text, bindparam, insert, text
+from sqlalchemy import UUID as UUID_TYPE
+
+from campaigns.ledger import Claim
+from core.refusal_settings import Outage, Refusals, Repeated
+from core.schema import audit
+from core.units import format_duration
+from delivery.bounce_classes import BounceClass
+from suppression.refused import Refused, lift_refused, suppress_refused
+
+#: Who acts where no person does, as the audit shows it.
+ITSELF: Final = "clarion"
+HELD_BY: Final = "hard_bounces"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The last attempt of a message, as the ledger has it. The reply's local parts are masked."""
+
+    message_id: int
+    customer_id: int | None
+    key: UUID
+    domain: str
+    is_over: bool  # the message has failed; False: it is tried again
+    bounce_class: BounceClass
+    evidence: Mapping[str, object]
+
+
+def settle(
+    connection: Connection, held: Claim, answered: Sequence[int], now: datetime, policy: Refusals | None = None
+) -> str | None:
+    """The refusals among the messages' last attempts have had their consequences; a fault of the run is returned.
+
+    `answered` may leave out accepted messages: without any refused one nothing is asked. Called in the transaction
+    that closes the batch, after its attempts are recorded, its deferrals put off and `delivery.throttles.record` has
+    the tallies. Repeat: safe, everything is counted from the ledger. Atomic with the connection's transaction.
+    """
+    refused = _refusals(connection, answered) if answered else []
+    if not refused:
+        return None
+    policy = policy or Refusals()
+    hard = [one for one in refused if one.is_over and one.bounce_class is BounceClass.HARD]
+    fault = _hold_domains(connection, held, {one.domain for one in hard}, policy.outage, now)
+    doubtful = _held_domains(connection, {one.domain for one in hard})
+    _count_as_soft(connection, [one.message_id for one in hard if one.domain in doubtful])
+    dead = [Refused(one.key, one.evidence) for one in hard if one.domain not in doubtful]
+    suppress_refused(connection, [*dead, *_repeated(connection, refused, policy, now)], now)
+    if any(one.bounce_class is BounceClass.MESSAGE_FAULT for one in refused):
+        fault = _pause_faulty(connection, held, policy.message_faults) or fault
+    return fault
+
+
+_REFUSALS: Final = text(r"""
+    SELECT * FROM (
+        SELECT DISTINCT ON (m.id) m.id, m.customer_id, m.address_key, m.state, m.campaign, m.run_id,
+               lower(split_part(c.email, '@', -1)) AS domain, a.number, a.code, a.enhanced, a.bounce_class,
+               regexp_replace(a.reply, '[^\s<>"'']+@', '…@', 'g') AS reply
+        FROM message AS m JOIN attempt AS a ON a.message_id = m.id LEFT JOIN customer AS c ON c.id = m.customer_id
+        WHERE m.id = ANY(:ids) AND m.state IN ('failed', 'deferred')
+        ORDER BY m.id, a.number DESC, a.answered_at DESC
+    ) AS last
+    WHERE bounce_class IS NOT NULL ORDER BY id
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+
+
+def _refusals(connection: Connection, message_ids: Sequence[int]) -> list[Refusal]:
+    return [_refusal(row) for row in connection.execute(_REFUSALS, {"ids": list(message_ids)})]
+
+
+def _refusal(row: Row[tuple[object, ...]]) -> Refusal:
+    told = {"code": row.code, "enhanced": row.enhanced, "reply": row.reply}
+    place = {"message": row.id, "run": row.run_id, "campaign": row.campaign, "domain": row.domain}
+    kind = BounceClass(row.bounce_class)
+    return Refusal(
+        row.id, row.customer_id, row.address_key, row.domain or "", row.state == "failed", kind, told | place
+    )
+
+
+# --- outages ---------------------------------------------------------------------------------------------
+
+#: The time ends with the domain's newest tally, so that it does not matter whose clock counted.
+_HARD_SHARES: Final = text("""
+    SELECT t.domain, sum(t.attempt_count) AS attempts, sum(t.hard_count) AS hard
+    FROM domain_tally AS t
+    JOIN (SELECT domain, max(minute) AS newest FROM domain_tally WHERE domain = ANY(:domains) GROUP BY domain) AS last
+      ON last.domain = t.domain AND t.minute > last.newest - :within
+    GROUP BY t.domain
+    HAVING sum(t.attempt_count) >= :attempts AND sum(t.hard_count) > :share * sum(t.attempt_count)
+    ORDER BY t.domain
+""").bindparams(bindparam("domains", type_=ARRAY(Text)))
+_HOLD: Final = text("""
+    INSERT INTO throttle (key, held_at, held_because, held_by) VALUES (:key, now(), :because, :by)
+    ON CONFLICT (key) DO UPDATE
+    SET held_at = now(), held_until = NULL, held_because = excluded.held_because, held_by = excluded.held_by
+    WHERE throttle.held_at IS NULL OR throttle.held_until IS NOT NULL
+""")
+#: Counted anew once somebody has let the domain go again.
+_FORGET: Final = text("DELETE FROM domain_tally WHERE domain = :domain")
+
+
+def _hold_domains(
+    connection: Connection, held: Claim, domains: Iterable[str], outage: Outage, now: datetime
+) -> str | None:
+    """Domains that refused too many are held, and what their refusals of that time did is undone."""
+    limits = {"within": outage.within, "attempts": outage.attempts, "share": outage.share}
+    found = connection.execute(_HARD_SHARES, {"domains": sorted(domains), **limits}).all() if domains else []
+    told = None
+    for domain, attempts, hard in found:
+        told = (
+            f"{domain} is held: it refused {hard:,} of {attempts:,} recipients as unknown within "
+            f"{format_duration(outage.within)}, more likely an outage than dead addresses"
+        )
+        connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HELD_BY})
+        connection.execute(_FORGET, {"domain": domain})
+        lifted = lift_refused(connection, domain, since=now - outage.within, because=told, now=now)
+        _count_as_soft(connection, lifted)
+        detail = {"attempts": int(attempts), "hard": int(hard), "run": held.run_id, "lifted": len(lifted)}
+        _note(connection, "domain.hold", f"domain:{domain}", detail)
+    return told
+
+
+_HELD: Final = text("""
+    SELECT substr(key, length('domain:') + 1) FROM throttle
+    WHERE key = ANY(:keys) AND held_by = 'hard_bounces' AND held_at IS NOT NULL
+      AND (held_until IS NULL OR held_until > now())
+""").bindparams(bindparam("keys", type_=ARRAY(Text)))
+
+
+def _held_domains(connection: Connection, domains: Iterable[str]) -> frozenset[str]:
+    """Those of the domains that are taken to be out of order: messages under way when they were held come here too."""
+    keys = [f"domain:{domain}" for domain in sorted(domains)]
+    return frozenset(connection.execute(_HELD, {"keys": keys}).scalars()) if keys else frozenset()
+
+
+_SOFT: Final = text("""
+    UPDATE attempt SET bounce_class = 'soft' WHERE message_id = ANY(:ids) AND bounce_class = 'hard'
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+
+
+def _count_as_soft(connection: Connection, message_ids: Sequence[int]) -> None:
+    if message_ids:
+        connection.execute(_SOFT, {"ids": list(message_ids)})
+
+
+# --- repetition --------------------------------------------------------------------------------------------
+
+#: Messages to the address that ended for the same cause, with none accepted after them.
+_REPEATED: Final = text("""
+    SELECT r.key, count(*) AS times
+    FROM unnest(:customers, :keys) AS r(customer_id, key)
+    JOIN message AS m ON m.customer_id = r.customer_id AND m.address_key = r.key AND m.state = 'failed'
+    JOIN LATERAL (
+        SELECT bounce_class, answered_at FROM attempt WHERE message_id = m.id ORDER BY number DESC LIMIT 1
+    ) AS last ON last.bounce_class = :bounce_class AND last.answered_at > :since
+    WHERE NOT EXISTS (
+        SELECT 1 FROM message AS later
+        WHERE later.customer_id = m.customer_id AND later.address_key = m.address_key
+          AND later.accepted_at > last.answered_at
+    )
+    GROUP BY r.key HAVING count(*) >= :times
+""").bindparams(bindparam("customers", type_=ARRAY(BIGINT)), bindparam("keys", type_=ARRAY(UUID_TYPE)))
+
+
+def _repeated(connection: Connection, refused: Sequence[Refusal], policy: Refusals, now: datetime) -> list[Refused]:
+    """The addresses that were refused for the same cause often enough."""
+    rules = (
+        (BounceClass.DISABLED, policy.disabled, False),
+        (BounceClass.MAILBOX_FULL, policy.mailbox_full, True),
+        (BounceClass.SOFT, policy.soft, True),
+    )
+    return [
+        entry
+        for kind, rule, passes in rules
+        for entry in _often(
+            connection, [one for one in refused if one.is_over and one.bounce_class is kind], rule, passes, now
+        )
+    ]
+
+
+def _often(
+    connection: Connection, refused: Sequence[Refusal], rule: Repeated, passes: bool, now: datetime
+) -> list[Refused]:
+    """What `passes` (a mailbox is emptied some day) is suppressed for the length of the rule, else for good."""
+    if not refused:
+        return []
+    given = {
+        "customers": [one.customer_id for one in refused], "keys": [one.key for one in refused],
+        "bounce_class": refused[0].bounce_class.value, "since": now - rule.within, "times": rule.times,
+    }  # fmt: skip
+    times = {row.key: row.times for row in connection.execute(_REPEATED, given)}
+    ends = now + rule.within if passes else None
+    return [
+        Refused(one.key, {**one.evidence, "repeated": one.bounce_class.value, "times": times[one.key]}, ends)
+        for one in refused
+        if one.key in times
+    ]
+
+
+# --- faults of messages --------------------------------------------------------------------------------------
+
+#: What was counted when the run was last paused for it is behind it: whoever resumed the run knew.
+_FAULTS: Final = text("""
+    SELECT (SELECT count(*) FROM message AS m
+            WHERE m.run_id = :run_id AND m.state IN ('failed', 'deferred')
+              AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.message_id = m.id AND a.bounce_class = 'message_fault'))
+           AS faults,
+           coalesce((SELECT CAST(detail ->> 'message_faults' AS bigint) FROM audit
+                     WHERE action = 'pause' AND subject = :subject AND detail ? 'message_faults'
+                       AND detail -> 'runs' @> to_jsonb(:run_id)
+                     ORDER BY id DESC LIMIT 1), 0) AS known
+""").bindparams(bindparam("run_id", type_=BIGINT))
+_PAUSE: Final = text("UPDATE run SET state = 'paused', fault = :fault WHERE id = :run_id AND state = 'running'")
+
+
+def _pause_faulty(connection: Connection, held: Claim, limit: int) -> str | None:
+    """The run is paused when `limit` of its messages were refused for what they are."""
+    subject = f"campaign:{held.campaign}"
+    faults, known = connection.execute(_FAULTS, {"run_id": held.run_id, "subject": subject}).one()
+    if faults - known < limit:
+        return None
+    fault = f"paused: {faults:,} messages were refused for what they are (refusals.message_faults: {limit:,})"
+    if not connection.execute(_PAUSE, {"run_id": held.run_id, "fault": fault}).rowcount:
+        return None
+    _note(connection, "pause", subject, {"runs": [held.run_id], "message_faults": int(faults)})
+    return fault
+
+
+def _note(connection: Connection, action: str, subject: str, detail: Mapping[str, object]) -> None:
+    connection.execute(insert(audit).values(actor=ITSELF, action=action, subject=subject, detail=dict(detail)))
