@@ -1,0 +1,108 @@
+"""One Courier in this process, without Celery: what a message costs, and where the time goes."""
+
+import cProfile
+import pstats
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import text
+
+from bench.sending import usage
+from bench.sending.shop import Shop
+from campaigns.mailings import Studio, recipients
+from campaigns.sending import Courier
+from core.clock import SystemClock
+from core.database import open_database
+from core.embedded import places, postgres
+from delivery.message_bytes import write_message
+from tests.processes import clarion
+
+_BATCHES = text("SELECT b.id FROM batch b JOIN run r ON r.id = b.run_id WHERE r.campaign = :campaign ORDER BY b.id")
+_SOME = text(
+    "SELECT m.id, r.version_id FROM message m JOIN run r ON r.id = m.run_id WHERE m.state = 'planned' LIMIT 50"
+)
+
+
+class _AllThreads:
+    """cProfile of the thread that enters and of every thread that begins within the block."""
+
+    def __init__(self) -> None:
+        self._profiles = [cProfile.Profile(time.thread_time)]
+
+    def _begin(self, _frame: FrameType, _event: str, _argument: Any) -> None:
+        self._profiles.append(cProfile.Profile(time.thread_time))
+        self._profiles[-1].enable()
+
+    def __enter__(self) -> "_AllThreads":
+        threading.setprofile(self._begin)
+        self._profiles[0].enable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._profiles[0].disable()
+        threading.setprofile(None)
+
+    def statistics(self) -> pstats.Stats:
+        """Of all threads together."""
+        whole = pstats.Stats(self._profiles[0])
+        for profile in self._profiles[1:]:
+            whole.add(profile)
+        return whole
+
+
+def planned(shop: Shop, campaign: str) -> list[int]:
+    """The campaign is applied; the ids of its batches are returned."""
+    shop.add_campaign(campaign)
+    clarion(shop.workspace, "plan", campaign, "--out", "plan.json", expect=2)
+    clarion(shop.workspace, "apply", "plan.json", "--yes")
+    with shop.database.begin() as connection:
+        return list(connection.execute(_BATCHES, {"campaign": campaign}).scalars())
+
+
+def mean_bytes(shop: Shop) -> float:
+    """The mean size of planned messages as they would leave."""
+    studio = Studio(shop.workspace)
+    with shop.database.begin() as connection:
+        rows = connection.execute(_SOME).all()
+        letter = studio.letter(connection, rows[0].version_id)
+        people = list(recipients(connection, [row.id for row in rows]))
+    sizes = [len(write_message(studio.mail(letter, person))) for person in people]
+    return sum(sizes) / len(sizes)
+
+
+def run(shop: Shop, target: Path, sink: int, lines: int = 45) -> None:
+    """Half the batches are sent plainly and timed, the other half under the profiler; both are printed."""
+    batches = planned(shop, "profile")
+    print(f"mean message {mean_bytes(shop):.0f} bytes, {len(batches)} batches")
+    half = len(batches) // 2 or 1
+    _timed(shop, batches[:half], sink)
+    courier = _courier(shop)
+    with _AllThreads() as profile:
+        for batch_id in batches[half:]:
+            courier.send_batch(batch_id)
+    courier.close()
+    statistics = profile.statistics()
+    statistics.dump_stats(target)
+    statistics.sort_stats("tottime").print_stats(lines)
+    print(f"whole profile: {target} (python -m pstats)")
+
+
+def _timed(shop: Shop, batches: list[int], sink: int) -> None:
+    courier = _courier(shop)
+    courier.send_batch(batches[0])  # compiles the template, opens the connections
+    groups = {"postgresql": postgres.process(places(shop.workspace)) or 0, "sink": sink}
+    before, begun, cpu = usage.cpu_by_group(groups), time.perf_counter(), time.process_time()
+    count = sum(sent.messages for batch_id in batches[1:] if (sent := courier.send_batch(batch_id)))
+    cpu, took = time.process_time() - cpu, time.perf_counter() - begun
+    others = {name: used - before[name] for name, used in usage.cpu_by_group(groups).items()}
+    courier.close()
+    if count:
+        words = ", ".join(f"{name} {used / count * 1e6:.0f}" for name, used in ({"worker": cpu} | others).items())
+        print(f"one process, {count} messages: {count / took:.0f}/s; µs of CPU per message: {words}")
+
+
+def _courier(shop: Shop) -> Courier:
+    return Courier(shop.workspace, open_database(shop.workspace, "worker"), SystemClock(), "bench")
