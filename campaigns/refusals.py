@@ -137,13 +137,12 @@ def _hold_domains(
 
 _HELD: Final = text("""
     SELECT substr(key, length('domain:') + 1) FROM throttle
-    WHERE key = ANY(:keys) AND held_by = 'hard_bounces' AND held_at IS NOT NULL
-      AND (held_until IS NULL OR held_until > now())
+    WHERE key = ANY(:keys) AND held_at IS NOT NULL AND (held_until IS NULL OR held_until > now())
 """).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
 
 def _held_domains(connection: Connection, domains: Iterable[str]) -> frozenset[str]:
-    """Those of the domains that are taken to be out of order: messages under way when they were held come here too."""
+    """Those of the domains that are held, by whomever: what was under way by then says nothing about addresses."""
     keys = [f"domain:{domain}" for domain in sorted(domains)]
     return frozenset(connection.execute(_HELD, {"keys": keys}).scalars()) if keys else frozenset()
 
