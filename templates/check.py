@@ -1,7 +1,7 @@
 """Every mistake in every template, without a customer; and remarks on what works but could be better."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from core.errors import ConfigError, Problem
@@ -22,9 +22,16 @@ _LONG_SUBJECT: Final = 90
 _NOBODY: Final = Organisation(name="Organisation", postal_address="Street 1, 12345 Town")
 
 
-def check_templates(sources: Mapping[str, TemplateSource], organisation: Organisation | None) -> list[Problem]:
+def check_templates(
+    sources: Mapping[str, TemplateSource],
+    organisation: Organisation | None,
+    *,
+    transactional: Collection[str] = (),
+    bulk: Collection[str] = (),
+) -> list[Problem]:
     """Every mistake in every template, sorted by place.
 
+    `transactional` and `bulk` name the templates that campaigns of that class send; one that none sends is bulk.
     Mailings are checked whole, with their layouts. A file without front matter that another one names, or that
     lies in a folder, is a part: it is checked where it is used, and for syntax alone where it is not.
     """
@@ -32,8 +39,11 @@ def check_templates(sources: Mapping[str, TemplateSource], organisation: Organis
     parts = _parts(definitions)
     used: set[str] = set()
     problems: list[Problem] = []
-    for name in sorted(set(sources) - parts):
-        problems += _mailing_problems(name, sources, organisation or _NOBODY, used)
+    whole = set(sources) - parts
+    for name in sorted(whole.intersection(transactional)):
+        problems += _mailing_problems(name, sources, organisation or _NOBODY, used, transactional=True)
+    for name in sorted(whole.difference(transactional) | whole.intersection(bulk)):
+        problems += _mailing_problems(name, sources, organisation or _NOBODY, used, transactional=False)
     for name in sorted(parts - used):
         problems += _part_problems(definitions[name])
     return sorted(set(problems))
@@ -54,10 +64,18 @@ def _parts(definitions: Mapping[str, Definition]) -> set[str]:
 
 
 def _mailing_problems(
-    name: str, sources: Mapping[str, TemplateSource], organisation: Organisation, used: set[str]
+    name: str,
+    sources: Mapping[str, TemplateSource],
+    organisation: Organisation,
+    used: set[str],
+    *,
+    transactional: bool,
 ) -> list[Problem]:
     try:
-        parts = compile_parts(name, sources, organisation=organisation, opens=True, clicks=True, subject=None)
+        parts = compile_parts(
+            name, sources, organisation=organisation, opens=True, clicks=True, subject=None,
+            transactional=transactional,
+        )  # fmt: skip
     except ConfigError as error:
         return list(error.problems)
     used.update(parts.uses)

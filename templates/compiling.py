@@ -20,7 +20,7 @@ from core.workspace import raise_if
 from templates import mjml
 from templates.chunks import Chunk, Kind, cut, script_of
 from templates.definition import Definition, TemplateSource, parse_definition
-from templates.frame import footer, framed, links_back
+from templates.frame import footer, framed, links_back, names_sender
 from templates.layouts import Flat, Flattener
 from templates.links import Links, attributes_of
 from templates.masking import Mask, hide_in_html, hide_in_text
@@ -56,6 +56,12 @@ class _Texts:
     body: Flat
     text: Flat | None
     uses: tuple[str, ...]
+    transactional: bool
+
+    def closing(self, chunks: Sequence[Chunk], suffix: str, language: str) -> list[Chunk]:
+        """The footer that `chunks` lack; none where they say themselves what it would."""
+        has_own = names_sender(chunks) if self.transactional else links_back(chunks)
+        return [] if has_own else footer(suffix, language, transactional=self.transactional)
 
 
 def compile_parts(
@@ -66,20 +72,23 @@ def compile_parts(
     opens: bool,
     clicks: bool,
     subject: str | None,
+    transactional: bool = False,
 ) -> Parts:
     """The programs of the template `name`.
+
+    Transactional ones may name `given`, what came with the order to send; they have no unsubscribe link.
 
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
     if name not in sources:
         raise ConfigError(f"there is no template {name!r}", hint=did_you_mean(name, sources))
-    texts, problems = _read(sources[name], sources, subject)
+    texts, problems = _read(sources[name], sources, subject, transactional=transactional)
     raise_if(sorted({*problems, *_check(texts)}))
     mask = Mask.of(chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body])
     links = Links(mask, texts.body.written or texts.body.body, clicks)
     if texts.definition.source.suffix == ".txt":
-        html, outline, text = None, None, _written_text(texts.body, links, organisation)
+        html, outline, text = None, None, _written_text(texts, texts.body, links, organisation)
         piece = _fingerprint(hide_in_text(texts.body.body, mask), mask)
     else:
         page = _page(texts, mask)
@@ -106,7 +115,7 @@ def _optional(chunks: Sequence[Chunk]) -> Program:
 
 
 def _read(
-    source: TemplateSource, sources: Mapping[str, TemplateSource], subject: str | None
+    source: TemplateSource, sources: Mapping[str, TemplateSource], subject: str | None, *, transactional: bool
 ) -> tuple[_Texts, list[Problem]]:
     """The files behind the mailing, and what in them cannot be read or found."""
     definition, problems = parse_definition(source)
@@ -123,6 +132,7 @@ def _read(
         body,
         _separate_text(definition, sources, flattener, problems),
         (),
+        transactional,
     )
     texts.uses = tuple(flattener.uses)
     return texts, [*problems, *flattener.problems]
@@ -160,12 +170,17 @@ def _check(texts: _Texts) -> list[Problem]:
     """Syntax and names of every text of the mailing."""
     html = texts.definition.source.suffix != ".txt"
     settings = _settings(texts.body)
-    problems = check_script(script_of([*settings, *texts.subject]), html=False)
-    problems += check_script(script_of([*settings, *texts.preheader]), html=False)
-    problems += check_script(script_of([*texts.body.prologue, *texts.body.body]), html=html)
+    written = [
+        ([*settings, *texts.subject], False),
+        ([*settings, *texts.preheader], False),
+        ([*texts.body.prologue, *texts.body.body], html),
+    ]
     if texts.text is not None:
-        problems += check_script(script_of([*texts.text.prologue, *texts.text.body]), html=False)
-    return sorted(set(problems))
+        written.append(([*texts.text.prologue, *texts.text.body], False))
+    problems: set[Problem] = set()
+    for chunks, is_html in written:
+        problems.update(check_script(script_of(chunks), html=is_html, transactional=texts.transactional))
+    return sorted(problems)
 
 
 def _settings(flat: Flat) -> list[Chunk]:
@@ -207,7 +222,7 @@ def _finished(page: str, texts: _Texts, mask: Mask, organisation: Organisation, 
     Raises:
         ConfigError: CSS that cannot be read, or code that stood where HTML keeps nothing.
     """
-    closing = [] if links_back(texts.body.body) else footer(".html", organisation.language)
+    closing = texts.closing(texts.body.body, ".html", organisation.language)
     page = framed(
         _in_language(page, organisation.language),
         mask,
@@ -244,7 +259,7 @@ def _lost(chunks: Sequence[Chunk], language: str) -> list[Problem]:
 def _text_part(texts: _Texts, outline: str, links: Links, organisation: Organisation) -> str:
     """The masked text part: written by a person, or made from the HTML."""
     if texts.text is not None:
-        return _written_text(texts.text, links, organisation)
+        return _written_text(texts, texts.text, links, organisation)
     return text_of(
         outline,
         link=lambda href, track: links.replacement(href, track=track, text=True),
@@ -252,10 +267,8 @@ def _text_part(texts: _Texts, outline: str, links: Links, organisation: Organisa
     )
 
 
-def _written_text(flat: Flat, links: Links, organisation: Organisation) -> str:
-    chunks = [*_macros(flat), *flat.body]
-    if not links_back(flat.body):
-        chunks += footer(".txt", organisation.language)
+def _written_text(texts: _Texts, flat: Flat, links: Links, organisation: Organisation) -> str:
+    chunks = [*_macros(flat), *flat.body, *texts.closing(flat.body, ".txt", organisation.language)]
     return links.rewrite_text(hide_in_text(chunks, links.mask))
 
 

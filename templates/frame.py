@@ -29,10 +29,22 @@ def links_back(chunks: Sequence[Chunk]) -> bool:
     )
 
 
-def footer(suffix: str, language: str) -> list[Chunk]:
-    """Name and postal address of the organisation, unsubscribe and view links, as `.html` or `.txt`."""
+def names_sender(chunks: Sequence[Chunk]) -> bool:
+    """Whether every message will hold the organisation's postal address: it is printed outside all conditions."""
+    return any(
+        depth == 0 and chunk.kind is Kind.PRINT and chunk.text.strip().startswith("organisation.postal_address")
+        for chunk, depth in zip(chunks, depths(chunks), strict=True)
+    )
+
+
+def footer(suffix: str, language: str, *, transactional: bool = False) -> list[Chunk]:
+    """Name and postal address of the organisation, unsubscribe and view links, as `.html` or `.txt`.
+
+    A transactional message has no unsubscribe link.
+    """
     locale = locale_of(language)
-    text = (_BUILTIN / f"footer{suffix}").read_text(encoding="utf-8")
+    name = "transactional-footer" if transactional else "footer"
+    text = (_BUILTIN / f"{name}{suffix}").read_text(encoding="utf-8")
     words = Template(text).substitute(unsubscribe=locale.unsubscribe, view=locale.view)
     return cut(words, f"footer{suffix}")[0]
 

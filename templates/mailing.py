@@ -118,13 +118,19 @@ def compile_mailing(
     opens: bool,
     clicks: bool,
     subject: str | None = None,
+    transactional: bool = False,
 ) -> Mailing:
     """The mailing made of the template `name`; `subject` replaces the one of its front matter.
+
+    A transactional one is rendered with `given` in its context, and has no unsubscribe link.
 
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
-    parts = compile_parts(name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject)
+    parts = compile_parts(
+        name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject,
+        transactional=transactional,
+    )  # fmt: skip
     constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
     return Mailing(
         name=name,

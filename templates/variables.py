@@ -24,6 +24,9 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 LINKS: Final = frozenset({"unsubscribe_url", "view_url"})
 KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
+#: What comes with the order to send a transactional message: it may hold anything, and there is no way out of it.
+GIVEN: Final = "given"
+KNOWN_TRANSACTIONAL: Final = KNOWN - {"unsubscribe_url"} | {GIVEN}
 _RECORD_METHODS: Final = frozenset({"items", "keys", "values", "get"})
 
 
@@ -42,14 +45,15 @@ def _parsed(script: Script, environment: Sandbox) -> nodes.Template | Problem:
         return _too_deep(script)
 
 
-def check_script(script: Script, *, html: bool) -> list[Problem]:
+def check_script(script: Script, *, html: bool, transactional: bool = False) -> list[Problem]:
     """Every mistake that can be seen without a customer, each at its place."""
+    known = KNOWN_TRANSACTIONAL if transactional else KNOWN
     environment = sandbox(html=html)
     tree = _parsed(script, environment)
     if isinstance(tree, Problem):
         return [tree]
     try:
-        problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment)]
+        problems = [_at(script, line, message, hint) for line, message, hint in _mistakes(tree, environment, known)]
         return problems or _compile_problems(script, environment)
     except RecursionError:
         return [_too_deep(script)]
@@ -102,13 +106,13 @@ def _syntax(message: str) -> tuple[str, str]:
     return lowered, ""
 
 
-def _mistakes(tree: nodes.Template, environment: Sandbox) -> Iterator[tuple[int, str, str]]:
+def _mistakes(tree: nodes.Template, environment: Sandbox, known: frozenset[str]) -> Iterator[tuple[int, str, str]]:
     unknown = list(_unknown_functions(tree, environment))
     yield from unknown
-    yield from _forbidden(tree)
+    yield from _forbidden(tree, known)
     assigned = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     if not unknown:  # the search for undeclared names compiles the tree, which needs its filters
-        yield from _unknown_names(tree, assigned)
+        yield from _unknown_names(tree, assigned, known)
     yield from _unknown_fields(tree, assigned)
 
 
@@ -127,7 +131,7 @@ def _function_hint(name: str, known: Mapping[str, object]) -> str:
     return did_you_mean(name, [other for other in known if other.isidentifier()])
 
 
-def _forbidden(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+def _forbidden(tree: nodes.Template, known: frozenset[str]) -> Iterator[tuple[int, str, str]]:
     for node in tree.find_all((nodes.ScopedEvalContextModifier, nodes.EvalContextModifier)):
         yield (
             node.lineno,
@@ -135,7 +139,7 @@ def _forbidden(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
             "values are always escaped; write the HTML yourself",
         )
     for name in tree.find_all(nodes.Name):
-        if name.ctx in ("store", "param") and name.name in KNOWN:
+        if name.ctx in ("store", "param") and name.name in known:
             yield name.lineno, f"{name.name!r} is taken and cannot be set", "choose another name"
         elif name.ctx in ("store", "param") and name.name.startswith("_"):
             yield name.lineno, f"the name {name.name!r} begins with '_'", "choose another name"
@@ -144,20 +148,24 @@ def _forbidden(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
             yield ref.lineno, f"the name {ref.attr!r} begins with '_'", "choose another name"
 
 
-def _unknown_names(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[int, str, str]]:
-    undeclared = meta.find_undeclared_variables(tree) - KNOWN
+def _unknown_names(tree: nodes.Template, assigned: set[str], known: frozenset[str]) -> Iterator[tuple[int, str, str]]:
+    undeclared = meta.find_undeclared_variables(tree) - known
     seen: set[tuple[int, str]] = set()
     for node in tree.find_all(nodes.Name):
         if node.name in undeclared and node.ctx == "load" and (node.lineno, node.name) not in seen:
             seen.add((node.lineno, node.name))
-            yield node.lineno, f"{node.name!r} is not known here", _name_hint(node.name, assigned)
+            yield node.lineno, f"{node.name!r} is not known here", _name_hint(node.name, assigned, known)
 
 
-def _name_hint(name: str, assigned: set[str]) -> str:
+def _name_hint(name: str, assigned: set[str], known: frozenset[str]) -> str:
+    if name == GIVEN:
+        return "values that come with the order to send are for transactional campaigns alone"
+    if name in LINKS:
+        return "nobody unsubscribes from a transactional message; use a layout without that link"
     owner = next((owner for owner, fields in FIELDS.items() if name in fields), None)
     if owner is not None:
         return f"write {owner}.{name}"
-    return did_you_mean(name, {*KNOWN, *assigned})
+    return did_you_mean(name, {*known, *assigned})
 
 
 def _unknown_fields(tree: nodes.Template, assigned: set[str]) -> Iterator[tuple[int, str, str]]:
