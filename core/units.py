@@ -89,6 +89,40 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+class Octets(int):
+    """A number of octets, shown as people say it."""
+
+    def __str__(self) -> str:
+        return format_size(self)
+
+
+_SIZES: Final = {"kb": 1_000, "mb": 1_000_000}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(kb|mb)", re.IGNORECASE)
+_LARGEST: Final = 50_000_000
+
+
+def parse_size(value: object) -> Octets:
+    """The octets of `500 KB` or `5 MB` (a thousand, a million).
+
+    Raises:
+        Unfit: the text is anything else, zero, or above 50 MB, which no mail server takes.
+    """
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    octets = int(Decimal(match[1]) * _SIZES[match[2].lower()]) if match else 0
+    if isinstance(value, Octets):
+        octets = value
+    if not 0 < octets <= _LARGEST:
+        raise Unfit(quoted(value), f"a size such as '5 MB', at most '{_LARGEST // 1_000_000} MB'")
+    return Octets(octets)
+
+
+def format_size(octets: int) -> str:
+    """A size as people say it: `740 KB`, `5 MB`, `1.2 MB`; never shown as less than 1 KB."""
+    if octets < 999_500:
+        return f"{max(1, round(octets / 1000))} KB"
+    return f"{octets / 1_000_000:.1f}".removesuffix(".0") + " MB"
+
+
 def parse_zone(value: object) -> str:
     """An IANA time zone name.
 
@@ -181,6 +215,7 @@ def local_instant(wall: datetime, zone: str) -> datetime:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, when_used="json")]
 Share = Annotated[float, BeforeValidator(parse_share)]
+Size = Annotated[int, BeforeValidator(parse_size)]
 ZoneName = Annotated[str, BeforeValidator(parse_zone)]
 CronText = Annotated[str, BeforeValidator(parse_cron)]
 

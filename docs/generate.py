@@ -164,6 +164,7 @@ def _validators(field: FieldInfo) -> Iterator[Any]:
 _WORDS: dict[Any, str] = {
     units.parse_duration: "a duration, `90m`, `14d`",
     units.parse_share: "a share, `10%` or `0.1`",
+    units.parse_size: "a size, `500 KB`, `5 MB`",
     units.parse_zone: "an IANA time zone",
     units.parse_cron: "a schedule of five fields",
     units.parse_wall_time: "a local date and time, `2026-12-01T09:00`",
