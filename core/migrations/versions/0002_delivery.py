@@ -34,12 +34,13 @@ def upgrade() -> None:
     sa.Column('next_at', sa.DateTime(timezone=True), nullable=True, comment='when the next message may go, by its rate (GCRA: the theoretical arrival time)'),
     sa.Column('booked_until', sa.DateTime(timezone=True), nullable=True, comment='until when messages that had to wait were given a time'),
     sa.Column('factor', sa.Numeric(precision=6, scale=4), server_default=sa.text('1'), nullable=False, comment='of its rate, after it was cut'),
-    sa.Column('factor_at', sa.DateTime(timezone=True), nullable=True, comment='when the rate was last cut or raised'),
+    sa.Column('factor_at', sa.DateTime(timezone=True), nullable=True, comment='when the rate was last cut; it rises again with time'),
+    sa.Column('base_rate', sa.Numeric(precision=12, scale=4), nullable=True, comment='messages a second it had when cut; NULL: its rate is set'),
     sa.Column('fault_count', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='faults without success between'),
     sa.Column('held_at', sa.DateTime(timezone=True), nullable=True, comment='since when nothing goes; NULL: it may'),
     sa.Column('held_until', sa.DateTime(timezone=True), nullable=True, comment='it may go again from then on; NULL: when somebody resumes it'),
     sa.Column('held_because', sa.Text(), nullable=True),
-    sa.Column('held_by', sa.Text(), nullable=True, comment='breaker, operator or hard_bounces'),
+    sa.Column('held_by', sa.Text(), nullable=True, comment='breaker, trial (one batch tries it again), operator or hard_bounces'),
     sa.PrimaryKeyConstraint('key', name=op.f('pk_throttle')),
     comment='how fast a transport or a recipient domain may be served, and whether it is held; shared by all workers'
     )
@@ -60,7 +61,11 @@ def upgrade() -> None:
     op.add_column('attempt', sa.Column('bounce_class', sa.Text(), nullable=True, comment='of a refusal: hard, soft, mailbox_full, block, message_fault, …'))
     op.add_column('batch', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: it waits until its run has come to this stage'))
     op.add_column('batch', sa.Column('attempt_count', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='attempts its messages had when it was cut; one with more was tried in it'))
+    op.add_column('batch', sa.Column('booked_at', sa.DateTime(timezone=True), nullable=True, comment='when a throttle gave its messages their time; NULL: they never had to wait for one'))
     op.add_column('campaign_version', sa.Column('message_class', sa.Text(), server_default=sa.text("'bulk'"), nullable=False, comment='bulk, or transactional: owed to one person, so sent again rather than lost'))
+    op.add_column('campaign_version', sa.Column('valid_for', sa.Interval(), nullable=True, comment='transactional: not handed over this long after its time, it is expired'))
+    op.drop_index('uq_message_customer', table_name='message')
+    op.create_index('uq_message_customer', 'message', ['run_id', 'customer_id', 'occurrence'], unique=True)
     op.add_column('message', sa.Column('given', postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment='values that came with the order to send it; NULL for a frozen audience'))
     op.add_column('run', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: batches of this stage and earlier ones may go'))
     op.add_column('run', sa.Column('stage_ended_at', sa.DateTime(timezone=True), nullable=True, comment='when the last batch of the stage was done; its answers are watched from then on'))
