@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from campaigns.definition import CampaignFile
+from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
 from core.settings import NAME_PATTERN, Settings
@@ -54,7 +54,7 @@ class _Names:
 
     topics: frozenset[str]
     senders: frozenset[str]
-    transports: frozenset[str]
+    transports: frozenset[str]  # and routes
 
 
 def load(workspace: Workspace) -> Catalogue:
@@ -83,7 +83,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *template_problems,
         *campaign_problems,
         *check_segments(vocabulary),
-        *check_templates(templates, settings.organisation if settings else None),
+        *check_templates(templates, settings.organisation if settings else None, **_templates_by_class(campaigns)),
         *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
     ]
     problems = sorted(set(problems))
@@ -93,6 +93,17 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     return Catalogue(settings, segments, templates, good, vocabulary), problems
 
 
+def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]]:
+    """The templates that campaigns of each class send, also of files with mistakes in other places."""
+    found: dict[str, set[str]] = {"transactional": set(), "bulk": set()}
+    for campaign in campaigns.values():
+        template = _value_at(campaign.document.content, ("send", "template"))
+        if isinstance(template, str):
+            is_owed = _value_at(campaign.document.content, ("kind",)) == TRANSACTIONAL
+            found["transactional" if is_owed else "bulk"].add(template)
+    return found
+
+
 def _names_in(document: Document) -> _Names:
     content = document.content if isinstance(document.content, dict) else {}
 
@@ -100,7 +111,7 @@ def _names_in(document: Document) -> _Names:
         part = content.get(section)
         return frozenset(part) if isinstance(part, dict) else frozenset()
 
-    return _Names(keys("topics"), keys("senders"), keys("transports"))
+    return _Names(keys("topics"), keys("senders"), keys("transports") | keys("routes"))
 
 
 def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:

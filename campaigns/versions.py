@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.catalogue import Catalogue
-from campaigns.definition import CampaignFile
+from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.schema import campaign_version
 from core.settings import Organisation, Sender
 from segments.definition import Segment
@@ -33,10 +33,15 @@ class Version:
     sender: Sender
     organisation: Organisation
     topics: frozenset[str]
-    transport: str
+    transport: str  # or a route
     opens: bool
     clicks: bool
     currency: str
+
+    @property
+    def is_transactional(self) -> bool:
+        """Its messages are owed to their recipients."""
+        return self.definition.message_class == TRANSACTIONAL
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -57,6 +62,7 @@ class Version:
             opens=self.opens,
             clicks=self.clicks,
             subject=send.subject,
+            transactional=self.is_transactional,
         )
 
     @property
@@ -107,7 +113,7 @@ def pin(catalogue: Catalogue, name: str) -> Version:
     """
     definition = catalogue.campaign(name)
     settings = catalogue.settings
-    asked = (definition.audience.segment, *definition.audience.exclude)
+    asked = (definition.audience.segment, *definition.audience.exclude) if definition.audience else ()
     whole = compile_mailing(
         definition.send.template,
         catalogue.templates,
@@ -115,6 +121,7 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         opens=settings.tracking.opens,
         clicks=settings.tracking.clicks,
         subject=definition.send.subject,
+        transactional=definition.message_class == TRANSACTIONAL,
     )
     return Version(
         campaign=name,
@@ -124,7 +131,7 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         sender=settings.senders[definition.send.sender],
         organisation=settings.organisation,
         topics=frozenset(settings.topics),
-        transport=definition.send.transport or next(iter(settings.transports)),
+        transport=definition.send.transport or settings.default_way,
         opens=settings.tracking.opens,
         clicks=settings.tracking.clicks,
         currency=definition.cost.currency or settings.tiers.currency,
@@ -141,7 +148,9 @@ def store(connection: Connection, version: Version) -> int:
             campaign=version.campaign,
             fingerprint=version.fingerprint,
             kind=definition.kind,
-            topic=definition.topic,
+            topic=definition.consent_topic,
+            message_class=definition.message_class,
+            valid_for=definition.limits.valid_for if version.is_transactional else None,
             definition=version.stored(),
             links=list(mailing.links),
             piece=mailing.piece,

@@ -191,7 +191,7 @@ def _outlook(
 
 
 def _outside(connection: Connection, version: Version, customer_id: int, now: datetime) -> str:
-    asked = version.definition.audience
+    asked = version.definition.people
 
     def inside(name: str) -> bool:
         members = segment_audience(name, version.vocabulary, now=now).subquery()
