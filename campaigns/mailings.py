@@ -18,7 +18,7 @@ from core.addresses import parse_address
 from core.ids import keyed_hash
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
-from delivery.message_bytes import Mail, bulk_headers
+from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
 from tracking.tokens import Signer
@@ -43,6 +43,7 @@ class Recipient:
     identity: str  # campaign, step, occurrence and address key: what the Message-ID is made from
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
+    given: Mapping[str, Any]  # what came with the order to send; empty for an audience
 
 
 class Studio:
@@ -77,9 +78,8 @@ class Studio:
         """
         rendered = self.render(letter, recipient)
         version, sender = letter.version, letter.version.sender
-        unsubscribe = self._urls(version, recipient).unsubscribe
-        given = recipient.customer
-        name = " ".join(part for part in (given["first_name"], given["last_name"]) if part)
+        known = recipient.customer
+        name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
         return Mail(
             message_id=self._message_id(recipient, sender.email),
             date=recipient.not_before,
@@ -91,12 +91,15 @@ class Studio:
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            headers=(*bulk_headers(unsubscribe), ("List-Id", self._list_id(version))),
+            headers=self._headers(version, recipient),
         )
 
-    @staticmethod
-    def _list_id(version: Version) -> str:
-        return f"<{version.definition.topic}.{parse_address(version.sender.email).domain}>"
+    def _headers(self, version: Version, recipient: Recipient) -> tuple[tuple[str, str], ...]:
+        """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
+        if version.is_transactional:
+            return AUTOMATIC_HEADERS
+        list_id = f"<{version.definition.consent_topic}.{parse_address(version.sender.email).domain}>"
+        return (*bulk_headers(self._urls(version, recipient).unsubscribe), ("List-Id", list_id))
 
     def _message_id(self, recipient: Recipient, sender_email: str) -> str:
         token = keyed_hash(self._secret, "message-id", recipient.identity.encode()).hex()
@@ -107,14 +110,16 @@ class Studio:
 
     def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
         organisation, sender = version.organisation, version.sender
+        ordered = {"given": recipient.given} if version.is_transactional else {}
         return {
+            **ordered,
             "customer": recipient.customer,
             "organisation": {
                 "name": organisation.name,
                 "postal_address": organisation.postal_address,
                 "website": organisation.website or "",
             },
-            "campaign": {"name": version.campaign, "topic": version.definition.topic},
+            "campaign": {"name": version.campaign, "topic": version.definition.consent_topic},
             "sender": {"name": sender.name, "email": sender.email},
         }
 
@@ -170,6 +175,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
             message.c.occurrence,
             message.c.address_key,
             message.c.attempt_count,
+            message.c.given,
             *_CONTEXT,
         )
         .join(customer, customer.c.id == message.c.customer_id)
@@ -181,7 +187,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
         identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
         yield Recipient(
             row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, row["attempt_count"],
-            _shown(row),
+            _shown(row), row["given"] or {},
         )  # fmt: skip
 
 
@@ -189,7 +195,9 @@ def _shown(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in _NAMES}
 
 
-def sample_recipient(connection: Connection, customer_id: int, now: datetime) -> Recipient:
+def sample_recipient(
+    connection: Connection, customer_id: int, now: datetime, given: Mapping[str, Any] | None = None
+) -> Recipient:
     """The customer as the recipient of a message that is not in the ledger (id 0), for previews."""
     query = (
         select(customer.c.smtputf8, *_CONTEXT)
@@ -197,7 +205,8 @@ def sample_recipient(connection: Connection, customer_id: int, now: datetime) ->
         .where(customer.c.id == customer_id)
     )
     row = connection.execute(query).mappings().one()
-    return Recipient(0, row["email"] or "", row["smtputf8"], now, f"preview|{customer_id}", 0, _shown(row))
+    identity = f"preview|{customer_id}"
+    return Recipient(0, row["email"] or "", row["smtputf8"], now, identity, 0, _shown(row), given or {})
 
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
