@@ -5,7 +5,7 @@ attempt has the same ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from campaigns import versions
+from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.versions import Version
 from core.addresses import parse_address
 from core.ids import keyed_hash
@@ -30,6 +31,13 @@ class Letter:
 
     version: Version
     mailing: Mailing
+    enclosures: Enclosures = NO_ENCLOSURES
+
+    @classmethod
+    def of(cls, connection: Connection, version: Version) -> "Letter":
+        """The version compiled, its files encoded."""
+        mailing = version.mailing()
+        return cls(version, mailing, enclosures_of(mailing, versions.contents_of(connection, version)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,7 @@ class Studio:
     def letter(self, connection: Connection, version_id: int) -> Letter:
         """The compiled version with this id."""
         if version_id not in self._letters:
-            version = versions.fetch(connection, version_id)
-            self._letters[version_id] = Letter(version, version.mailing())
+            self._letters[version_id] = Letter.of(connection, versions.fetch(connection, version_id))
         return self._letters[version_id]
 
     def render(self, letter: Letter, recipient: Recipient) -> Rendered:
@@ -92,6 +99,8 @@ class Studio:
             text=rendered.text,
             html=rendered.html,
             headers=self._headers(version, recipient),
+            images=letter.enclosures.images_in(rendered.html),
+            attachments=letter.enclosures.attachments,
         )
 
     def _headers(self, version: Version, recipient: Recipient) -> tuple[tuple[str, str], ...]:
@@ -210,14 +219,17 @@ def sample_recipient(
 
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
-    """The mailing of a message as its recipient got it, for view-in-browser; None when there is no such message."""
+    """The mailing of a message as its recipient got it, its images inside it, for view-in-browser; None when there is
+    no such message."""
     query = select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
     version_id = connection.execute(query).scalar()
     recipient = next(recipients(connection, [message_id]), None)
     if version_id is None or recipient is None:
         return None
     studio = _studio(workspace)
-    return studio.render(studio.letter(connection, version_id), recipient)
+    letter = studio.letter(connection, version_id)
+    rendered = studio.render(letter, recipient)
+    return replace(rendered, html=letter.enclosures.page(rendered.html)) if rendered.html else rendered
 
 
 @lru_cache(maxsize=4)

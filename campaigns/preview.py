@@ -44,9 +44,10 @@ def preview(
     """
     version = versions.pin(catalogue, campaign)
     recipient = mailings.sample_recipient(connection, person["id"], now)
-    studio, letter = Studio(workspace), Letter(version, version.mailing())
+    studio, letter = Studio(workspace), Letter.of(connection, version)
     mail = studio.mail(letter, recipient)
-    return Preview(mail, page_of(studio.render(letter, recipient)), write_message(mail))
+    page = letter.enclosures.page(page_of(studio.render(letter, recipient)))
+    return Preview(mail, page, write_message(mail))
 
 
 async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> Outcome:
@@ -56,7 +57,7 @@ async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> 
     """
     transports = workspace.settings.transports
     name = transport or next(iter(transports))
-    pool = SmtpPool(Endpoint.of(transports[name]))
+    pool = SmtpPool(Endpoint.of(transports[name], workspace.root))
     answers: list[Outcome] = []
 
     async def collect(answered: Any, ids: Any) -> Any:

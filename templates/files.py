@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from core.names import did_you_mean
 from core.units import format_size
+from templates.definition import FOLDER
 
-FOLDER: Final = "templates"
 #: Image types that mail programs show.
 IMAGE_TYPES: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."

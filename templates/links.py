@@ -164,7 +164,7 @@ class Links:
         except NoSuchFile as error:
             self.problems.append(self._where(value).problem(error.message, error.hint))
             return value
-        if all(asset.digest != other.digest for other in self.images):
+        if asset not in self.images:
             self.images.append(asset)
         return f"cid:{asset.content_id}"
 

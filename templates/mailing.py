@@ -63,8 +63,8 @@ class Mailing:
 
     `links`: the tracked static targets by position. `piece`: the fingerprint of what is said, without the person,
     the subject and the tracking. `uses`: the names of all workspace files it was made from. `outline`: the HTML
-    with words in the place of code, for checks; None for plain text. `images`: the files the HTML may show, each
-    once, by `cid:` and its content id; `attachments`: those beside the text.
+    with words in the place of code, for checks; None for plain text. `images`: the files the HTML may show,
+    by `cid:` and their content ids; `attachments`: those beside the text.
     """
 
     name: str
