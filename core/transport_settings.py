@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from core.addresses import parse_address
 from core.errors import AddressError
 from core.service_urls import checked_url
-from core.units import Unfit, quoted
+from core.smtp_settings import Auth, HelloName, Idle, SmtpTimers
+from core.units import Duration, Unfit, parse_duration, quoted
 from core.yaml_files import Section
 
 #: The entry of `domains` that stands for every domain without one of its own.
@@ -91,7 +92,12 @@ class Transport(Section):
     tls: Literal["starttls", "implicit", "none"] | None = None  # None: implicit for smtps, starttls off loopback
     connections: Annotated[int, Field(ge=1, le=200)] = 10
     messages_per_connection: Annotated[int, Field(ge=1)] = 1000
-    helo: str | None = None  # the name given in EHLO; the machine's full name when absent
+    helo: HelloName | None = None  # the name given in EHLO; the machine's full name when absent
+    auth: Auth | None = None  # instead of user and password in the url
+    dsn: Literal["failure", "delay", "none"] = "failure"  # bounces asked for; delay: warnings of delay too
+    longest_age: Duration = parse_duration("5m")  # of a connection, then it is replaced
+    longest_idle: Idle = parse_duration("4m")  # of a connection, then it is not used again; below 5m
+    timers: SmtpTimers = SmtpTimers()
     rate: Rate | None = None  # of all workers together; None: as fast as it takes them
     warm_up: WarmUp | None = None
 
