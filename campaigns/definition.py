@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from campaigns.rollout_file import Rollout
 from core.errors import PlanError
 from core.settings import HeaderText, Name
-from core.units import CronText, Duration, WallTime, parse_zone
+from core.units import CronText, Duration, WallTime, format_duration, parse_zone
 from core.yaml_files import Section
 
 TRANSACTIONAL: Final = "transactional"
@@ -98,6 +99,7 @@ class CampaignFile(Section):
     goal: Goal | None = None
     cost: Cost = Cost()
     limits: Limits = Limits()
+    rollout: Rollout | None = None  # None: everybody at once
 
     @model_validator(mode="after")
     def _kind_fits_keys(self) -> "CampaignFile":
@@ -108,6 +110,7 @@ class CampaignFile(Section):
                 raise ValueError(f"kind {self.kind!r} needs {' and '.join(map(repr, missing))}")
             return self
         bulk = people | {"schedule": self.schedule, "limits.max_audience": self.limits.max_audience}
+        bulk |= {"rollout": self.rollout}
         if needless := [name for name, value in bulk.items() if value is not None]:
             names = ", ".join(map(repr, needless))
             raise ValueError(f"a transactional campaign is sent to one person at a time, when ordered (got {names})")
@@ -142,6 +145,13 @@ class CampaignFile(Section):
         if self.audience is None:
             raise PlanError("a transactional campaign has no audience", hint=SEND_TO)
         return self.audience
+
+    @model_validator(mode="after")
+    def _valid_while_watched(self) -> "CampaignFile":
+        if self.rollout and self.limits.valid_for and self.limits.valid_for <= self.rollout.watched:
+            watched, valid = format_duration(self.rollout.watched), format_duration(self.limits.valid_for)
+            raise ValueError(f"the stages are watched for {watched} before the last one (limits.valid_for is {valid})")
+        return self
 
     def stored(self) -> dict[str, Any]:
         """The definition as plain JSON values; `model_validate` reads it back."""

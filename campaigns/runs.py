@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from campaigns import audience, versions
+from campaigns import audience, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.plan import CampaignPlan, Reviewed, plan_version
@@ -116,7 +116,8 @@ def start_occurrence(
     if connection.execute(known).scalar() is not None:
         return None
     work = _Work(connection, now)
-    for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size)):
+    shares = version.definition.rollout.stages if version.definition.rollout else ()
+    for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size, shares)):
         carry_out(stage, work)
     _hold_if_too_many(work, version)
     return work.started
@@ -243,7 +244,11 @@ _CUT = text("""
 def _run_batches(stage: CutBatches, work: _Work) -> None:
     if work.started is None:
         raise PlanError("batches are cut from a frozen audience, and none was frozen")
-    work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": stage.size})
+    if stage.shares:
+        people = work.started.counts.would_send
+        rollout.cut(work.connection, work.started.run_id, stage.shares, people=people, size=stage.size)
+    else:
+        work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": stage.size})
     work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     _finish_if_empty(work.connection, work.started.run_id, work.now)
 

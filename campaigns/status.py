@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from core.errors import NotFound
 from core.schema import attempt, batch, campaign_version, message, run, schedule
@@ -29,6 +30,7 @@ class Status:
     states: Mapping[str, int]  # every state but skipped; `claimed`: planned, in a batch that a worker holds
     skipped: Mapping[str, int]
     broken: tuple[str, ...]
+    rollout: Place | None = None  # where a staged run is; None: it is not staged
 
     @property
     def balanced(self) -> bool:
@@ -51,6 +53,9 @@ class Status:
             "fault": self.fault,
             "occurrence": self.occurrence,
             "starts_at": self.starts_at,
+            "stage": self.rollout.stage if self.rollout else None,
+            "stages": self.rollout.stages if self.rollout else None,
+            "next_stage_at": self.rollout.next_at if self.rollout else None,
             "audience": self.audience,
             **named,
             "accepted": taken,
@@ -108,6 +113,7 @@ def status_of(connection: Connection, run_id: int) -> Status:
         states,
         dict(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
         broken,
+        place_of(connection, run_id),
     )
 
 

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from campaigns import batches
+from campaigns import batches, rollout
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
@@ -67,9 +67,11 @@ class Ticks:
             return True
 
     def settle(self) -> None:
-        """Runs with nothing left are finished, and stopped ones have nothing in a lost worker's hands. Repeat: safe."""
+        """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
+        when their stage went well. Repeat: safe."""
         with self._database.begin() as connection:
             batches.settle_stopped(connection, self._clock.now())
+            rollout.advance(connection, self._clock.now())
             batches.finish_runs(connection, self._clock.now())
 
     def start_recurring(self) -> list[str]:

@@ -61,6 +61,7 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "would_send": item.counts.would_send,
             "skipped": dict(item.counts.skipped),
             "starts_at": item.starts_at,
+            "rollout": list(item.rollout),
         }
         for item in made.campaigns
     ]
@@ -74,6 +75,7 @@ def _print_plan(made: "Plan") -> None:
         click.secho(item.campaign, bold=True)
         rows = [("audience", counts.audience), ("would send", counts.would_send)]
         rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
+        rows += [(f"stage {n} of {len(item.rollout)}", heads) for n, heads in enumerate(item.rollout, 1)]
         width = max(len(label) for label, _ in rows)
         for label, number in rows:
             click.echo(f"  {label.ljust(width)}  {number:>12,}")
