@@ -103,7 +103,7 @@ class Courier:
                 raise TransportError(
                     f"no transport {transport!r} in clarion.yaml", hint="restore it, or cancel the run"
                 )
-            self._pools[transport] = SmtpPool(Endpoint.of(transports[transport]))
+            self._pools[transport] = SmtpPool(Endpoint.of(transports[transport], self.workspace.root))
         return self._pools[transport]
 
     def _loop(self) -> asyncio.Runner:
