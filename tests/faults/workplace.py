@@ -1,13 +1,11 @@
 """A broadcast under way through real worker processes, and the ways to strike at them."""
 
 import contextlib
-import itertools
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import insert, text
 
@@ -21,7 +19,6 @@ from workers.celery_app import make_app
 from workers.scheduler import Ticks
 
 CAMPAIGN = "spring-paper"
-_numbers = itertools.count()
 
 
 def populate(database: Database, count: int) -> list[str]:
@@ -76,8 +73,18 @@ class Workplace:
     def counts(self) -> dict[str, int]:
         """Messages by state, read from the table itself."""
         with self.database.begin() as connection:
-            rows = connection.execute(text("SELECT state::text, count(*) FROM message GROUP BY state"))
-            return {state: count for state, count in rows}
+            rows = connection.execute(
+                text("SELECT state::text AS state, count(*) AS count FROM message GROUP BY state")
+            )
+            return {row.state: row.count for row in rows}
+
+    def people(self, state: str) -> set[str]:
+        """The addresses of the messages in a state."""
+        query = text(
+            "SELECT email FROM message JOIN customer ON customer.id = customer_id WHERE message.state = :state"
+        )
+        with self.database.begin() as connection:
+            return set(connection.execute(query, {"state": state}).scalars())
 
     def scalar(self, query: str) -> object:
         """The single value of a query."""
@@ -90,7 +97,7 @@ class Workplace:
             return connection.execute(text(statement)).rowcount
 
     def expire_leases(self) -> None:
-        """What a test would else wait for: leases of lost workers have run out, and the tasks they had are told anew."""
+        """Leases of lost workers have run out and their batches are told anew: what a test would else wait for."""
         self.execute(
             "UPDATE batch SET lease_until = now() - interval '1 second', published_at = NULL WHERE state = 'claimed'"
         )
@@ -118,13 +125,3 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     """The worker with all its children is gone at once, as by `kill -9`, and its connections are closed."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-MakeWorkplace = Callable[..., Workplace]
-
-
-def fresh_folder(parent: Path) -> Path:
-    """An empty folder."""
-    folder = parent / f"folder{next(_numbers)}"
-    folder.mkdir()
-    return folder
