@@ -27,6 +27,10 @@ FORMAT = 1
 ONCE = "1"
 
 
+#: The audience of a campaign that has none.
+NOBODY: Final = Counts(0, 0, {}, f"0:{0:032x}")
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:
     """What applying would do for one campaign. No stages: nothing."""
@@ -37,6 +41,7 @@ class CampaignPlan:
     stages: tuple[Stage, ...]
     starts_at: datetime | None
     rollout: tuple[int, ...] = ()  # heads of each stage of a roll-out
+    is_transactional: bool = False  # ordered for one person at a time: a plan has nothing to do with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
 
 def plan_version(connection: Connection, version: Version, now: datetime, batch_size: int) -> CampaignPlan:
     """The plan of one pinned campaign, in batches of `batch_size` messages."""
+    if version.is_transactional:
+        return CampaignPlan(version.campaign, version.fingerprint, NOBODY, (), None, is_transactional=True)
     counts = audience.count(connection, version, ONCE, now)
     starts_at = first_instant(version, now)
     stages = _stages(connection, version, counts, batch_size)

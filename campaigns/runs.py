@@ -55,7 +55,7 @@ def apply_reviewed(
     """
     items = sorted(reviewed, key=lambda item: item.campaign)
     for item in items:  # in one order, so that two applications never wait for each other
-        _lock(connection, item.campaign)
+        lock_campaign(connection, item.campaign)
     started: list[Started] = []
     for item in items:
         plan = plan_version(connection, _unchanged(catalogue, item), now, catalogue.settings.workers.batch_size)
@@ -111,7 +111,7 @@ def start_occurrence(
 ) -> Started | None:
     """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
     version = versions.fetch(connection, version_id)
-    _lock(connection, version.campaign)
+    lock_campaign(connection, version.campaign)
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
     if connection.execute(known).scalar() is not None:
         return None
@@ -132,7 +132,7 @@ def _hold_if_too_many(work: _Work, version: Version) -> None:
     work.connection.execute(update(run).where(run.c.id == started.run_id).values(state="paused", fault=fault))
 
 
-def _lock(connection: Connection, campaign: str) -> None:
+def lock_campaign(connection: Connection, campaign: str) -> None:
     """Applications of one campaign wait for each other until the end of their transaction."""
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("campaign:" + campaign, 0))))
 

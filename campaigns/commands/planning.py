@@ -73,6 +73,9 @@ def _print_plan(made: "Plan") -> None:
     for item in made.campaigns:
         counts = item.counts
         click.secho(item.campaign, bold=True)
+        if item.is_transactional:
+            click.echo(f"  transactional: sent to one person when ordered (clarion send {item.campaign} --to KEY)")
+            continue
         rows = [("audience", counts.audience), ("would send", counts.would_send)]
         rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
         rows += [(f"stage {n} of {len(item.rollout)}", heads) for n, heads in enumerate(item.rollout, 1)]
