@@ -1,4 +1,7 @@
-"""A mail server that stops every connection at one point of the dialogue, so that a test can strike there."""
+"""A mail server that stops every connection at one point of the dialogue, so that a test can strike there.
+
+Or a slow one, which takes its time with every answer to a message.
+"""
 
 import asyncio
 import contextlib
@@ -6,7 +9,7 @@ import email
 import enum
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from demo.inbox import Session
@@ -35,10 +38,11 @@ class Taken:
 class HoldingServer:
     """Connections that come to `point` stay there until they are lost or `answer_held` is called.
 
-    `disarm` makes it a polite server for all connections to come.
+    `disarm` makes it a polite server for all connections to come. `thinks_s`: seconds until a message is answered.
     """
 
-    point: Point | None
+    point: Point | None = None
+    thinks_s: float = 0
     taken: list[Taken] = field(default_factory=list)
     port: int = 0
     _arrivals: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -80,6 +84,10 @@ class HoldingServer:
         self._arrivals.release()
         return True
 
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """It is done in so many seconds."""
+        self._loop.call_later(seconds, act)
+
     async def hang_up(self) -> None:
         """Every connection is cut."""
         for talk in self._talks:
@@ -92,9 +100,9 @@ class HoldingServer:
             talk.read_on()
         self._held.clear()
 
-    def _call(self, act: object) -> None:
+    def _call(self, act: Callable[[], object]) -> None:
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (act(), done.set()))  # type: ignore[operator]
+        self._loop.call_soon_threadsafe(lambda: (act(), done.set()))
         assert done.wait(10)
 
 
@@ -113,8 +121,9 @@ class _Talk(Session):
     def answer(self) -> None:
         """What was withheld is written."""
         self._is_held = False
-        self._transport.write(b"".join(self._withheld))
-        self._withheld.clear()
+        withheld, self._withheld = self._withheld, []
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(withheld))
 
     def read_on(self) -> None:
         """Whatever the client still had written is read."""
@@ -143,13 +152,16 @@ class _Talk(Session):
 
     def _keep(self, content: bytes) -> None:
         self._stop_at(Point.BEFORE_ANSWER, Point.AFTER_ANSWER)
+        if self._server.thinks_s and not self._is_held:
+            self._is_held = True
+            self._server.after(self._server.thinks_s, self.answer)
         super()._keep(content)
 
 
 @contextlib.contextmanager
-def holding(point: Point | None) -> Iterator[HoldingServer]:
+def holding(point: Point | None = None, *, thinks_s: float = 0) -> Iterator[HoldingServer]:
     """The server, in a thread of its own."""
-    server = HoldingServer(point)
+    server = HoldingServer(point, thinks_s)
     loop = server._loop
     thread = threading.Thread(target=loop.run_forever, name="mail server")
     thread.start()
