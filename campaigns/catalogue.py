@@ -86,6 +86,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     used_by = _templates_by_class(campaigns)
     problems = [
         *document.problems,
+        *(_check_keys(settings, document, workspace) if settings is not None and settings.dkim else ()),
         *segment_problems,
         *template_problems,
         *campaign_problems,
@@ -115,6 +116,12 @@ def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]
             is_owed = _value_at(campaign.document.content, ("kind",)) == TRANSACTIONAL
             found[TRANSACTIONAL if is_owed else "bulk"].add(template)
     return found
+
+
+def _check_keys(settings: Settings, document: Document, workspace: Workspace) -> list[Problem]:
+    from delivery.dkim.problems import dkim_problems  # only who signs loads `cryptography`
+
+    return dkim_problems(settings, document, workspace.root)
 
 
 def _names_in(document: Document) -> _Names:

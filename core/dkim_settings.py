@@ -1,17 +1,29 @@
 """The section `dkim` of `clarion.yaml`: with which keys the mail of a domain is signed."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from core.addresses import parse_address
 from core.errors import AddressError
 from core.units import Unfit, quoted
 from core.yaml_files import Section
 
-#: RFC 6376 section 3.1: one or more labels of a domain name.
-SELECTOR_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$"
-Selector = Annotated[str, StringConstraints(pattern=SELECTOR_PATTERN, max_length=100)]
+_LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_SELECTOR: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")  # RFC 6376 section 3.1: labels of a domain name
+_LONGEST_SELECTOR: Final = 63
+
+
+def checked_selector(text: str) -> str:
+    """`text`, which is the name of a key in DNS.
+
+    Raises:
+        Unfit: it is none.
+    """
+    if len(text) > _LONGEST_SELECTOR or not _SELECTOR.fullmatch(text):
+        raise Unfit(quoted(text), "a selector of a–z, 0–9 and '-', such as 's2026a'")
+    return text
 
 
 def checked_domain(text: str) -> str:
@@ -38,7 +50,7 @@ class DkimKey(Section):
     Either `file` or `key` is given.
     """
 
-    selector: Selector
+    selector: Annotated[str, AfterValidator(checked_selector)]
     file: Annotated[str, AfterValidator(_path)] | None = None  # its path; a relative one begins at the workspace
     key: str | None = Field(None, repr=False)  # the key itself in PEM, from the environment: `${DKIM_KEY}`
     signs: bool = True  # false: prepared for later, or retired; its record is in DNS all the same

@@ -26,6 +26,11 @@ class Signer:
     keys: tuple[SigningKey, ...]  # the first one's signature comes first
     clock: Clock = SystemClock()  # noqa: RUF009  frozen, has no state
 
+    @property
+    def shown(self) -> str:
+        """Its selectors, as messages show them."""
+        return " and ".join(f"{key.selector} ({key.algorithm})" for key in self.keys)
+
     def sign(self, content: bytes) -> bytes:
         """The message with one DKIM-Signature field per key in front (relaxed/relaxed, RFC 6376 and 8463).
 
