@@ -7,5 +7,6 @@ together, `tallies` listens to what receivers say.
 
 from delivery.throttles.booking import Slot
 from delivery.throttles.desk import Throttles, domain_key, transport_key
+from delivery.throttles.tallies import Tallies
 
-__all__ = ["Slot", "Throttles", "domain_key", "transport_key"]
+__all__ = ["Slot", "Tallies", "Throttles", "domain_key", "transport_key"]
