@@ -103,14 +103,14 @@ class CampaignFile(Section):
 
     @model_validator(mode="after")
     def _kind_fits_keys(self) -> "CampaignFile":
-        people = {"topic": self.topic, "audience": self.audience}
+        people: dict[str, object] = {"topic": self.topic, "audience": self.audience}
         if self.kind != TRANSACTIONAL:
             missing = [name for name, value in people.items() if value is None]
             if missing:
                 raise ValueError(f"kind {self.kind!r} needs {' and '.join(map(repr, missing))}")
             return self
         bulk = people | {"schedule": self.schedule, "limits.max_audience": self.limits.max_audience}
-        bulk |= {"rollout": self.rollout}
+        bulk["rollout"] = self.rollout
         if needless := [name for name, value in bulk.items() if value is not None]:
             names = ", ".join(map(repr, needless))
             raise ValueError(f"a transactional campaign is sent to one person at a time, when ordered (got {names})")

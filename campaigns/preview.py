@@ -1,5 +1,6 @@
 """A campaign's mailing as one customer would get it, without a message in the ledger."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,15 +36,16 @@ def preview(
     campaign: str,
     person: RowMapping,
     now: datetime,
+    given: Mapping[str, Any] | None = None,
 ) -> Preview:
-    """The mailing of `campaign` for the customer `person` (a row of `customer`).
+    """The mailing of `campaign` for the customer `person` (a row of `customer`), with what an order would give.
 
     Raises:
         NotFound: no such campaign.
         RenderError: the mailing cannot be rendered for this customer; the message says why.
     """
     version = versions.pin(catalogue, campaign)
-    recipient = mailings.sample_recipient(connection, person["id"], now)
+    recipient = mailings.sample_recipient(connection, person["id"], now, given)
     studio, letter = Studio(workspace), Letter.of(connection, version)
     mail = studio.mail(letter, recipient)
     page = letter.enclosures.page(page_of(studio.render(letter, recipient)))
