@@ -151,7 +151,7 @@ class _Opening:
 
     def _expect(self, kind: int, reply: Reply, what: str) -> None:
         if reply.kind != kind:
-            raise self.fault(f"the server refused {what}: {reply.code} {reply.text}", temporary=reply.kind == 4)
+            raise self.fault(f"the server refused {what}: {reply.code} {reply.text}", temporary=reply.kind != 5)
 
     def _tls_context(self) -> ssl.SSLContext:
         return self._context if self._context is not None else ssl.create_default_context()
