@@ -11,7 +11,7 @@ from markupsafe import escape
 from core.errors import Problem
 from templates.addresses import PLAIN_SCHEMES, bad_target, is_web, scheme_of
 from templates.attaching import image_of, is_local
-from templates.chunks import Chunk, Kind
+from templates.chunks import OPENERS, Chunk, Kind
 from templates.files import Asset, NoSuchFile, Shelf
 from templates.masking import Mask, Piece
 from templates.variables import LINKS
@@ -81,7 +81,7 @@ class Links:
             new = self._styled(value)
         elif name == "href" and element != "link":
             new = self.replacement(value, track=track)
-        elif name == "src" and element == "img" and is_local(unescape(value).strip()) and value.strip():
+        elif name == "src" and element == "img":
             new = self._shown(value)
         elif name in (*_ATTRIBUTES, *_PERSONAL_ATTRIBUTES):
             new = self._fetched(value, element)
@@ -156,9 +156,11 @@ class Links:
         return self.mask.word(opening, *pieces, Chunk(Kind.TAG, " endfilter ", first.file, first.line))
 
     def _shown(self, value: str) -> str:
-        """The address of an image that comes with the mail."""
+        """The address of a picture: one that comes with the mail is named by its content."""
         if self.mask.has_code(value):
             return self._shown_by_value(value)
+        if not is_local(unescape(value).strip()):
+            return self._fetched(value, "img")
         try:
             asset = image_of(unescape(value).strip(), self.files)
         except NoSuchFile as error:
@@ -171,11 +173,11 @@ class Links:
     def _shown_by_value(self, value: str) -> str:
         """An address with values in it: a whole one may come out of them, but no file's name."""
         pieces = self.mask.pieces(value)
-        if isinstance(pieces[0], Chunk):
+        if not any(map(_begins_file, [None, *pieces], pieces)):
             return self._fetched(value, "img")
         first = next(piece for piece in pieces if isinstance(piece, Chunk))
         hint = "write one <img> per file, with conditions around them"
-        self.problems.append(first.problem("the name of a file holds a value", hint))
+        self.problems.append(first.problem("the name of a file holds values or conditions", hint))
         return value
 
     def _fetched(self, value: str, element: str) -> str:
@@ -206,6 +208,14 @@ class Links:
                 if at >= 0 and written:
                     return Chunk(Kind.DATA, "", chunk.file, chunk.line + chunk.text[:at].count("\n"))
         return Chunk(Kind.DATA, "", self.chunks[0].file, 0)
+
+
+def _begins_file(before: Piece | None, piece: Piece) -> bool:
+    """Whether `piece`, behind `before`, begins an address that is the name of a file."""
+    if not isinstance(piece, str) or isinstance(before, str):
+        return False
+    begins = before is None or before.keyword in (*OPENERS, "elif", "else")
+    return begins and is_local(unescape(piece).strip())
 
 
 def is_own_link(pieces: Sequence[Piece]) -> bool:
