@@ -14,9 +14,9 @@ from sqlalchemy import Connection, RowMapping, select
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
+from campaigns.message_ids import identity_of, message_id_of
 from campaigns.versions import Version
 from core.addresses import parse_address
-from core.ids import keyed_hash
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
@@ -88,7 +88,7 @@ class Studio:
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
         return Mail(
-            message_id=self._message_id(recipient, sender.email),
+            message_id=message_id_of(self._secret, recipient.identity, sender.email),
             date=recipient.not_before,
             sender_name=sender.name,
             sender_email=sender.email,
@@ -109,10 +109,6 @@ class Studio:
             return AUTOMATIC_HEADERS
         list_id = f"<{version.definition.consent_topic}.{parse_address(version.sender.email).domain}>"
         return (*bulk_headers(self._urls(version, recipient).unsubscribe), ("List-Id", list_id))
-
-    def _message_id(self, recipient: Recipient, sender_email: str) -> str:
-        token = keyed_hash(self._secret, "message-id", recipient.identity.encode()).hex()
-        return f"{token}@{parse_address(sender_email).domain}"
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
         return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
@@ -193,7 +189,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
         .order_by(message.c.id)
     )
     for row in connection.execute(query).mappings():
-        identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
+        identity = identity_of(row["campaign"], row["step"], row["occurrence"], row["address_key"])
         yield Recipient(
             row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, row["attempt_count"],
             _shown(row), row["given"] or {},
