@@ -154,21 +154,31 @@ def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = N
 
 
 _DUE = text("""
-    UPDATE batch SET published_at = now()
-    FROM run
-    WHERE run.id = batch.run_id AND run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
-      AND batch.stage <= run.stage
-      AND (batch.state = 'ready' OR batch.lease_until < now())
-      AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
-    RETURNING batch.id, batch.queue
+    WITH due AS (
+        SELECT batch.id FROM batch JOIN run ON run.id = batch.run_id
+        WHERE run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
+          AND batch.stage <= run.stage
+          AND (batch.state = 'ready' OR batch.lease_until < now())
+          AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
+          AND (CAST(:queue AS text) IS NULL OR batch.queue = :queue)
+        ORDER BY batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
+    )
+    UPDATE batch SET published_at = now() FROM due WHERE batch.id = due.id RETURNING batch.id, batch.queue
 """)
 
 
-def due_batches(connection: Connection, *, now: datetime, again_after: timedelta | None) -> list[tuple[int, str]]:
+def due_batches(
+    connection: Connection,
+    *,
+    now: datetime,
+    again_after: timedelta | None,
+    queue: str | None = None,
+    most: int | None = None,
+) -> list[tuple[int, str]]:
     """Ids and queues of the batches that a worker should be told of now, in order of their ids.
 
-    Each is marked as told. One that nobody took is told again after `again_after`, so that a broker which lost its
-    memory loses no work; None: not again, while the broker still holds work.
+    Of one queue or all, and not more than `most`. Each is marked as told. One that nobody took is told again after
+    `again_after`, so that a broker which lost its memory loses no work; None: not again, while it still holds work.
     """
-    rows = connection.execute(_DUE, {"now": now, "again": again_after})
+    rows = connection.execute(_DUE, {"now": now, "again": again_after, "queue": queue, "most": most})
     return sorted((row.id, row.queue) for row in rows)
