@@ -56,11 +56,11 @@ class Ticks:
         with self._one_at_a_time:
             try:
                 told = self._tell(TRANSACTIONAL)
-                waiting = {name: self._waiting(name) for name in QUEUES}
+                waiting = self._waiting()
                 told += self._tell(TRANSACTIONAL, again=not waiting[TRANSACTIONAL])
                 return told + self._tell_bulk(_AHEAD - waiting[BULK], again=not waiting[BULK])
-            except OperationalError as error:
-                _log.warning("the broker cannot be reached: %s; told again after %s", error, AGAIN_AFTER)
+            except (OperationalError, OSError) as error:
+                _log.warning("the broker cannot be reached: %s", error)
                 return 0
 
     def _tell_bulk(self, room: int, *, again: bool) -> int:
@@ -88,13 +88,15 @@ class Ticks:
             self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
         return len(due)
 
-    def _waiting(self, queue: str) -> int:
-        """How many tasks the queue holds; none when the broker cannot be asked."""
-        try:
-            with self._app.connection_for_read() as connection:
-                return int(connection.default_channel.queue_declare(queue).message_count)
-        except (OperationalError, OSError):
-            return 0
+    def _waiting(self) -> dict[str, int]:
+        """How many tasks each queue holds.
+
+        Raises:
+            OperationalError: the broker cannot be asked.
+        """
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            return {name: channel.queue_declare(name).message_count for name in QUEUES}
 
     def settle(self) -> None:
         """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
