@@ -1,4 +1,4 @@
-"""What SpamAssassin thinks of the mailings that come with Clarion, by its local rules alone: no network, no learning."""
+"""What SpamAssassin thinks of the mailings that come with Clarion, by its local rules: no network, no learning."""
 
 import re
 import shutil
