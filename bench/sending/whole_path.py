@@ -52,6 +52,8 @@ class Broadcast:
             "messages_per_s_wall": round(self.messages / self.wall_s, 1),
             "windows_per_s": round(self.windows / self.ledger_s, 1) if self.ledger_s else None,
             "cpu_us_per_message": each,
+            "plan_s": round(self.plan_s, 2),
+            "apply_s": round(self.apply_s, 2),
             "plan_us_per_head": round(self.plan_s / self.messages * 1e6, 2),
             "apply_us_per_head": round(self.apply_s / self.messages * 1e6, 2),
         }
