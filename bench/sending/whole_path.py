@@ -68,9 +68,10 @@ class Crew:
     sink: int
 
     def peaks_mb(self) -> list[float]:
-        """Peak memory of each process that sends, in MB."""
-        root, *others = usage.family(self.worker)
-        return [round(usage.peak_mb(process.pid), 1) for process in others if process.parent == root.pid]
+        """Peak memory of each process that sends the broadcasts, in MB: of the two, say, that have worked most."""
+        busiest = sorted(usage.family(self.worker), key=lambda process: process.cpu_s, reverse=True)
+        number = self.shop.workspace.settings.workers.processes
+        return [round(usage.peak_mb(process.pid), 1) for process in busiest[:number]]
 
     def broadcast(self, campaign: str) -> Broadcast:
         """The campaign is planned, applied, and sent to everybody who may be written to."""
