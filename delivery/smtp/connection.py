@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._trouble: Trouble | None = None
         self._message_count = 0
         self._is_paused = False
+        self._unwritten = 0  # octets in the buffer when its progress was last looked at
         self._end: bytes | None = None  # held back until the lines before it have left
 
     # What asyncio calls.
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_paused = True
+        self._unwritten = self.transport.get_write_buffer_size()
         self._set_deadline()
 
     def resume_writing(self) -> None:
@@ -174,7 +176,11 @@ class Connection(asyncio.Protocol):
             session.reply(self._replies.popleft())
 
     def check_time(self, now: float) -> None:
-        """The connection is given up if the answer that is due has not come by `now`."""
+        """The connection is given up if the answer that is due has not come by `now`, or the buffer got no shorter."""
+        if self._is_paused:
+            unwritten, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
+            if self._unwritten < unwritten:
+                self._set_deadline()
         if now > self.deadline:
             awaited = self.session.awaited if self.session is not None else None
             what = awaited.name if awaited is not None else "anything"

@@ -8,6 +8,7 @@ from delivery.smtp import Endpoint, OutcomeState, SmtpPool
 from tests.smtp_server import (
     DROP,
     LOCK_STEP,
+    PIPELINING,
     Answer,
     Conversation,
     Gate,
@@ -174,6 +175,26 @@ def test_closing_after_good_service_costs_no_attempt() -> None:
             return await deliver(server, 5)
 
     assert dict.fromkeys(range(1, 6), ACCEPTED) == asyncio.run(scenario()).states
+
+
+@pytest.mark.parametrize("ehlo", [PIPELINING, LOCK_STEP], ids=["pipelining", "lock step"])
+def test_closing_that_nobody_asked_for_costs_no_attempt(ehlo: bytes) -> None:
+    """
+    A 421 behind the answer to a message, read as the next command's or while the connection rests, bounces nobody
+    (S-1.5).
+    """
+    farewell = b"250 2.0.0 taken\r\n421 4.3.2 shutting down"
+
+    async def scenario() -> list[Gate]:
+        async with ScriptedServer({"end": [farewell, None, farewell]}, ehlo=ehlo) as server:
+            gates = await deliver_twice(server)
+            gates.append(await deliver(server, 3))
+        return gates
+
+    gates = asyncio.run(scenario())
+
+    assert {ACCEPTED} == {state for gate in gates for state in gate.states.values()}
+    assert [2, 2, 3] == [len(gate.states) for gate in gates]
 
 
 def test_server_that_allows_fewer_connections_is_obeyed() -> None:

