@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench.sending.results import FILE
+from bench.sending.results import FILE, told
 
 PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "performance.md"
 _BEGIN: Final = "<!-- figures of sending: written by bench/send.py from bench/results/send.json -->\n"
@@ -48,6 +48,9 @@ def _lines(whole: Mapping[str, Any]) -> Iterator[str]:
     yield from _sending(whole["sizes"])
     yield ""
     yield from _beside(whole["sizes"])
+    if grown := whole["growth"]:
+        yield ""
+        yield told(grown)
     if far := whole["round_trip_50ms"]:
         yield ""
         yield (

@@ -45,11 +45,31 @@ def stored(measured: Mapping[str, Any], setup: Mapping[str, Any]) -> dict[str, A
     stamp = {"measured_at": datetime.now(UTC).isoformat(timespec="minutes"), "versions": versions()}
     sizes = before.get("sizes", {}) | {str(size): stamp | entry for size, entry in measured["sizes"].items()}
     whole = here | {"sizes": {size: sizes[size] for size in sorted(sizes, key=int)}}
+    whole["growth"] = growth(whole["sizes"])
     far = measured.get("round_trip_50ms")
     whole["round_trip_50ms"] = stamp | far if far else before.get("round_trip_50ms")
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return whole
+
+
+#: Below this a run is over before everything is warm.
+_GROWTH_FROM: Final = 10_000
+
+
+def growth(sizes: Mapping[Any, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How much more the largest run costs than that of 10,000, as factors; None without two runs to compare."""
+    by_size = {int(size): entry for size, entry in sizes.items() if int(size) >= _GROWTH_FROM}
+    if len(by_size) < 2:
+        return None
+    small, large = by_size[min(by_size)], by_size[max(by_size)]
+    factors = {
+        f"cpu_of_{group}": large["cpu_us_per_message"][group]["median"] / small["cpu_us_per_message"][group]["median"]
+        for group in ("workers", "postgresql")
+    }
+    factors["peak_memory"] = max(large["peak_mb"]) / max(small["peak_mb"])
+    rounded = {name: round(factor, 3) for name, factor in factors.items()}
+    return {"from": min(by_size), "to": max(by_size)} | rounded
 
 
 def _before(here: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,8 +91,19 @@ def table(measured: Mapping[str, Any]) -> Iterator[str]:
     for size, entry in measured["sizes"].items():
         if ratios := list(_ratios(entry)):
             yield f"{int(size):>10,}  as fast as: " + ", ".join(ratios)
+    if grown := growth(measured["sizes"]):
+        yield f"\n{told(grown)}"
     if far := measured.get("round_trip_50ms"):
         yield f"\nover a round trip of {far['round_trip_ms']} ms, {far['connections']} connections: {_far(far)}"
+
+
+def told(grown: Mapping[str, Any]) -> str:
+    """The growth in words."""
+    return (
+        f"From {grown['from']:,} to {grown['to']:,} messages planned, a message's CPU grows by a factor of "
+        f"{grown['cpu_of_workers']:.2f} in the workers and {grown['cpu_of_postgresql']:.2f} in the database; "
+        f"a worker's peak memory by {grown['peak_memory']:.2f}."
+    )
 
 
 def _row(size: int, entry: Mapping[str, Any]) -> str:
