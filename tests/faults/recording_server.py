@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,12 @@ class _Talk(Session):
         self._transport.close()
 
 
+def write_outcomes(file: Path, message_ids: Iterable[str]) -> None:
+    """The file says that the server took these messages."""
+    rows = "".join(f"{message_id},accepted\n" for message_id in message_ids)
+    file.write_text("message-id,outcome\n" + rows, encoding="utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What the log holds."""
@@ -100,7 +106,12 @@ class Record:
 
     @property
     def recipients(self) -> list[str]:
+        """Of everything taken, in order."""
         return [recipient for _, recipient in self.taken]
+
+    def write_outcomes(self, file: Path) -> None:
+        """What `clarion reconcile --outcomes` reads: everything that was taken, with or without an answer."""
+        write_outcomes(file, (message_id for message_id, _ in self.taken))
 
 
 def read_log(file: Path) -> Record:

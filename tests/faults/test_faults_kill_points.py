@@ -5,21 +5,32 @@ expired in the database instead of waited for.
 """
 
 import contextlib
+from collections import Counter
 
 import psycopg
 import pytest
 
+from campaigns import catalogue
+from campaigns.transactional import post, standing
+from core.clock import SystemClock
 from tests.campaign_files import FILES, TEMPLATE
 from tests.faults.holding_server import Point, holding
+from tests.faults.recording_server import write_outcomes
 from tests.faults.workplace import kill
 from tests.processes import clarion, wait_for
+from tests.transactional_files import FILES as RECEIPT
 
 pytestmark = pytest.mark.faults
 #: Of the workspace's transport.
 CONNECTIONS = 4
 AUDIENCE = 12
-#: More than the two kernels keep of a message that is not read on: its end cannot have left the worker.
-LONG = TEMPLATE.replace("</body>", "<p>" + "Paper, envelopes and ink. " * 15_000 + "</p></body>")
+#: That send what is owed to one person, of a worker with one process.
+PROCESSES = 2
+
+
+def _long(template):
+    """More than the two kernels keep of a message that is not read on: its end cannot have left the worker."""
+    return template.replace("</body>", "<p>" + "Paper, envelopes and ink. " * 15_000 + "</p></body>")
 
 
 @contextlib.contextmanager
@@ -39,9 +50,9 @@ def _somebody_waits(workplace):
     return bool(workplace.scalar("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"))
 
 
-def _strike(workplace, server, point, worker):
-    """The worker is killed with all its connections at the point; before MAIL there is only one yet."""
-    server.wait_for_held(1 if point is Point.BEFORE_MAIL else CONNECTIONS)
+def _strike(workplace, server, point, worker, held):
+    """The worker is killed when so many of its connections are held at the point."""
+    server.wait_for_held(held)
     if point is not Point.AFTER_ANSWER:
         kill(worker)
         return
@@ -52,23 +63,69 @@ def _strike(workplace, server, point, worker):
 
 
 @pytest.mark.parametrize("point", list(Point), ids=lambda point: point.name.lower())
-def test_bulk_is_never_sent_twice_wherever_its_worker_is_killed(make_workplace, point):
+def test_bulk_is_never_sent_twice_wherever_its_worker_is_killed(make_workplace, tmp_path, point):
     """
     Another worker sends what was not handed over; what was is `unknown`, one per connection, and never sent by itself.
+    The server's own record settles it: what the server never took is sent then, what it took is not.
     """
-    files = FILES | {"templates/spring-paper.html": LONG} if point is Point.MID_BODY else FILES
+    files = FILES | {"templates/spring-paper.html": _long(TEMPLATE)} if point is Point.MID_BODY else FILES
     with holding(point) as server:
         workplace = make_workplace(server.port, AUDIENCE, files)
         with workplace.worker() as worker:
             workplace.send()
-            _strike(workplace, server, point, worker)
+            # Before MAIL there is one only: the others are opened when the first has found all well.
+            _strike(workplace, server, point, worker, 1 if point is Point.BEFORE_MAIL else CONNECTIONS)
         server.disarm()
         with workplace.worker():
+            workplace.settle()
+            by_itself, sent = workplace.counts(), list(server.recipients)
+            write_outcomes(tmp_path / "taken.csv", [mail.message_id for mail in server.taken])
+            workplace.reconcile("--outcomes", str(tmp_path / "taken.csv"), "--complete")
             workplace.settle()
 
     was_handed_over = point in (Point.MID_BODY, Point.BEFORE_ANSWER, Point.AFTER_ANSWER)
     in_doubt = CONNECTIONS if was_handed_over else 0
     lost_on_the_way = CONNECTIONS if point is Point.MID_BODY else 0
-    assert {"accepted": AUDIENCE - in_doubt} | ({"unknown": in_doubt} if in_doubt else {}) == workplace.counts()
-    assert len(set(server.recipients)) == len(server.recipients) == AUDIENCE - lost_on_the_way
+    assert {"accepted": AUDIENCE - in_doubt} | ({"unknown": in_doubt} if in_doubt else {}) == by_itself
+    assert len(set(sent)) == len(sent) == AUDIENCE - lost_on_the_way
+    assert {"accepted": AUDIENCE} == workplace.counts()
+    assert len(set(server.recipients)) == len(server.recipients) == AUDIENCE
+    clarion(workplace.workspace, "status", "--check")
+
+
+def _order(workplace, count):
+    """So many people are owed a receipt, each."""
+    now = SystemClock().now()
+    with workplace.database.begin() as connection:
+        receipt = standing(connection, catalogue.load(workplace.workspace), "receipt")
+        for number in range(1, count + 1):
+            given = {"order_number": f"A-{number}", "total": "12,00 €"}
+            post(connection, receipt, number, key=f"order-{number}", given=given, now=now)
+    workplace.tell()
+
+
+@pytest.mark.parametrize("point", list(Point), ids=lambda point: point.name.lower())
+def test_what_is_owed_is_never_lost_wherever_its_worker_is_killed(make_workplace, point):
+    """
+    Nobody stays in doubt: what had been handed over is sent again. Two copies reach a server only where it had taken
+    the first without a word that was recorded, and they are the same, byte by byte.
+    """
+    files = RECEIPT
+    if point is Point.MID_BODY:
+        files = files | {"templates/receipt.html": _long(files["templates/receipt.html"])}
+    with holding(point) as server:
+        workplace = make_workplace(server.port, AUDIENCE, files)
+        with workplace.worker() as worker:
+            _order(workplace, AUDIENCE)
+            # A message at a time in each of two processes: the worker's, and its companion's for what is owed.
+            _strike(workplace, server, point, worker, PROCESSES)
+        server.disarm()
+        with workplace.worker():
+            workplace.settle()
+
+    copies = Counter(server.recipients)
+    in_doubt = PROCESSES if point in (Point.BEFORE_ANSWER, Point.AFTER_ANSWER) else 0
+    assert {"accepted": AUDIENCE} == workplace.counts()
+    assert {1: AUDIENCE - in_doubt} | ({2: in_doubt} if in_doubt else {}) == Counter(copies.values())
+    assert AUDIENCE == len({(mail.message_id, mail.content) for mail in server.taken})
     clarion(workplace.workspace, "status", "--check")

@@ -66,6 +66,10 @@ class Workplace:
         clarion(self.workspace, "send", CAMPAIGN, "--yes")
         self.tell()
 
+    def reconcile(self, *arguments: str) -> None:
+        """Messages in doubt are settled by these records."""
+        clarion(self.workspace, "reconcile", CAMPAIGN, *arguments)
+
     def status(self) -> dict[str, object]:
         """The run's figures."""
         return clarion_json(self.workspace, "status", CAMPAIGN)

@@ -105,7 +105,8 @@ def running() -> Iterator[Postfix]:
     (configuration / "master.cf").write_text(_MASTER.format(**values))
     postfix = Postfix(root, int(str(values["port"])))
     command = ["postfix", "-c", str(configuration)]
-    started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False)
+    in_utc = os.environ | {"TZ": "UTC"}  # the times of its log
+    started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False, env=in_utc)
     assert started.returncode == 0, started.stderr
     try:
         wait_for(lambda: answers(postfix.port), "Postfix to listen", postfix.log)

@@ -12,7 +12,7 @@ from campaigns.message_ids import identity_of, message_id_of
 from core.ids import address_key
 from tests.campaign_files import FILES
 from tests.factories import SECRET
-from tests.processes import wait_for
+from tests.processes import clarion, wait_for
 from tests.servers import postfix
 
 pytestmark = [
@@ -37,6 +37,10 @@ From here on this line would look like a separator
 =3D is no quoted-printable, Grüße 你好
 See the offer: https://paper.example/spring
 """
+
+
+#: As a lost worker leaves a message: handed over, nothing known.
+_IN_DOUBT = "UPDATE message SET state = 'unknown', state_at = now(), attempt_count = 1, accepted_at = NULL WHERE {}"
 
 
 def _firm(number: int) -> str:
@@ -89,34 +93,58 @@ def _check_html(written: str, number: int) -> None:
     assert 1 == len(re.findall(r'<img src="https?://[^"]+/o/[^"]+"', written))
 
 
-@pytest.fixture
-def workplace(make_workplace):
-    """A campaign for a thousand people, all sent into the Maildir."""
-    with postfix.running() as server:
-        files = FILES | {"templates/spring-paper.txt": TEXT}
-        workplace = make_workplace(server.port, COUNT, files)
-        with workplace.database.begin() as connection:
-            for number in range(1, COUNT + 1):
-                connection.execute(
-                    text("UPDATE customer SET company = :firm, first_name = :name WHERE id = :id"),
-                    {"firm": _firm(number), "name": _name(number), "id": number},
-                )
-        with workplace.worker():
-            workplace.send()
-            workplace.settle()
-        wait_for(server.is_idle, "Postfix to deliver", server.log)
-        yield workplace, server
+def _populate(make_workplace, port, count):
+    """A campaign for so many people, started, and no worker told of it."""
+    workplace = make_workplace(port, count, FILES | {"templates/spring-paper.txt": TEXT})
+    named = text("UPDATE customer SET company = :firm, first_name = :name WHERE id = :id")
+    people = [{"firm": _firm(number), "name": _name(number), "id": number} for number in range(1, count + 1)]
+    with workplace.database.begin() as connection:
+        connection.execute(named, people)
+    clarion(workplace.workspace, "send", "spring-paper", "--yes")
+    return workplace
 
 
-def test_a_real_server_delivers_every_mail_once_and_as_it_was_meant(workplace):
+def _deliver(workplace, server):
+    """What is due is in the Maildir."""
+    with workplace.worker():
+        workplace.settle()
+    wait_for(server.is_idle, "Postfix to deliver", server.log)
+
+
+def test_a_real_server_delivers_every_mail_once_and_as_it_was_meant(make_workplace):
     """
     A thousand mails are in the Maildir, one each: names, subjects, texts, links and headers survive the way.
     """
-    workplace, server = workplace
-    mails = [email.message_from_bytes(content, policy=policy.default) for content in server.mails()]
+    with postfix.running() as server:
+        workplace = _populate(make_workplace, server.port, COUNT)
+        _deliver(workplace, server)
+        mails = [email.message_from_bytes(content, policy=policy.default) for content in server.mails()]
     by_number = {int(re.sub(r"\D", "", mail["Delivered-To"])): mail for mail in mails}
 
     assert {"accepted": COUNT} == workplace.counts()
     assert COUNT == len(mails) == len(by_number)
     for number, mail in by_number.items():
         _check(mail, number)
+
+
+def test_the_log_of_a_real_server_settles_what_is_in_doubt(make_workplace):
+    """
+    Of the messages in doubt, those that Postfix logged are delivered in the ledger too; those it never had are sent.
+    """
+    with postfix.running() as server:
+        workplace = _populate(make_workplace, server.port, 200)
+        workplace.execute("UPDATE batch SET message_ids = message_ids[6:]")
+        workplace.execute(_IN_DOUBT.format("id < (SELECT min(id) + 5 FROM message)"))
+        _deliver(workplace, server)
+        taken = len(server.mails())
+        workplace.execute(_IN_DOUBT.format("state = 'accepted' AND id % 10 = 0"))
+        in_doubt = workplace.counts()["unknown"] - 5
+        workplace.reconcile("--mail-log", str(server.log), "--complete", "--zone", "UTC")
+        reconciled = workplace.counts()
+        _deliver(workplace, server)
+        recipients = [email.message_from_bytes(content)["Delivered-To"] for content in server.mails()]
+
+    assert 195 == taken
+    assert {"accepted": 195 - in_doubt, "delivered": in_doubt, "planned": 5} == reconciled
+    assert {"accepted": 200 - in_doubt, "delivered": in_doubt} == workplace.counts()
+    assert 200 == len(recipients) == len(set(recipients))
