@@ -218,7 +218,7 @@ class Dispatch:
             self._idle.pop().proceed()
         if self._fill(1) and self._fail_those_known_to_be_refused():
             self._crew.open_more(len(self._queue))
-        if self._denied_with is not None and self._open_count == len(self._denied) > 0:
+        if self._denied_with is not None and self._is_exhausted and self._open_count == len(self._denied) > 0:
             self._judge_denied(self._denied_with)
         return self._open_count > 0
 
