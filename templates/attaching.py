@@ -1,16 +1,14 @@
 """The files a mailing names: looked up, and measured together."""
 
 from collections.abc import Iterable
-from typing import Final
 from urllib.parse import unquote
 
 from core.errors import Problem
+from core.file_names import mistake_in
 from core.units import format_size
 from templates.addresses import scheme_of
 from templates.definition import AttachedFile, Definition
 from templates.files import IMAGE_TYPES, Asset, Attachment, NoSuchFile, Shelf, suffix_of
-
-_LONGEST_NAME: Final = 120
 
 
 def is_local(address: str) -> bool:
@@ -35,6 +33,7 @@ def image_of(address: str, files: Shelf) -> Asset:
             raise missing from None
     if suffix_of(asset.name) not in IMAGE_TYPES:
         raise NoSuchFile(f"mail programs show no {suffix_of(asset.name)} pictures", "save it as PNG, JPEG or GIF")
+    _check_name(asset.name.rpartition("/")[2])
     return asset
 
 
@@ -70,12 +69,8 @@ def _attachment(entry: AttachedFile, files: Shelf) -> Attachment:
 
 
 def _check_name(name: str) -> None:
-    if "/" in name or "\\" in name:
-        raise NoSuchFile(f"the name {name!r} holds the parts of a path", "write the last part only")
-    if not all(character.isprintable() or character == "\u3000" for character in name):
-        raise NoSuchFile(f"the name {name!r} holds a character that cannot be seen", "remove it")
-    if len(name) > _LONGEST_NAME:
-        raise NoSuchFile(f"the name has {len(name)} characters, at most {_LONGEST_NAME}")
+    if (mistake := mistake_in(name)) is not None:
+        raise NoSuchFile(f"the name {name!r} {mistake}", "give it another name")
 
 
 def size_problems(definition: Definition, assets: Iterable[Asset], files: Shelf) -> list[Problem]:

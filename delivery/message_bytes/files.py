@@ -7,20 +7,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.errors import RenderError
-from delivery.message_bytes.headers import one_line
+from core.file_names import mistake_in
 
 #: What can stand in a quoted string as it is and is left alone by programs that decode too eagerly.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 ._()+,&#!@=-]{1,60}")
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 ._()+,&#!@=-]+")
 #: Characters that need no escape in an extended parameter (RFC 2231 section 7, attribute-char).
 _LITERAL: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~")
-#: Characters that turn the direction of writing: they make `gpj.exe` look like `exe.jpg`.
-_TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CONTENT_TYPE: Final = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(?:; ?[a-z]+=[A-Za-z0-9-]+)*")
 _CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9.-]{1,100}")
 _BASE64_LINE_OCTETS: Final = 57  # 76 characters, the longest line of base64 (RFC 2045 section 6.8)
 _SECTION: Final = 54  # characters of one section of a long name, so that its line stays below 78
-LONGEST_NAME: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +71,9 @@ def file_name(name: str) -> str:
     Raises:
         RenderError: it holds a control character (S-2.1) or the parts of a path (S-2.12), or is none.
     """
-    name = one_line("the name of an attachment", name)
-    if _TURNING.search(name):
-        raise RenderError("the name of an attachment holds a character that turns the direction of writing")
-    if "/" in name or "\\" in name or name in ("", ".", ".."):
-        raise RenderError(f"the name of an attachment is no file name (got {name!r}, expected it without folders)")
-    if len(name) > LONGEST_NAME:
-        raise RenderError(f"the name of an attachment has {len(name)} characters, at most {LONGEST_NAME}")
-    return name
+    if (mistake := mistake_in(name)) is not None:
+        raise RenderError(f"the name of an attachment {mistake}")
+    return name.strip()
 
 
 def plain_name(name: str) -> str:

@@ -16,6 +16,7 @@ from tests.unit.templates_support import ORGANISATION, PlainUrls, context_of
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 JPEG = b"\xff\xd8\xff and so on"
 PDF = b"%PDF-1.7 and so on"
+LONG = f"images/{'x' * 120}.png"
 Shop = Callable[[dict[str, bytes]], Folder]
 
 
@@ -126,6 +127,16 @@ def test_one_attachment_needs_no_list(shelf: Shop, front: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["Preise 2026\u202fUhr.pdf", "فهرست\u200cقیمت.pdf", "👩\u200d💻.pdf", 'The "new".pdf', "价格.pdf"]
+)
+def test_names_of_every_script_may_be_attached(shelf: Shop, name: str) -> None:
+    """Narrow blanks, joiners and quotes belong to names that people write."""
+    made = compiled(shelf({"a.txt": mailing("x", f"attachments: '{name}'\n"), name: PDF}), "a.txt")
+
+    assert [name] == [attachment.name for attachment in made.attachments]
+
+
+@pytest.mark.parametrize(
     ("entry", "message", "hint"),
     [
         ("files/term.pdf", "there is no file 'files/term.pdf' in templates/", "did you mean 'files/terms.pdf'?"),
@@ -147,8 +158,8 @@ def test_one_attachment_needs_no_list(shelf: Shop, front: str) -> None:
         ("{file: files/terms.pdf, name: Terms}", "the name 'Terms' does not end like the file", "write 'Terms.pdf'"),
         ("{file: files/terms.pdf, name: terms.exe}", "does not end like the file", "write 'terms.pdf'"),
         ("{file: files/terms.pdf, name: a/b.pdf}", "the name 'a/b.pdf' holds the parts of a path", ""),
-        ('{file: files/terms.pdf, name: "a\\u202e.pdf"}', "holds a character that cannot be seen", ""),
-        ('{file: files/terms.pdf, name: "a\\nb.pdf"}', "holds a character that cannot be seen", ""),
+        ('{file: files/terms.pdf, name: "a\\u202e.pdf"}', "turns the direction of writing (U+202E)", ""),
+        ('{file: files/terms.pdf, name: "a\\nb.pdf"}', "holds a line break or control character (U+000A)", ""),
         ("{file: files/terms.pdf, nam: a.pdf}", "unknown key 'nam'", "did you mean 'name'?"),
         ("{name: a.pdf}", "file is missing", ""),
         ("{file: 'files/{{ customer.tier }}.pdf'}", "an attachment holds values", "same for everybody"),
@@ -177,6 +188,7 @@ def test_a_file_that_cannot_go_is_told_at_its_line(
         ("images/lgo.png", "there is no file 'images/lgo.png' in templates/"),
         ("../logo.png", "'../logo.png' is no path below templates/"),
         ("images/logo.svg", "mail programs show no .svg pictures"),
+        (LONG, f"the name '{LONG[7:]}' has 124 characters, at most 120"),
         ("data:image/png;base64,xx", "<img> fetches 'data:image/png"),
         ("//paper.example/logo.png", "<img> fetches '//paper.example/logo.png'"),
         ("file:///etc/logo.png", "<img> fetches 'file:///etc/logo.png'"),
@@ -189,7 +201,7 @@ def test_a_picture_that_cannot_go_is_told_at_its_line(shelf: Shop, src: str, mes
     """Also where it stands in a layout."""
     layout = f'<html>\n<body>\n<img alt="" src="{src}">{{% block content %}}{{% endblock %}}</body></html>'
     own = mailing(f'<p>one</p>\n<img alt="" src="{src}">')
-    files = {"images/logo.png": PNG, "images/logo.svg": b"<svg/>"}
+    files = {"images/logo.png": PNG, "images/logo.svg": b"<svg/>", LONG: PNG}
     folder = shelf({"a.html": own, "layouts/own.html": layout.encode(), **files})
     shared = mailing('{% extends "layouts/own.html" %}{% block content %}x{% endblock %}')
     placed = problems_of(folder)
