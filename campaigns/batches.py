@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from campaigns import ledger
 from campaigns.ledger import Claim
 from campaigns.states import WAITING, State
+from core.database import among
 from core.schema import batch, message, run
 from suppression.gate import TRANSACTIONAL
 
@@ -70,7 +71,7 @@ def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before
     untried = (
         select(message.c.id)
         .join(batch, batch.c.id == batch_id)
-        .where(message.c.id.in_(ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
+        .where(among(message.c.id, ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
         .order_by(message.c.id)
     )
     left = list(connection.execute(untried).scalars())
@@ -99,7 +100,7 @@ def _put_off(connection: Connection, batch_id: int, ids: list[int], message_clas
     """What was deferred in this batch waits in another one, longer each time; after the last wait it has failed."""
     waits = list(_SOONER if message_class == TRANSACTIONAL else RETRY_WAITS)
     connection.execute(_PUT_OFF, {"batch_id": batch_id, "ids": ids, "now": now, "waits": waits})
-    given_up = message.c.id.in_(ids) & (message.c.state == State.DEFERRED) & (message.c.attempt_count > len(waits))
+    given_up = among(message.c.id, ids) & (message.c.state == State.DEFERRED) & (message.c.attempt_count > len(waits))
     connection.execute(update(message).where(given_up).values(state=State.FAILED, state_at=now))
 
 
