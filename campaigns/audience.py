@@ -49,12 +49,12 @@ def _gated(version: Version, occurrence: str, now: datetime, only: ColumnElement
     """The members of the segment who are in no excluded one, each with what the gate says."""
     definition, vocabulary = version.definition, version.vocabulary
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic=definition.topic, campaign=version.campaign, now=now
+        customer.c.id, customer.c.address_key, topic=definition.consent_topic, campaign=version.campaign, now=now
     )
     reason = func.coalesce(gate, case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))))
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
-    query = query.where(customer.c.id.in_(audience(definition.audience.segment, vocabulary, now=now)))
-    for excluded in definition.audience.exclude:
+    query = query.where(customer.c.id.in_(audience(definition.people.segment, vocabulary, now=now)))
+    for excluded in definition.people.exclude:
         query = query.where(customer.c.id.not_in(audience(excluded, vocabulary, now=now)))
     gated = (query if only is None else query.where(only)).cte("gated")
     return gated.prefix_with("MATERIALIZED")  # inlined, the gate would be asked once per use of the reason

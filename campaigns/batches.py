@@ -10,8 +10,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from campaigns import ledger
 from campaigns.ledger import Claim
 from campaigns.states import WAITING, State
+<<<<<<< HEAD
 from core.database import among
 from core.schema import batch, message, run
+=======
+from core.schema import batch, campaign_version, message, run
+>>>>>>> main
 from suppression.gate import TRANSACTIONAL
 
 #: A message the server puts off is tried again after these waits, then given up (RFC 5321 §4.5.4.1: 4–5 days).
@@ -142,10 +146,13 @@ def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None 
 def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
     """Running runs without an open batch are finished; their ids are returned. Repeat: safe.
 
-    Two workers that close the last two batches at once may each see the other's open: the next call ends the run.
+    A transactional run is open-ended: `transactional.finish_superseded` ends it. Two workers that close the last two
+    batches at once may each see the other's open: the next call ends the run.
     """
     open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
-    statement = update(run).where(run.c.state == "running", ~open_batches)
+    version = campaign_version
+    open_ended = select(version.c.id).where(version.c.id == run.c.version_id, version.c.message_class == TRANSACTIONAL)
+    statement = update(run).where(run.c.state == "running", ~open_batches, ~open_ended.exists())
     if run_id is not None:
         statement = statement.where(run.c.id == run_id)
     return list(connection.execute(statement.values(state="finished", finished_at=now).returning(run.c.id)).scalars())

@@ -5,16 +5,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from campaigns.definition import CampaignFile
+from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
-from core.settings import NAME_PATTERN, Settings
+from core.settings import NAME_PATTERN, Attachments, Settings
 from core.units import quoted
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 from segments.definition import Segment, load_segments
 from segments.membership import Vocabulary, check_segments
+from templates.definition import FOLDER as TEMPLATES_FOLDER
 from templates.definition import TemplateSource, load_templates
+from templates.files import Folder
 from templates.mailing import check_templates
 
 
@@ -34,6 +36,7 @@ class Catalogue:
     settings: Settings
     segments: Mapping[str, Segment]
     templates: Mapping[str, TemplateSource]
+    files: Folder  # that templates attach or show
     campaigns: Mapping[str, CampaignFile]
     vocabulary: Vocabulary
 
@@ -54,7 +57,7 @@ class _Names:
 
     topics: frozenset[str]
     senders: frozenset[str]
-    transports: frozenset[str]
+    transports: frozenset[str]  # and routes
 
 
 def load(workspace: Workspace) -> Catalogue:
@@ -75,22 +78,50 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     names = _names_in(document)
     segments, segment_problems = load_segments(workspace)
     templates, template_problems = load_templates(workspace)
+    largest = (settings.attachments if settings else Attachments()).max_size
+    files = Folder(workspace.root / TEMPLATES_FOLDER, largest)
     campaigns, campaign_problems = _load_campaigns(workspace)
     vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
+    used_by = _templates_by_class(campaigns)
+    used_by = _templates_by_class(campaigns)
     problems = [
         *document.problems,
+        *(_check_keys(settings, document, workspace) if settings is not None and settings.dkim else ()),
         *segment_problems,
         *template_problems,
         *campaign_problems,
         *check_segments(vocabulary),
-        *check_templates(templates, settings.organisation if settings else None),
+        *check_templates(
+            templates,
+            settings.organisation if settings else None,
+            files=files,
+            transactional=used_by[TRANSACTIONAL],
+            bulk=used_by["bulk"],
+        ),
         *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
     ]
     problems = sorted(set(problems))
     if settings is None:
         return None, problems
     good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
-    return Catalogue(settings, segments, templates, good, vocabulary), problems
+    return Catalogue(settings, segments, templates, files, good, vocabulary), problems
+
+
+def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]]:
+    """The templates that campaigns of each class send, also of files with mistakes in other places."""
+    found: dict[str, set[str]] = {TRANSACTIONAL: set(), "bulk": set()}
+    for campaign in campaigns.values():
+        template = _value_at(campaign.document.content, ("send", "template"))
+        if isinstance(template, str):
+            is_owed = _value_at(campaign.document.content, ("kind",)) == TRANSACTIONAL
+            found[TRANSACTIONAL if is_owed else "bulk"].add(template)
+    return found
+
+
+def _check_keys(settings: Settings, document: Document, workspace: Workspace) -> list[Problem]:
+    from delivery.dkim.problems import dkim_problems  # only who signs loads `cryptography`
+
+    return dkim_problems(settings, document, workspace.root)
 
 
 def _names_in(document: Document) -> _Names:
@@ -100,7 +131,7 @@ def _names_in(document: Document) -> _Names:
         part = content.get(section)
         return frozenset(part) if isinstance(part, dict) else frozenset()
 
-    return _Names(keys("topics"), keys("senders"), keys("transports"))
+    return _Names(keys("topics"), keys("senders"), keys("transports") | keys("routes"))
 
 
 def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:

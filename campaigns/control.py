@@ -45,7 +45,7 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     if not changed and not scheduled and after not in states.values():
         found = ", ".join(sorted(set(states.values())))
         raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
-    ended = {"finished_at": now} if verb == "cancel" else {}
+    ended = {"cancel": {"finished_at": now}, "resume": {"fault": None}}.get(verb, {})
     connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after, **ended))
     for run_id in changed:
         batches.settle_stopped(connection, now, run_id=run_id)

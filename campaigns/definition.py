@@ -1,13 +1,18 @@
 """`campaigns/*.yaml`: what a campaign says, to whom, when, and what it is for."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from campaigns.rollout_file import Rollout
+from core.errors import PlanError
 from core.settings import HeaderText, Name
-from core.units import CronText, Duration, WallTime, parse_zone
+from core.units import CronText, Duration, WallTime, format_duration, parse_zone
 from core.yaml_files import Section
+
+TRANSACTIONAL: Final = "transactional"
+SEND_TO: Final = "send it to one person: clarion send CAMPAIGN --to KEY"
 
 
 class Audience(Section):
@@ -23,7 +28,7 @@ class Send(Section):
     template: Annotated[str, StringConstraints(min_length=1)]
     sender: Name = Field(alias="from")
     subject: HeaderText | None = None  # None: the template's own
-    transport: Name | None = None  # None: the first of the settings
+    transport: Name | None = None  # or a route; None: the route `default`, else the first transport
 
 
 def _zone_or_recipient(value: object) -> str:
@@ -68,18 +73,48 @@ class Limits(Section):
     valid_for: Duration | None = None  # what is not handed over this long after its time is skipped as expired
 
 
-class CampaignFile(Section):
-    """One campaign file."""
+def _keys_by_kind() -> dict[str, JsonValue]:
+    """What editors are told of the keys that depend on the kind."""
+    bulk_keys: list[JsonValue] = ["topic", "audience", "schedule"]
+    is_transactional: JsonValue = {"properties": {"kind": {"const": TRANSACTIONAL}}, "required": ["kind"]}
+    none_of_them: JsonValue = {"not": {"anyOf": [{"required": [key]} for key in bulk_keys]}}
+    return {"if": is_transactional, "then": none_of_them, "else": {"required": ["topic", "audience"]}}
 
-    kind: Literal["broadcast", "recurring"]
+
+class CampaignFile(Section):
+    """One campaign file.
+
+    `broadcast` goes to an audience once, `recurring` again and again. `transactional` is owed to one person at a time,
+    such as a receipt: each message is ordered by `clarion send --to`, so it has no topic, audience or schedule.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_keys_by_kind())
+
+    kind: Literal["broadcast", "recurring", "transactional"]
     description: str = ""
-    topic: Name
-    audience: Audience
+    topic: Name | None = None  # which consent it needs
+    audience: Audience | None = None
     send: Send
     schedule: Schedule | None = None
     goal: Goal | None = None
     cost: Cost = Cost()
     limits: Limits = Limits()
+    rollout: Rollout | None = None  # None: everybody at once
+
+    @model_validator(mode="after")
+    def _kind_fits_keys(self) -> "CampaignFile":
+        people: dict[str, object] = {"topic": self.topic, "audience": self.audience}
+        if self.kind != TRANSACTIONAL:
+            missing = [name for name, value in people.items() if value is None]
+            if missing:
+                raise ValueError(f"kind {self.kind!r} needs {' and '.join(map(repr, missing))}")
+            return self
+        bulk = people | {"schedule": self.schedule, "limits.max_audience": self.limits.max_audience}
+        bulk["rollout"] = self.rollout
+        if needless := [name for name, value in bulk.items() if value is not None]:
+            names = ", ".join(map(repr, needless))
+            raise ValueError(f"a transactional campaign is sent to one person at a time, when ordered (got {names})")
+        return self
 
     @model_validator(mode="after")
     def _kind_fits_schedule(self) -> "CampaignFile":
@@ -88,6 +123,34 @@ class CampaignFile(Section):
             raise ValueError("kind 'recurring' needs a 'schedule' with 'cron'")
         if self.kind == "broadcast" and repeats:
             raise ValueError("a 'cron' schedule needs kind 'recurring' (got 'broadcast')")
+        return self
+
+    @property
+    def message_class(self) -> str:
+        """`transactional` or `bulk`: whether a message is owed to its recipient (S-2.24)."""
+        return TRANSACTIONAL if self.kind == TRANSACTIONAL else "bulk"
+
+    @property
+    def consent_topic(self) -> str:
+        """What its recipients consented to; of a transactional campaign, to which nobody consents, its class."""
+        return self.topic or TRANSACTIONAL
+
+    @property
+    def people(self) -> Audience:
+        """Whom it is for.
+
+        Raises:
+            PlanError: it is transactional.
+        """
+        if self.audience is None:
+            raise PlanError("a transactional campaign has no audience", hint=SEND_TO)
+        return self.audience
+
+    @model_validator(mode="after")
+    def _valid_while_watched(self) -> "CampaignFile":
+        if self.rollout and self.limits.valid_for and self.limits.valid_for <= self.rollout.watched:
+            watched, valid = format_duration(self.rollout.watched), format_duration(self.limits.valid_for)
+            raise ValueError(f"the stages are watched for {watched} before the last one (limits.valid_for is {valid})")
         return self
 
     def stored(self) -> dict[str, Any]:

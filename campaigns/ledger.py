@@ -46,7 +46,7 @@ _CLAIM_BATCH: Final = text("""
       AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.run_id, run.version_id, run.campaign, v.topic,
-              v.message_class, run.valid_until, before.worker AS previous_worker
+              v.message_class, v.valid_for, run.valid_until, before.worker AS previous_worker
 """)
 
 
@@ -65,6 +65,9 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         doubt(connection, ids, worker=row.previous_worker, why="the worker was lost after the hand-over", now=now)
     if row.valid_until is not None and now > row.valid_until:
         skip(connection, ids, "expired", now)
+    if row.valid_for is not None:  # of a transactional campaign, whose run is open-ended
+        late = select(message.c.id).where(message.c.id.in_(ids), message.c.not_before + row.valid_for < now)
+        skip(connection, list(connection.execute(late).scalars()), "expired", now)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
         topic=row.topic, campaign=row.campaign, now=now, message_class=row.message_class,

@@ -5,20 +5,22 @@ attempt has the same ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns import versions
+from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
+from campaigns.message_ids import identity_of, message_id_of
 from campaigns.versions import Version
 from core.addresses import parse_address
-from core.ids import keyed_hash
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
-from delivery.message_bytes import Mail, bulk_headers
+from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
 from tracking.tokens import Signer
@@ -30,6 +32,13 @@ class Letter:
 
     version: Version
     mailing: Mailing
+    enclosures: Enclosures = NO_ENCLOSURES
+
+    @classmethod
+    def of(cls, connection: Connection, version: Version) -> "Letter":
+        """The version compiled, its files encoded."""
+        mailing = version.mailing()
+        return cls(version, mailing, enclosures_of(mailing, versions.contents_of(connection, version)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class Recipient:
     identity: str  # campaign, step, occurrence and address key: what the Message-ID is made from
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
+    given: Mapping[str, Any]  # what came with the order to send; empty for an audience
 
 
 class Studio:
@@ -57,8 +67,7 @@ class Studio:
     def letter(self, connection: Connection, version_id: int) -> Letter:
         """The compiled version with this id."""
         if version_id not in self._letters:
-            version = versions.fetch(connection, version_id)
-            self._letters[version_id] = Letter(version, version.mailing())
+            self._letters[version_id] = Letter.of(connection, versions.fetch(connection, version_id))
         return self._letters[version_id]
 
     def render(self, letter: Letter, recipient: Recipient) -> Rendered:
@@ -77,11 +86,10 @@ class Studio:
         """
         rendered = self.render(letter, recipient)
         version, sender = letter.version, letter.version.sender
-        unsubscribe = self._urls(version, recipient).unsubscribe
-        given = recipient.customer
-        name = " ".join(part for part in (given["first_name"], given["last_name"]) if part)
+        known = recipient.customer
+        name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
         return Mail(
-            message_id=self._message_id(recipient, sender.email),
+            message_id=message_id_of(self._secret, recipient.identity, sender.email),
             date=recipient.not_before,
             sender_name=sender.name,
             sender_email=sender.email,
@@ -91,30 +99,33 @@ class Studio:
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            headers=(*bulk_headers(unsubscribe), ("List-Id", self._list_id(version))),
+            headers=self._headers(version, recipient),
+            images=letter.enclosures.images_in(rendered.html),
+            attachments=letter.enclosures.attachments,
         )
 
-    @staticmethod
-    def _list_id(version: Version) -> str:
-        return f"<{version.definition.topic}.{parse_address(version.sender.email).domain}>"
-
-    def _message_id(self, recipient: Recipient, sender_email: str) -> str:
-        token = keyed_hash(self._secret, "message-id", recipient.identity.encode()).hex()
-        return f"{token}@{parse_address(sender_email).domain}"
+    def _headers(self, version: Version, recipient: Recipient) -> tuple[tuple[str, str], ...]:
+        """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
+        if version.is_transactional:
+            return AUTOMATIC_HEADERS
+        list_id = f"<{version.definition.consent_topic}.{parse_address(version.sender.email).domain}>"
+        return (*bulk_headers(self._urls(version, recipient).unsubscribe), ("List-Id", list_id))
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
         return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
 
     def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
         organisation, sender = version.organisation, version.sender
+        ordered = {"given": recipient.given} if version.is_transactional else {}
         return {
+            **ordered,
             "customer": recipient.customer,
             "organisation": {
                 "name": organisation.name,
                 "postal_address": organisation.postal_address,
                 "website": organisation.website or "",
             },
-            "campaign": {"name": version.campaign, "topic": version.definition.topic},
+            "campaign": {"name": version.campaign, "topic": version.definition.consent_topic},
             "sender": {"name": sender.name, "email": sender.email},
         }
 
@@ -155,41 +166,45 @@ _CONTEXT = (
 _NAMES = tuple(column.name for column in _CONTEXT)
 
 
+_RECIPIENTS = (
+    select(
+        message.c.id,
+        message.c.not_before,
+        customer.c.smtputf8,
+        message.c.campaign,
+        message.c.step,
+        message.c.occurrence,
+        message.c.address_key,
+        message.c.attempt_count,
+        message.c.given,
+        *_CONTEXT,
+    )
+    .join(customer, customer.c.id == message.c.customer_id)
+    .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
+    .where(message.c.id == any_(bindparam("ids", type_=ARRAY(BIGINT))), customer.c.address_key == message.c.address_key)
+    .order_by(message.c.id)
+)
+
+
 def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
     """The recipients of these messages, in order of message id.
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
-    query = (
-        select(
-            message.c.id.label("message_id"),
-            message.c.not_before,
-            customer.c.smtputf8,
-            message.c.campaign,
-            message.c.step,
-            message.c.occurrence,
-            message.c.address_key,
-            message.c.attempt_count,
-            *_CONTEXT,
-        )
-        .join(customer, customer.c.id == message.c.customer_id)
-        .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
-        .where(message.c.id.in_(message_ids), customer.c.address_key == message.c.address_key)
-        .order_by(message.c.id)
-    )
-    for row in connection.execute(query).mappings():
-        identity = f"{row['campaign']}|{row['step']}|{row['occurrence']}|{row['address_key']}"
-        yield Recipient(
-            row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, row["attempt_count"],
-            _shown(row),
-        )  # fmt: skip
+    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}):
+        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values = row
+        shown = dict(zip(_NAMES, values, strict=True))
+        identity = identity_of(campaign, step, occurrence, key)
+        yield Recipient(message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {})
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in _NAMES}
 
 
-def sample_recipient(connection: Connection, customer_id: int, now: datetime) -> Recipient:
+def sample_recipient(
+    connection: Connection, customer_id: int, now: datetime, given: Mapping[str, Any] | None = None
+) -> Recipient:
     """The customer as the recipient of a message that is not in the ledger (id 0), for previews."""
     query = (
         select(customer.c.smtputf8, *_CONTEXT)
@@ -197,18 +212,22 @@ def sample_recipient(connection: Connection, customer_id: int, now: datetime) ->
         .where(customer.c.id == customer_id)
     )
     row = connection.execute(query).mappings().one()
-    return Recipient(0, row["email"] or "", row["smtputf8"], now, f"preview|{customer_id}", 0, _shown(row))
+    identity = f"preview|{customer_id}"
+    return Recipient(0, row["email"] or "", row["smtputf8"], now, identity, 0, _shown(row), given or {})
 
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
-    """The mailing of a message as its recipient got it, for view-in-browser; None when there is no such message."""
+    """The mailing of a message as its recipient got it, its images inside it, for view-in-browser; None when there is
+    no such message."""
     query = select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
     version_id = connection.execute(query).scalar()
     recipient = next(recipients(connection, [message_id]), None)
     if version_id is None or recipient is None:
         return None
     studio = _studio(workspace)
-    return studio.render(studio.letter(connection, version_id), recipient)
+    letter = studio.letter(connection, version_id)
+    rendered = studio.render(letter, recipient)
+    return replace(rendered, html=letter.enclosures.page(rendered.html)) if rendered.html else rendered
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from campaigns import audience, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
+from campaigns.rollout_file import heads
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant
 from campaigns.versions import Version
@@ -26,6 +27,10 @@ FORMAT = 1
 ONCE = "1"
 
 
+#: The audience of a campaign that has none.
+NOBODY: Final = Counts(0, 0, {}, f"0:{0:032x}")
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:
     """What applying would do for one campaign. No stages: nothing."""
@@ -35,6 +40,8 @@ class CampaignPlan:
     counts: Counts
     stages: tuple[Stage, ...]
     starts_at: datetime | None
+    rollout: tuple[int, ...] = ()  # heads of each stage of a roll-out
+    is_transactional: bool = False  # ordered for one person at a time: a plan has nothing to do with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
 
 def plan_version(connection: Connection, version: Version, now: datetime, batch_size: int) -> CampaignPlan:
     """The plan of one pinned campaign, in batches of `batch_size` messages."""
+    if version.is_transactional:
+        return CampaignPlan(version.campaign, version.fingerprint, NOBODY, (), None, is_transactional=True)
     counts = audience.count(connection, version, ONCE, now)
     starts_at = first_instant(version, now)
     stages = _stages(connection, version, counts, batch_size)
@@ -74,7 +83,9 @@ def plan_version(connection: Connection, version: Version, now: datetime, batch_
             f"{version.campaign}: {counts.would_send:,} people would be written to (expected at most {limit:,})",
             hint="narrow the segment, or raise limits.max_audience",
         )
-    return CampaignPlan(version.campaign, version.fingerprint, counts, stages, starts_at)
+    rollout = version.definition.rollout
+    reached = heads(rollout.stages, counts.would_send) if rollout else ()
+    return CampaignPlan(version.campaign, version.fingerprint, counts, stages, starts_at, reached)
 
 
 def _stages(connection: Connection, version: Version, counts: Counts, batch_size: int) -> tuple[Stage, ...]:
@@ -82,7 +93,8 @@ def _stages(connection: Connection, version: Version, counts: Counts, batch_size
         return () if _registered(connection, version) else (Register(version),)
     if counts.would_send == 0:
         return ()
-    return FreezeAudience(version, ONCE, counts), CutBatches(counts.would_send, batch_size)
+    shares = version.definition.rollout.stages if version.definition.rollout else ()
+    return FreezeAudience(version, ONCE, counts), CutBatches(counts.would_send, batch_size, shares)
 
 
 def _registered(connection: Connection, version: Version) -> bool:

@@ -1,5 +1,6 @@
 """A campaign's mailing as one customer would get it, without a message in the ledger."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,18 +36,20 @@ def preview(
     campaign: str,
     person: RowMapping,
     now: datetime,
+    given: Mapping[str, Any] | None = None,
 ) -> Preview:
-    """The mailing of `campaign` for the customer `person` (a row of `customer`).
+    """The mailing of `campaign` for the customer `person` (a row of `customer`), with what an order would give.
 
     Raises:
         NotFound: no such campaign.
         RenderError: the mailing cannot be rendered for this customer; the message says why.
     """
     version = versions.pin(catalogue, campaign)
-    recipient = mailings.sample_recipient(connection, person["id"], now)
-    studio, letter = Studio(workspace), Letter(version, version.mailing())
+    recipient = mailings.sample_recipient(connection, person["id"], now, given)
+    studio, letter = Studio(workspace), Letter.of(connection, version)
     mail = studio.mail(letter, recipient)
-    return Preview(mail, page_of(studio.render(letter, recipient)), write_message(mail))
+    page = letter.enclosures.page(page_of(studio.render(letter, recipient)))
+    return Preview(mail, page, write_message(mail))
 
 
 async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> Outcome:
@@ -56,7 +59,7 @@ async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> 
     """
     transports = workspace.settings.transports
     name = transport or next(iter(transports))
-    pool = SmtpPool(Endpoint.of(transports[name]))
+    pool = SmtpPool(Endpoint.of(transports[name], workspace.root))
     answers: list[Outcome] = []
 
     async def collect(answered: Any, ids: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from campaigns import audience, versions
+from campaigns import audience, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.plan import CampaignPlan, Reviewed, plan_version
@@ -55,7 +55,7 @@ def apply_reviewed(
     """
     items = sorted(reviewed, key=lambda item: item.campaign)
     for item in items:  # in one order, so that two applications never wait for each other
-        _lock(connection, item.campaign)
+        lock_campaign(connection, item.campaign)
     started: list[Started] = []
     for item in items:
         plan = plan_version(connection, _unchanged(catalogue, item), now, catalogue.settings.workers.batch_size)
@@ -111,12 +111,13 @@ def start_occurrence(
 ) -> Started | None:
     """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
     version = versions.fetch(connection, version_id)
-    _lock(connection, version.campaign)
+    lock_campaign(connection, version.campaign)
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
     if connection.execute(known).scalar() is not None:
         return None
     work = _Work(connection, now)
-    for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size)):
+    shares = version.definition.rollout.stages if version.definition.rollout else ()
+    for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size, shares)):
         carry_out(stage, work)
     _hold_if_too_many(work, version)
     return work.started
@@ -131,7 +132,7 @@ def _hold_if_too_many(work: _Work, version: Version) -> None:
     work.connection.execute(update(run).where(run.c.id == started.run_id).values(state="paused", fault=fault))
 
 
-def _lock(connection: Connection, campaign: str) -> None:
+def lock_campaign(connection: Connection, campaign: str) -> None:
     """Applications of one campaign wait for each other until the end of their transaction."""
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("campaign:" + campaign, 0))))
 
@@ -243,7 +244,11 @@ _CUT = text("""
 def _run_batches(stage: CutBatches, work: _Work) -> None:
     if work.started is None:
         raise PlanError("batches are cut from a frozen audience, and none was frozen")
-    work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": stage.size})
+    if stage.shares:
+        people = work.started.counts.would_send
+        rollout.cut(work.connection, work.started.run_id, stage.shares, people=people, size=stage.size)
+    else:
+        work.connection.execute(_CUT, {"run_id": work.started.run_id, "size": stage.size})
     work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     _finish_if_empty(work.connection, work.started.run_id, work.now)
 

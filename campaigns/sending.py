@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,6 +42,7 @@ class Courier:
     database: Database
     clock: Clock
     name: str  # of the worker, as the ledger shows it
+    is_stopping: Callable[[], bool] = bool  # whether this process was told to end
     _studio: Studio | None = None
     _pools: dict[str, SmtpPool] = field(default_factory=dict)
     _runner: asyncio.Runner | None = None
@@ -103,7 +104,7 @@ class Courier:
                 raise TransportError(
                     f"no transport {transport!r} in clarion.yaml", hint="restore it, or cancel the run"
                 )
-            self._pools[transport] = SmtpPool(Endpoint.of(transports[transport]))
+            self._pools[transport] = SmtpPool(Endpoint.of(transports[transport], self.workspace.root))
         return self._pools[transport]
 
     def _loop(self) -> asyncio.Runner:
@@ -178,7 +179,7 @@ class Trip:
         sender = letter.version.sender.email
         deadline = time.monotonic() + _LONGEST_TRIP_S
         for person in self.people or ():
-            if self.stopped or time.monotonic() > deadline:
+            if self.stopped or self.courier.is_stopping() or time.monotonic() > deadline:
                 return
             content = self._content(letter, person)
             if content is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from campaigns import rollout_file
 from campaigns.audience import Counts
 from campaigns.versions import Version
 
@@ -23,6 +24,7 @@ class CutBatches:
 
     messages: int | None  # None: known only once the audience is frozen
     size: int
+    shares: tuple[float, ...] = ()  # of everybody, reached by each stage of a roll-out but the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ def _tell_freeze(stage: FreezeAudience) -> dict[str, Any]:
 
 def _tell_batches(stage: CutBatches) -> dict[str, Any]:
     number = None if stage.messages is None else -(-stage.messages // stage.size)
-    return {"change": "cut_batches", "batches": number}
+    told: dict[str, Any] = {"change": "cut_batches", "batches": number}
+    if stage.shares and stage.messages is not None:
+        told["rollout"] = list(rollout_file.heads(stage.shares, stage.messages))
+    return told
 
 
 def _tell_register(stage: Register) -> dict[str, Any]:

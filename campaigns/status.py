@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from core.errors import NotFound
 from core.schema import attempt, batch, campaign_version, message, run, schedule
+from suppression.gate import TRANSACTIONAL
 
 #: States after acceptance: what the receiver did later does not take it back.
 TAKEN: Final = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
@@ -29,6 +31,7 @@ class Status:
     states: Mapping[str, int]  # every state but skipped; `claimed`: planned, in a batch that a worker holds
     skipped: Mapping[str, int]
     broken: tuple[str, ...]
+    rollout: Place | None = None  # where a staged run is; None: it is not staged
 
     @property
     def balanced(self) -> bool:
@@ -51,6 +54,9 @@ class Status:
             "fault": self.fault,
             "occurrence": self.occurrence,
             "starts_at": self.starts_at,
+            "stage": self.rollout.stage if self.rollout else None,
+            "stages": self.rollout.stages if self.rollout else None,
+            "next_stage_at": self.rollout.next_at if self.rollout else None,
             "audience": self.audience,
             **named,
             "accepted": taken,
@@ -81,7 +87,8 @@ def statuses(connection: Connection, campaign: str | None = None) -> list[Status
 
 def status_of(connection: Connection, run_id: int) -> Status:
     """The status of one run, with every rule of the ledger checked."""
-    row = connection.execute(select(run).where(run.c.id == run_id)).mappings().one()
+    known = select(run, campaign_version.c.message_class).join(campaign_version).where(run.c.id == run_id)
+    row = connection.execute(known).mappings().one()
     query = (
         select(message.c.state, message.c.skip_reason, func.count().label("heads"))
         .where(message.c.run_id == run_id)
@@ -96,7 +103,10 @@ def status_of(connection: Connection, run_id: int) -> Status:
             states[state] += heads
     states["claimed"] = _claimed(connection, run_id)
     states["planned"] -= states["claimed"]
-    broken = tuple(_broken(connection, row["id"], row["state"], row["audience"], states, skipped))
+    # The audience of a transactional run was never frozen: it is whoever was owed a message so far.
+    is_frozen = row["message_class"] != TRANSACTIONAL
+    audience = row["audience"] if is_frozen else sum(states.values()) + sum(skipped.values())
+    broken = tuple(_broken(connection, row["id"], row["state"], audience, states, skipped))
     return Status(
         row["campaign"],
         run_id,
@@ -104,10 +114,11 @@ def status_of(connection: Connection, run_id: int) -> Status:
         row["fault"],
         row["occurrence"],
         row["starts_at"],
-        row["audience"],
+        audience,
         states,
         dict(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
         broken,
+        place_of(connection, run_id),
     )
 
 

@@ -3,19 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.catalogue import Catalogue
-from campaigns.definition import CampaignFile
-from core.schema import campaign_version
+from campaigns.definition import TRANSACTIONAL, CampaignFile
+from core.schema import asset, campaign_version
 from core.settings import Organisation, Sender
 from segments.definition import Segment
 from segments.membership import Vocabulary, segments_used
 from templates.definition import TemplateSource
+from templates.files import Asset, Pinned
 from templates.mailing import Mailing, compile_mailing
 
 #: The one step of a broadcast or recurring campaign.
@@ -33,10 +34,18 @@ class Version:
     sender: Sender
     organisation: Organisation
     topics: frozenset[str]
-    transport: str
+    transport: str  # or a route
     opens: bool
     clicks: bool
     currency: str
+    #: The files it sends, by name; `contents` holds them by digest where they were just read, and nothing once stored.
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_transactional(self) -> bool:
+        """Its messages are owed to their recipients."""
+        return self.definition.message_class == TRANSACTIONAL
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -57,6 +66,8 @@ class Version:
             opens=self.opens,
             clicks=self.clicks,
             subject=send.subject,
+            transactional=self.is_transactional,
+            files=Pinned(self.assets),
         )
 
     @property
@@ -67,7 +78,8 @@ class Version:
 
     def stored(self) -> dict[str, Any]:
         """The version as plain JSON values; `from_stored` reads it back. Holds no secret."""
-        return {
+        files = {"files": {name: [file.digest, file.size] for name, file in sorted(self.assets.items())}}
+        return (files if self.assets else {}) | {
             "campaign": self.definition.stored(),
             "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
             "templates": {name: source.text for name, source in sorted(self.templates.items())},
@@ -96,6 +108,7 @@ class Version:
             opens=stored["opens"],
             clicks=stored["clicks"],
             currency=stored["currency"],
+            assets={name: Asset(name, *content) for name, content in stored.get("files", {}).items()},
         )
 
 
@@ -107,7 +120,7 @@ def pin(catalogue: Catalogue, name: str) -> Version:
     """
     definition = catalogue.campaign(name)
     settings = catalogue.settings
-    asked = (definition.audience.segment, *definition.audience.exclude)
+    asked = (definition.audience.segment, *definition.audience.exclude) if definition.audience else ()
     whole = compile_mailing(
         definition.send.template,
         catalogue.templates,
@@ -115,7 +128,10 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         opens=settings.tracking.opens,
         clicks=settings.tracking.clicks,
         subject=definition.send.subject,
+        transactional=definition.message_class == TRANSACTIONAL,
+        files=catalogue.files,
     )
+    files = (*whole.images, *(attachment.asset for attachment in whole.attachments))
     return Version(
         campaign=name,
         definition=definition,
@@ -124,16 +140,19 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         sender=settings.senders[definition.send.sender],
         organisation=settings.organisation,
         topics=frozenset(settings.topics),
-        transport=definition.send.transport or next(iter(settings.transports)),
+        transport=definition.send.transport or settings.default_way,
         opens=settings.tracking.opens,
         clicks=settings.tracking.clicks,
         currency=definition.cost.currency or settings.tiers.currency,
+        assets={file.name: file for file in files},
+        contents={file.digest: catalogue.files.contents[file.digest] for file in files},
     )
 
 
 def store(connection: Connection, version: Version) -> int:
-    """The version is in `campaign_version`; its id is returned. Repeat: safe, the same id."""
+    """The version is in `campaign_version`, its files in `asset`; its id is returned. Repeat: safe, the same id."""
     table, mailing, definition = campaign_version, version.mailing(), version.definition
+    _store_contents(connection, version.contents)
     goal, cost = definition.goal, definition.cost
     connection.execute(
         insert(table)
@@ -141,7 +160,9 @@ def store(connection: Connection, version: Version) -> int:
             campaign=version.campaign,
             fingerprint=version.fingerprint,
             kind=definition.kind,
-            topic=definition.topic,
+            topic=definition.consent_topic,
+            message_class=definition.message_class,
+            valid_for=definition.limits.valid_for if version.is_transactional else None,
             definition=version.stored(),
             links=list(mailing.links),
             piece=mailing.piece,
@@ -155,6 +176,23 @@ def store(connection: Connection, version: Version) -> int:
     )
     where = (table.c.campaign == version.campaign) & (table.c.fingerprint == version.fingerprint)
     return int(connection.execute(select(table.c.id).where(where)).scalar_one())
+
+
+def _store_contents(connection: Connection, contents: Mapping[str, bytes]) -> None:
+    known = select(asset.c.digest).where(asset.c.digest.in_(contents))
+    missing = set(contents) - set(connection.execute(known).scalars()) if contents else set()
+    for digest in sorted(missing):  # one at a time, always in this order: no two that store wait for each other
+        row = insert(asset).values(digest=digest, content=contents[digest])
+        connection.execute(row.on_conflict_do_nothing())
+
+
+def contents_of(connection: Connection, version: Version) -> Mapping[str, bytes]:
+    """The contents of the version's files by digest: as just read, or as they were stored."""
+    if version.contents or not version.assets:
+        return version.contents
+    digests = {file.digest for file in version.assets.values()}
+    rows = connection.execute(select(asset.c.digest, asset.c.content).where(asset.c.digest.in_(digests)))
+    return {digest: bytes(content) for digest, content in rows}
 
 
 def fetch(connection: Connection, version_id: int) -> Version:

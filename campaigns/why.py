@@ -10,8 +10,9 @@ from campaigns import audience, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
-from core.schema import attempt, consent, customer, hit, message, run, suppression
+from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
 from segments.membership import audience as segment_audience
+from suppression.gate import TRANSACTIONAL, skip_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
         last = rows[-1]
         facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
         if outlook is not None:
-            facts.append(Fact(now, f"in a plan made now: {outlook[1]}"))
+            facts.append(Fact(now, f"{_asked_now(catalogue, campaign)}: {outlook[1]}"))
         return Answer(person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts))
     if outlook is None:
         catalogue.campaign(campaign)
@@ -98,10 +99,21 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
     return Answer(person["external_id"], campaign, outlook[0], outlook[1], None, tuple(facts))
 
 
+def _asked_now(catalogue: Catalogue, campaign: str) -> str:
+    is_owed = catalogue.campaign(campaign).message_class == TRANSACTIONAL
+    return "ordered again now" if is_owed else "in a plan made now"
+
+
 def _messages(connection: Connection, customer_id: int, campaign: str) -> list[RowMapping]:
     query = (
-        select(message, run.c.created_at.label("frozen_at"), run.c.state.label("run_state"))
+        select(
+            message,
+            run.c.created_at.label("frozen_at"),
+            run.c.state.label("run_state"),
+            campaign_version.c.message_class,
+        )
         .join(run, run.c.id == message.c.run_id)
+        .join(campaign_version, campaign_version.c.id == run.c.version_id)
         .where(message.c.customer_id == customer_id, message.c.campaign == campaign)
         .order_by(message.c.id)
     )
@@ -120,13 +132,17 @@ def _sentence(reason: str) -> str:
     return SENTENCES.get(reason, reason)
 
 
+def _beginning(row: RowMapping) -> Fact:
+    """How it came to be; of what was given with an order, the names alone, for a value may be a secret."""
+    if row["message_class"] != TRANSACTIONAL:
+        frozen = f"in the frozen audience of run {row['run_id']} (occurrence {row['occurrence']})"
+        return Fact(row["frozen_at"], frozen)
+    names = f", given {', '.join(sorted(row['given']))}" if row["given"] else ""
+    return Fact(row["not_before"], f"ordered for this customer with the key {row['occurrence']!r}{names}")
+
+
 def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
-    facts = [
-        Fact(
-            row["frozen_at"],
-            f"in the frozen audience of run {row['run_id']} (occurrence {row['occurrence']})",
-        )
-    ]
+    facts = [_beginning(row)]
     if row["skip_reason"]:
         facts.append(Fact(row["state_at"], f"skipped, {_reason(row)}"))
     elif row["state"] in ("planned", "handed_over"):
@@ -173,11 +189,24 @@ def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
     return facts
 
 
+def _owed_outlook(connection: Connection, person: RowMapping, campaign: str, now: datetime) -> tuple[str, str]:
+    """What would become of a transactional message ordered now."""
+    gate = skip_reason(
+        customer.c.id, customer.c.address_key, topic="", campaign=campaign, now=now, message_class=TRANSACTIONAL
+    )
+    reason = connection.execute(select(gate).where(customer.c.id == person["id"])).scalar_one()
+    if reason is None:
+        return "would_send", "a message ordered for this customer would be sent: nothing stands against it"
+    return "would_skip", f"{reason}: {_sentence(reason)}"
+
+
 def _outlook(
     connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
 ) -> tuple[str, str]:
     """What a plan made now would decide: outcome and sentence."""
     version = versions.pin(catalogue, campaign)
+    if version.is_transactional:
+        return _owed_outlook(connection, person, campaign, now)
     same = customer.c.id == person["id"]
     if person["address_key"] is not None:
         same = same | (customer.c.address_key == person["address_key"])
@@ -191,7 +220,7 @@ def _outlook(
 
 
 def _outside(connection: Connection, version: Version, customer_id: int, now: datetime) -> str:
-    asked = version.definition.audience
+    asked = version.definition.people
 
     def inside(name: str) -> bool:
         members = segment_audience(name, version.vocabulary, now=now).subquery()

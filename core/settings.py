@@ -4,13 +4,32 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from core.addresses import parse_address
+from core.dkim_settings import DkimSettings
 from core.errors import AddressError
 from core.refusal_settings import Refusals
 from core.service_urls import checked_url
-from core.units import Duration, Share, Unfit, ZoneName, format_duration, parse_duration, quoted
+from core.transport_settings import (
+    DEFAULT_ROUTE,
+    DomainLimit,
+    DomainPattern,
+    Route,
+    Transport,
+    route_mistakes,
+)
+from core.units import (
+    Duration,
+    Share,
+    Size,
+    Unfit,
+    ZoneName,
+    format_duration,
+    parse_duration,
+    parse_size,
+    quoted,
+)
 from core.yaml_files import Section
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
@@ -82,26 +101,6 @@ class Sender(Section):
     return_path: ReturnDomain | None = None  # the domain bounces come back to; None: to `email`
 
 
-def _smtp_url(text: str) -> str:
-    return checked_url(text, ("smtp", "smtps"), "'smtp://host:port' or 'smtps://user:${PASSWORD}@host:465'")
-
-
-class Transport(Section):
-    """One way out: an SMTP relay. `url` may carry user and password; both are never stored or printed."""
-
-    url: Annotated[str, AfterValidator(_smtp_url)] = Field(repr=False)
-    tls: Literal["starttls", "implicit", "none"] | None = None  # None: implicit for smtps, starttls off loopback
-    connections: Annotated[int, Field(ge=1, le=200)] = 10
-    messages_per_connection: Annotated[int, Field(ge=1)] = 1000
-    helo: str | None = None  # the name given in EHLO; the machine's full name when absent
-
-    @property
-    def shown(self) -> str:
-        """The address without user and password."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
-
-
 class Topic(Section):
     """What people may agree to."""
 
@@ -157,6 +156,12 @@ class Tiers(Section):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
 
 
+class Attachments(Section):
+    """The files that go with a mailing: attachments, and images in its text."""
+
+    max_size: Size = parse_size("5 MB")  # of all files of one mailing together; mail makes them a third larger
+
+
 class Web(Section):
     """Where the public pages listen."""
 
@@ -208,9 +213,26 @@ class Settings(Section):
     )  # None: made by `clarion init`, kept in .clarion/secret
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]
     transports: Annotated[dict[Name, Transport], Field(min_length=1, repr=False)]
+    routes: dict[Name, Route] = Field({})  # transports with weights, or `standby`: used while no other one can be
+    domains: dict[DomainPattern, DomainLimit] = Field({})  # by recipient domain; `"*"` is each one not named
+    dkim: DkimSettings = Field({}, repr=False)  # by the domain of the senders
     topics: Annotated[dict[Name, Topic], Field(min_length=1)]
     tracking: Tracking = Tracking()
     tiers: Tiers = Tiers()
+    attachments: Attachments = Attachments()
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+
+    @field_validator("routes")
+    @classmethod
+    def _lead_somewhere(cls, routes: dict[str, Route], given: ValidationInfo) -> dict[str, Route]:
+        known = given.data.get("transports")  # None: wrong themselves
+        if known is not None and (mistakes := route_mistakes(routes, known)):
+            raise ValueError("; ".join(mistakes))
+        return routes
+
+    @property
+    def default_way(self) -> str:
+        """The route or transport of campaigns that name none."""
+        return DEFAULT_ROUTE if DEFAULT_ROUTE in self.routes else next(iter(self.transports))

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from core.errors import ConfigError, Problem
 from core.settings import Organisation
+from core.units import format_size
 from templates.chunks import Chunk, Kind, cut, script_of
 from templates.compiling import compile_parts
 from templates.definition import Definition, TemplateSource, parse_definition
+from templates.files import NO_FILES, Shelf
 from templates.layouts import named_in
 from templates.links import attributes_of
 from templates.variables import syntax_problems
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 #: Gmail cuts a message off after this many bytes of HTML, and with it the unsubscribe link (S-2.26).
 CLIPPED_AT: Final = 102_000
 _LONG_SUBJECT: Final = 90
+#: Files above this many octets together are remarked on: large mail to many is slow, and often held for spam.
+_LARGE_FILES: Final = 1_000_000
 _NOBODY: Final = Organisation(name="Organisation", postal_address="Street 1, 12345 Town")
 
 
@@ -28,22 +33,26 @@ def check_templates(
     *,
     transactional: Collection[str] = (),
     bulk: Collection[str] = (),
+    files: Shelf = NO_FILES,
 ) -> list[Problem]:
     """Every mistake in every template, sorted by place.
 
     `transactional` and `bulk` name the templates that campaigns of that class send; one that none sends is bulk.
     Mailings are checked whole, with their layouts. A file without front matter that another one names, or that
-    lies in a folder, is a part: it is checked where it is used, and for syntax alone where it is not.
+    lies in a folder, is a part: it is checked where it is used, and for syntax alone where it is not. A text that is
+    attached somewhere is no template.
     """
     definitions = {name: parse_definition(source)[0] for name, source in sources.items()}
-    parts = _parts(definitions)
+    attached = {entry.file for definition in definitions.values() for entry in definition.front.attachments}
+    parts = _parts(definitions) - attached
     used: set[str] = set()
     problems: list[Problem] = []
-    whole = set(sources) - parts
+    whole = set(sources) - parts - attached
+    compiled = partial(_mailing_problems, sources=sources, organisation=organisation or _NOBODY, files=files, used=used)
     for name in sorted(whole.intersection(transactional)):
-        problems += _mailing_problems(name, sources, organisation or _NOBODY, used, transactional=True)
+        problems += compiled(name, transactional=True)
     for name in sorted(whole.difference(transactional) | whole.intersection(bulk)):
-        problems += _mailing_problems(name, sources, organisation or _NOBODY, used, transactional=False)
+        problems += compiled(name, transactional=False)
     for name in sorted(parts - used):
         problems += _part_problems(definitions[name])
     return sorted(set(problems))
@@ -65,16 +74,17 @@ def _parts(definitions: Mapping[str, Definition]) -> set[str]:
 
 def _mailing_problems(
     name: str,
+    *,
     sources: Mapping[str, TemplateSource],
     organisation: Organisation,
+    files: Shelf,
     used: set[str],
-    *,
     transactional: bool,
 ) -> list[Problem]:
     try:
         parts = compile_parts(
             name, sources, organisation=organisation, opens=True, clicks=True, subject=None,
-            transactional=transactional,
+            transactional=transactional, files=files,
         )  # fmt: skip
     except ConfigError as error:
         return list(error.problems)
@@ -104,6 +114,9 @@ def lint_mailing(mailing: "Mailing") -> list[str]:
             )
         if mailing.preheader is None:
             remarks.append("there is no preheader; mail clients will show the first words of the text")
+    files = {asset.digest: asset.size for asset in (*mailing.images, *(each.asset for each in mailing.attachments))}
+    if (total := sum(files.values())) > _LARGE_FILES:
+        remarks.append(f"its files add {format_size(total)} to every message; a link to a web server adds nothing")
     if "postal_address" not in mailing.text.script.text:
         remarks.append("the postal address of the organisation is not in the text; the law often asks for it")
     subject = "".join(part for part in mailing.subject.script.parts if not part.startswith(("{{", "{%")))

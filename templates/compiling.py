@@ -18,9 +18,11 @@ from core.names import did_you_mean
 from core.settings import Organisation
 from core.workspace import raise_if
 from templates import mjml
+from templates.attaching import attachments_of, image_of, is_local, size_problems
 from templates.characters import in_ascii
 from templates.chunks import Chunk, Kind, cut, script_of
 from templates.definition import Definition, TemplateSource, parse_definition
+from templates.files import NO_FILES, Asset, Attachment, NoSuchFile, Shelf
 from templates.frame import footer, framed, links_back, names_sender
 from templates.layouts import Flat, Flattener
 from templates.links import Links, attributes_of
@@ -45,6 +47,8 @@ class Parts:
     piece: str
     uses: tuple[str, ...]
     outline: str | None
+    images: tuple[Asset, ...]
+    attachments: tuple[Attachment, ...]
 
 
 @dataclass(slots=True)
@@ -74,6 +78,7 @@ def compile_parts(
     clicks: bool,
     subject: str | None,
     transactional: bool = False,
+    files: Shelf = NO_FILES,
 ) -> Parts:
     """The programs of the template `name`.
 
@@ -85,29 +90,34 @@ def compile_parts(
     if name not in sources:
         raise ConfigError(f"there is no template {name!r}", hint=did_you_mean(name, sources))
     texts, problems = _read(sources[name], sources, subject, transactional=transactional)
-    raise_if(sorted({*problems, *_check(texts)}))
+    attachments, missing = attachments_of(texts.definition, files)
+    raise_if(sorted({*problems, *missing, *_check(texts)}))
     mask = Mask.of(chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body])
-    links = Links(mask, texts.body.written or texts.body.body, clicks)
+    links = Links(mask, [*texts.body.written, *texts.body.body], clicks, files)
     if texts.definition.source.suffix == ".txt":
         html, outline, text = None, None, _written_text(texts, texts.body, links, organisation)
-        piece = _fingerprint(hide_in_text(texts.body.body, mask), mask)
+        said = hide_in_text(texts.body.body, mask)
     else:
         page = _page(texts, mask)
-        piece = _fingerprint(_said(page, mask), mask)
+        said = _said(page, mask, files)
         outline = _finished(page, texts, mask, organisation, opens=opens)
         rewritten = links.rewrite(outline)
         text = _text_part(texts, outline, links, organisation)
         html = mask.script(_settings(texts.body), rewritten)
     raise_if(links.problems)
+    images = tuple(links.images)
+    raise_if(size_problems(texts.definition, [*images, *(attachment.asset for attachment in attachments)], files))
     return Parts(
         subject=Program.of(script_of([*_settings(texts.body), *texts.subject]), html=False),
         preheader=_optional([*_settings(texts.body), *texts.preheader]) if texts.preheader else None,
         html=Program.of(html, html=True) if html else None,
         text=Program.of(mask.script(_settings(texts.text or texts.body), text), html=False),
         links=tuple(links.targets),
-        piece=piece,
+        piece=_fingerprint("\n".join([said, *sorted(attachment.asset.digest for attachment in attachments)]), mask),
         uses=texts.uses,
         outline=outline,
+        images=images,
+        attachments=attachments,
     )
 
 
@@ -273,15 +283,22 @@ def _written_text(texts: _Texts, flat: Flat, links: Links, organisation: Organis
     return links.rewrite_text(hide_in_text(chunks, links.mask))
 
 
-def _said(page: str, mask: Mask) -> str:
-    """What the page says to everybody: its text, where its links lead, its pictures."""
+def _said(page: str, mask: Mask, files: Shelf) -> str:
+    """What the page says to everybody: its text, where its links lead, its pictures; files by their content."""
     text = text_of(
         mask.commented(page),
         link=lambda href, _: unescape(href),
         is_code=lambda comment: bool(re.fullmatch(mask.word_pattern, comment)),
     )
     pictures = [attributes_of(tag).get("src", "") for tag in re.findall(r"<img\b[^>]*>", page)]
-    return "\n".join([text, *pictures])
+    return "\n".join([text, *(_content_of(picture, files) for picture in pictures)])
+
+
+def _content_of(picture: str, files: Shelf) -> str:
+    try:
+        return image_of(picture, files).digest if is_local(picture) else picture
+    except NoSuchFile:  # reported with the links
+        return picture
 
 
 def _fingerprint(text: str, mask: Mask) -> str:

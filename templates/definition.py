@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 from core.errors import Problem
+from core.units import Unfit, quoted
 from core.workspace import Workspace
 from core.yaml_files import Document, Section, build, parse_document
 
@@ -37,6 +38,28 @@ class TemplateSource:
         return PurePosixPath(self.name).suffix
 
 
+class AttachedFile(Section):
+    """One file of `attachments`: its path below `templates/`, and the name its recipients see."""
+
+    file: Annotated[str, StringConstraints(min_length=1)]
+    name: Annotated[str, StringConstraints(min_length=1)] | None = None  # None: that of the file
+
+
+def _attached(value: object) -> object:
+    if isinstance(value, str):
+        return {"file": value}
+    if isinstance(value, dict):
+        return value
+    raise Unfit(quoted(value), "a file such as 'files/terms.pdf', or {file: …, name: …}")
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str | dict) else value
+
+
+Attached = Annotated[AttachedFile, BeforeValidator(_attached)]
+
+
 class FrontMatter(Section):
     """What stands between the two `---` lines."""
 
@@ -44,15 +67,20 @@ class FrontMatter(Section):
     preheader: str | None = None
     layout: str | None = None
     text: str | None = None
+    attachments: Annotated[tuple[Attached, ...], BeforeValidator(_listed)] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A template taken apart; `body_line` is the line of the file at which the body begins."""
+    """A template taken apart; `body_line` is the line of the file at which the body begins.
+
+    `attachment_lines`: where each of its attachments is named.
+    """
 
     source: TemplateSource
     front: FrontMatter
     lines: Mapping[str, int]
+    attachment_lines: tuple[int, ...]
     has_front: bool
     body: str
     body_line: int
@@ -84,12 +112,13 @@ def parse_definition(source: TemplateSource) -> tuple[Definition, list[Problem]]
         if text.startswith("---\n"):
             hint = "close the front matter with a second '---' line"
             problems.append(Problem(source.file, 1, "the front matter is not closed", hint))
-        return Definition(source, FrontMatter(), {}, False, text, 1), problems
+        return Definition(source, FrontMatter(), {}, (), False, text, 1), problems
     front, document = _read_front(match.group(1), source.file)
     lines = {name: document.line((name,)) for name in FrontMatter.model_fields}
     body_line = match.group(0).count("\n") + 1
-    definition = Definition(source, front or FrontMatter(), lines, True, text[match.end() :], body_line)
-    return definition, document.problems
+    front = front or FrontMatter()
+    attached = tuple(document.line(("attachments", index)) for index in range(len(front.attachments)))
+    return Definition(source, front, lines, attached, True, text[match.end() :], body_line), document.problems
 
 
 def _read_front(text: str, file: str) -> tuple[FrontMatter | None, Document]:
@@ -99,7 +128,11 @@ def _read_front(text: str, file: str) -> tuple[FrontMatter | None, Document]:
         codes.append(match.group())
         return f"\ue000{len(codes) - 1}\ue001" + "\n" * match.group().count("\n")
 
-    def shown(value: object) -> object:
+    def shown(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shown(item) for item in value]
+        if isinstance(value, dict):
+            return {key: shown(item) for key, item in value.items()}
         if not isinstance(value, str):
             return value
         return re.sub("\ue000(\\d+)\ue001", lambda match: codes[int(match.group(1))], value)

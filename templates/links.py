@@ -10,7 +10,9 @@ from markupsafe import escape
 
 from core.errors import Problem
 from templates.addresses import PLAIN_SCHEMES, bad_target, is_web, scheme_of
-from templates.chunks import Chunk, Kind
+from templates.attaching import image_of, is_local
+from templates.chunks import OPENERS, Chunk, Kind
+from templates.files import Asset, NoSuchFile, Shelf
 from templates.masking import Mask, Piece
 from templates.variables import LINKS
 
@@ -33,7 +35,7 @@ _TRAILING = ".,;:!?)]}'\u2019\u201d"
 
 @dataclass(slots=True)
 class Links:
-    """The links met so far. `targets` are those followed through the tracker, by position.
+    """The links met so far. `targets` are those followed through the tracker, by position; `images` the files shown.
 
     `chunks` is the text as it was written, searched for the line of a link that is wrong.
     """
@@ -41,7 +43,9 @@ class Links:
     mask: Mask
     chunks: Sequence[Chunk]
     clicks: bool
+    files: Shelf
     targets: list[str] = field(default_factory=list)
+    images: list[Asset] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     _words: dict[tuple[str, bool, bool], str] = field(default_factory=dict)
 
@@ -77,6 +81,8 @@ class Links:
             new = self._styled(value)
         elif name == "href" and element != "link":
             new = self.replacement(value, track=track)
+        elif name == "src" and element == "img":
+            new = self._shown(value)
         elif name in (*_ATTRIBUTES, *_PERSONAL_ATTRIBUTES):
             new = self._fetched(value, element)
         else:
@@ -149,12 +155,37 @@ class Links:
         opening = Chunk(Kind.TAG, f" filter {name} ", first.file, first.line)
         return self.mask.word(opening, *pieces, Chunk(Kind.TAG, " endfilter ", first.file, first.line))
 
+    def _shown(self, value: str) -> str:
+        """The address of a picture: one that comes with the mail is named by its content."""
+        if self.mask.has_code(value):
+            return self._shown_by_value(value)
+        if not is_local(unescape(value).strip()):
+            return self._fetched(value, "img")
+        try:
+            asset = image_of(unescape(value).strip(), self.files)
+        except NoSuchFile as error:
+            self.problems.append(self._where(value).problem(error.message, error.hint))
+            return value
+        if asset not in self.images:
+            self.images.append(asset)
+        return f"cid:{asset.content_id}"
+
+    def _shown_by_value(self, value: str) -> str:
+        """An address with values in it: a whole one may come out of them, but no file's name."""
+        pieces = self.mask.pieces(value)
+        if not any(map(_begins_file, [None, *pieces], pieces)):
+            return self._fetched(value, "img")
+        first = next(piece for piece in pieces if isinstance(piece, Chunk))
+        hint = "write one <img> per file, with conditions around them"
+        self.problems.append(first.problem("the name of a file holds values or conditions", hint))
+        return value
+
     def _fetched(self, value: str, element: str) -> str:
         target = unescape(value).strip()
         if not self.mask.has_code(value):
             if not is_web(target):
                 message = f"<{element}> fetches {target[:80]!r}, expected an http or https address"
-                hint = "put the file on a web server; mail clients show no embedded or relative files"
+                hint = 'put the file on a web server, or show it by <img src="…"> from templates/'
                 self.problems.append(self._where(value).problem(message, hint))
             return value
         pieces = self.mask.pieces(value)
@@ -177,6 +208,14 @@ class Links:
                 if at >= 0 and written:
                     return Chunk(Kind.DATA, "", chunk.file, chunk.line + chunk.text[:at].count("\n"))
         return Chunk(Kind.DATA, "", self.chunks[0].file, 0)
+
+
+def _begins_file(before: Piece | None, piece: Piece) -> bool:
+    """Whether `piece`, behind `before`, begins an address that is the name of a file."""
+    if not isinstance(piece, str) or isinstance(before, str):
+        return False
+    begins = before is None or before.keyword in (*OPENERS, "elif", "else")
+    return begins and is_local(unescape(piece).strip())
 
 
 def is_own_link(pieces: Sequence[Piece]) -> bool:

@@ -17,6 +17,7 @@ from templates.budget import BUDGET, Budget
 from templates.check import check_templates, lint_mailing
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
+from templates.files import NO_FILES, Asset, Attachment, Shelf
 from templates.program import Program
 from templates.sandbox import GLOBALS
 
@@ -66,7 +67,8 @@ class Mailing:
 
     `links`: the tracked static targets by position. `piece`: the fingerprint of what is said, without the person,
     the subject and the tracking. `uses`: the names of all workspace files it was made from. `outline`: the HTML
-    with words in the place of code, for checks; None for plain text.
+    with words in the place of code, for checks; None for plain text. `images`: the files the HTML may show,
+    by `cid:` and their content ids; `attachments`: those beside the text.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Mailing:
     piece: str
     uses: tuple[str, ...]
     outline: str | None
+    images: tuple[Asset, ...]
+    attachments: tuple[Attachment, ...]
     subject: Program = field(repr=False)
     preheader: Program | None = field(repr=False)
     html: Program | None = field(repr=False)
@@ -123,17 +127,19 @@ def compile_mailing(
     clicks: bool,
     subject: str | None = None,
     transactional: bool = False,
+    files: Shelf = NO_FILES,
 ) -> Mailing:
     """The mailing made of the template `name`; `subject` replaces the one of its front matter.
 
-    A transactional one is rendered with `given` in its context, and has no unsubscribe link.
+    A transactional one is rendered with `given` in its context, and has no unsubscribe link. `files` are those it
+    may attach or show.
 
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
     parts = compile_parts(
         name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject,
-        transactional=transactional,
+        transactional=transactional, files=files,
     )  # fmt: skip
     constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
     return Mailing(
@@ -142,6 +148,8 @@ def compile_mailing(
         piece=parts.piece,
         uses=parts.uses,
         outline=parts.outline,
+        images=parts.images,
+        attachments=parts.attachments,
         subject=parts.subject,
         preheader=parts.preheader,
         html=parts.html,

@@ -5,13 +5,15 @@
 
 The script gives answers by stage; a list is used up in order, over all connections, and then the server is
 polite again; anything else is given every time. An answer is the bytes of a reply, `DROP` (the connection is
-cut), `STALL` (nothing is ever said), `After` (said when something has happened), `None` (polite), or a callable
-that gets the conversation and returns one of these. `Gate` is the other end: it records what the pool reports.
+cut), `STALL` (nothing is ever said), `After` (said when something has happened), `Late` (said after a while), `None`
+(polite), or a callable that gets the conversation and returns one of these. `Gate` is the other end: it records what
+the pool reports.
 """
 
 import asyncio
 import contextlib
 import enum
+import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +36,13 @@ class After:
 
     event: asyncio.Event
     reply: bytes
+
+
+@dataclass(frozen=True)
+class Late:
+    """The polite reply, given after some seconds."""
+
+    seconds: float
 
 
 DROP, STALL = Deed.DROP, Deed.STALL
@@ -69,7 +78,7 @@ class Conversation:
     recipients: list[str] = field(default_factory=list)
 
 
-Answer = bytes | Deed | After | None
+Answer = bytes | Deed | After | Late | None
 Scripted = Answer | Callable[[Conversation], Answer]
 Script = Mapping[str, list[Scripted] | Scripted]
 _POLITE: dict[str, bytes] = {
@@ -100,7 +109,8 @@ class ScriptedServer:
 
     `ehlo` is the answer to EHLO; `tls` answers STARTTLS, or, with `implicit`, speaks TLS from the first byte.
     `piecemeal` sends every answer octet by octet; `cut_after` cuts a connection after so many octets from
-    it, with the answer of stage `early` if there is one.
+    it, with the answer of stage `early` if there is one; `window` is how many octets it takes in before it has dealt
+    with them. `host` and `port` are where it listens.
     """
 
     def __init__(
@@ -112,10 +122,14 @@ class ScriptedServer:
         implicit: bool = False,
         piecemeal: bool = False,
         cut_after: int | None = None,
+        window: int | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.received: list[Received] = []
         self.conversations: list[Conversation] = []
-        self.port = 0
+        self.host = host
+        self.port = port
         self.script = {
             stage: list(answers) if isinstance(answers, list) else answers for stage, answers in (script or {}).items()
         }
@@ -124,6 +138,7 @@ class ScriptedServer:
         self._implicit = implicit
         self._piecemeal = piecemeal
         self._cut_after = cut_after
+        self.window = window or 1 << 16
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -146,8 +161,14 @@ class ScriptedServer:
 
     async def __aenter__(self) -> Self:
         context = self._tls if self._implicit else None
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        # asyncio switches Nagle's algorithm off only where the protocol is given: each write is a segment of its own
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.window < 1 << 16:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.window)
+        listening.bind((self.host, self.port))
+        self.port = listening.getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, sock=listening, ssl=context, limit=self.window)
         return self
 
     async def __aexit__(
@@ -185,8 +206,12 @@ class ScriptedServer:
         if callable(scripted):
             scripted = scripted(talk)
         if scripted is None:
-            scripted = self._ehlo if stage == "ehlo" else _POLITE[stage]
+            scripted = self.polite(stage)
         return scripted
+
+    def polite(self, stage: str) -> bytes:
+        """What a server says that has nothing against it."""
+        return self._ehlo if stage == "ehlo" else _POLITE[stage]
 
 
 class _Connection:
@@ -258,7 +283,7 @@ class _Connection:
         self._talk.dots += bool(self._talk.recipients)
         taken = Received(self._talk.mail_from or "", tuple(self._talk.recipients), content)
         self._forget()
-        reply = self._server.answer("end", self._talk)
+        reply = await self._chosen("end")
         if isinstance(reply, bytes) and reply[:1] == b"2" and taken.recipients:
             self._server.received.append(taken)
         await self._do(reply)
@@ -269,7 +294,7 @@ class _Connection:
 
     async def _until(self, mark: bytes) -> bytes:
         while mark not in self._rest:
-            chunk = await self._reader.read(1 << 16)
+            chunk = await self._reader.read(self._server.window)
             if not chunk:
                 raise _Hangup
             self._talk.chunks.append(chunk)
@@ -293,7 +318,14 @@ class _Connection:
         return b"".join(line + b"\r\n" for line in lines)
 
     async def _say(self, stage: str) -> bytes:
-        return await self._do(self._server.answer(stage, self._talk))
+        return await self._do(await self._chosen(stage))
+
+    async def _chosen(self, stage: str) -> Answer:
+        answer = self._server.answer(stage, self._talk)
+        if isinstance(answer, Late):
+            await asyncio.sleep(answer.seconds)
+            answer = self._server.polite(stage)
+        return answer
 
     async def _do(self, answer: Answer) -> bytes:
         if answer is DROP:

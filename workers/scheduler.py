@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from campaigns import batches
+from campaigns import batches, rollout
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
@@ -32,6 +32,8 @@ LEADER_LOCK: Final = 0x434C5343
 AGAIN_AFTER: Final = timedelta(seconds=30)
 _TICK_S: Final = 1.0
 _ELECTION_S: Final = 2.0
+#: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
+_LEASE_S: Final = 10
 
 
 class Ticks:
@@ -67,9 +69,11 @@ class Ticks:
             return True
 
     def settle(self) -> None:
-        """Runs with nothing left are finished, and stopped ones have nothing in a lost worker's hands. Repeat: safe."""
+        """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
+        when their stage went well. Repeat: safe."""
         with self._database.begin() as connection:
             batches.settle_stopped(connection, self._clock.now())
+            rollout.advance(connection, self._clock.now())
             batches.finish_runs(connection, self._clock.now())
 
     def start_recurring(self) -> list[str]:
@@ -151,6 +155,7 @@ def _lead(
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
     if row is None or not row[0]:
         return
+    connection.execute(f"SET idle_session_timeout = '{_LEASE_S}s'")  # by the database's clock
     elected()
     scheduler = BackgroundScheduler(timezone=UTC)
     for job in (ticks.publish, ticks.start_recurring, ticks.settle):
@@ -161,5 +166,6 @@ def _lead(
         while not stopping.is_set():
             for _ in connection.notifies(timeout=0.5, stop_after=1):
                 ticks.publish()
+            connection.execute("SELECT 1")  # still here
     finally:
         scheduler.shutdown(wait=True)

@@ -3,6 +3,8 @@
 import logging
 import os
 import socket
+from collections.abc import Callable
+from multiprocessing import RawValue
 from typing import Any
 
 from celery import Celery, signals
@@ -19,15 +21,16 @@ _log = logging.getLogger("clarion.worker")
 class Station:
     """The one courier of this process, made after the fork: connections are never shared between processes."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, is_stopping: Callable[[], bool]) -> None:
         self._workspace = workspace
+        self._is_stopping = is_stopping
         self._courier: Courier | None = None
 
     def open(self, **_: Any) -> None:
         """The courier is there, with a database connection of this process alone."""
         database = open_database(self._workspace, "worker")
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._courier = Courier(self._workspace, database, SystemClock(), name)
+        self._courier = Courier(self._workspace, database, SystemClock(), name, self._is_stopping)
 
     @property
     def courier(self) -> Courier:
@@ -45,7 +48,8 @@ class Station:
 
 def register(app: Celery, workspace: Workspace) -> None:
     """The application knows its task, and each of its processes opens and closes its own station."""
-    station = Station(workspace)
+    stopping = RawValue("b", 0)  # shared with the processes forked from this one; has no lock, a signal sets it
+    station = Station(workspace, lambda: bool(stopping.value))
 
     @app.task(name=SEND_BATCH)  # type: ignore[untyped-decorator]
     def send_batch(batch_id: int) -> None:
@@ -54,5 +58,6 @@ def register(app: Celery, workspace: Workspace) -> None:
         if sent is not None:
             _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
 
+    signals.worker_shutting_down.connect(lambda **_: setattr(stopping, "value", 1), weak=False)
     signals.worker_process_init.connect(station.open, weak=False)
     signals.worker_process_shutdown.connect(station.close, weak=False)

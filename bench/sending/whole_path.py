@@ -150,5 +150,6 @@ def _told(shop: Shop, run_id: int) -> Any:
 def _finish(shop: Shop, campaign: str) -> None:
     while (run := _one(shop, _RUN, campaign=campaign)).state != "finished":
         if run.fault:
-            raise SystemExit(f"the run does not go on: {run.fault}")
+            log = (shop.workspace.root / "worker.log").read_text(errors="replace").splitlines()[-25:]
+            raise SystemExit("\n".join([*log, f"the run does not go on: {run.fault}"]))
         time.sleep(0.1)

@@ -29,15 +29,19 @@ def init(desk: Desk, folder: Path) -> None:
 def validate(desk: Desk, as_json: bool) -> None:
     """Check every file of the workspace: each mistake with its file and line, all in one go."""
     from campaigns.catalogue import examine
+    from campaigns.remarks import remarks_on
 
     catalogue, problems = examine(desk.workspace)
+    remarks = remarks_on(catalogue) if catalogue is not None and not problems else []
     if as_json:
         rows = [{"file": p.file, "line": p.line, "message": p.message, "hint": p.hint} for p in problems]
-        print_json({"valid": not problems, "problems": rows})
+        print_json({"valid": not problems, "problems": rows, "remarks": remarks})
     if problems and not as_json:
         raise ConfigError(problems=problems, hint=f"{len(problems)} to mend; nothing was changed")
     if problems:
         raise click.exceptions.Exit(1)
+    for text in remarks:
+        remark(f"remark: {text}")
     if not as_json and catalogue is not None:
         parts = (catalogue.segments, "segment"), (catalogue.templates, "template"), (catalogue.campaigns, "campaign")
         click.echo(f"fine: {', '.join(counted(len(named), noun) for named, noun in parts)}")

@@ -1,10 +1,12 @@
 """`preview`, `send-test`: a mailing before anybody gets it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from campaigns.commands.ordering import given_options
 from campaigns.commands.persons import person_of
 from core.commands import Desk, write_file, writing
 
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the HTML part.")
 @click.option("--eml", "eml_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the whole mail.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of it.")
+@given_options
 @click.pass_obj
 def preview(
-    desk: Desk, campaign: str, key: str, html_file: Path | None, eml_file: Path | None, png_file: Path | None
+    desk: Desk,
+    campaign: str,
+    key: str,
+    html_file: Path | None,
+    eml_file: Path | None,
+    png_file: Path | None,
+    given: Mapping[str, Any],
 ) -> None:
     """Render CAMPAIGN's mailing for one customer: on screen, or as .html, .eml or .png."""
-    made = _preview(desk, campaign, key)
+    made = _preview(desk, campaign, key, given)
     mail = made.mail
     if html_file:
         write_file(html_file, made.page)
@@ -43,22 +52,23 @@ def preview(
         click.echo(f"Subject: {mail.subject}\n\n{mail.text}")
 
 
-def _preview(desk: Desk, campaign: str, key: str) -> "Preview":
+def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any]) -> "Preview":
     from campaigns import catalogue as files
     from campaigns.preview import preview as render
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
         person = person_of(desk, connection, key)
-        return render(connection, desk.workspace, catalogue, campaign, person, desk.clock.now())
+        return render(connection, desk.workspace, catalogue, campaign, person, desk.clock.now(), given)
 
 
 @click.command("send-test")
 @click.argument("campaign")
 @click.option("--as", "key", required=True, help="The customer whose mailing is shown.")
 @click.option("--to", "address", required=True, help="Where it goes: your own address.")
+@given_options
 @click.pass_obj
-def send_test(desk: Desk, campaign: str, key: str, address: str) -> None:
+def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[str, Any]) -> None:
     """Send CAMPAIGN's mailing, as one customer would get it, to yourself. The ledger is not touched."""
     import asyncio
     from dataclasses import replace
@@ -66,7 +76,9 @@ def send_test(desk: Desk, campaign: str, key: str, address: str) -> None:
     from campaigns.preview import send_once
     from core.addresses import parse_address
 
-    mail = replace(_preview(desk, campaign, key).mail, recipient_email=parse_address(address).email, recipient_name="")
+    mail = replace(
+        _preview(desk, campaign, key, given).mail, recipient_email=parse_address(address).email, recipient_name=""
+    )
     mail = replace(mail, subject=f"[test] {mail.subject}")
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
     click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())

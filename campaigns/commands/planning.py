@@ -1,18 +1,21 @@
 """`plan`, `apply`, `send`: from an intention to a run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from campaigns.commands.ordering import Order, given_options, new_key, place
 from core.commands import Desk, json_option, print_json, print_table, progress, remark, write_file
-from core.errors import PlanError, ServiceError
+from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from campaigns.plan import Plan
     from campaigns.runs import Started
 
+SEND_TO: Final = "name the person: clarion send CAMPAIGN --to KEY"
 #: From this many messages on, `apply` and `send` want the number typed instead of a yes.
 TYPED_FROM = 1000
 
@@ -61,6 +64,7 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "would_send": item.counts.would_send,
             "skipped": dict(item.counts.skipped),
             "starts_at": item.starts_at,
+            "rollout": list(item.rollout),
         }
         for item in made.campaigns
     ]
@@ -72,8 +76,12 @@ def _print_plan(made: "Plan") -> None:
     for item in made.campaigns:
         counts = item.counts
         click.secho(item.campaign, bold=True)
+        if item.is_transactional:
+            click.echo(f"  transactional: sent to one person when ordered (clarion send {item.campaign} --to KEY)")
+            continue
         rows = [("audience", counts.audience), ("would send", counts.would_send)]
         rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
+        rows += [(f"stage {n} of {len(item.rollout)}", heads) for n, heads in enumerate(item.rollout, 1)]
         width = max(len(label) for label, _ in rows)
         for label, number in rows:
             click.echo(f"  {label.ljust(width)}  {number:>12,}")
@@ -168,13 +176,40 @@ def _senders(desk: Desk) -> bool:
 @click.argument("campaign")
 @click.option("--wait", is_flag=True, help="Come back when everything is answered.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--to", metavar="KEY", help="Of a transactional campaign: to this person, an external id or an address.")
+@click.option("--key", help="Makes the message to this person once, however often it is ordered. Default: a new one.")
+@given_options
 @json_option
 @click.pass_obj
-def send(desk: Desk, campaign: str, wait: bool, yes: bool, as_json: bool) -> None:
-    """Plan and apply one campaign. Sending again sends nothing to anybody who has it already."""
+def send(
+    desk: Desk,
+    campaign: str,
+    wait: bool,
+    yes: bool,
+    to: str | None,
+    key: str | None,
+    given: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    """Plan and apply one campaign. Sending again sends nothing to anybody who has it already.
+
+    A transactional campaign is sent to one person, with the values its template names as `given.…`:
+    clarion send receipt --to C1042 --key order-7 --given order_number=7
+    """
+    if to is not None:
+        place(desk, Order(campaign, to, new_key() if key is None else key, given), wait=wait, as_json=as_json)
+        return
+    if key is not None or given:
+        raise UsageError("--key and --given are for one person", hint="name the person: --to KEY")
+    _send_to_audience(desk, campaign, wait=wait, yes=yes, as_json=as_json)
+
+
+def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, as_json: bool) -> None:
     from campaigns.plan import from_file, to_file
 
     made = _make_plan(desk, (campaign,))
+    if made.campaigns[0].is_transactional:
+        raise PlanError(f"{campaign} is transactional (got no person to send it to)", hint=SEND_TO)
     if not as_json:
         _print_plan(made)
     if made.pending:

@@ -19,7 +19,7 @@ _TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CONTENT_TYPE: Final = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(?:; ?[a-z]+=[A-Za-z0-9-]+)*")
 _CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9.-]{1,100}")
 _BASE64_LINE_OCTETS: Final = 57  # 76 characters, the longest line of base64 (RFC 2045 section 6.8)
-_SECTION: Final = 60  # characters of one section of a long name
+_SECTION: Final = 54  # characters of one section of a long name, so that its line stays below 78
 LONGEST_NAME: Final = 120
 
 

@@ -18,9 +18,10 @@ _BUFFER_HIGH, _BUFFER_LOW = 65536, 0
 
 
 class Connection(asyncio.Protocol):
-    """One TCP or TLS connection. Until it has a session, replies are awaited with `reply`."""
+    """One TCP or TLS connection to `address`. Until it has a session, replies are awaited with `reply`."""
 
-    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, address: str) -> None:
+        self.address = address
         self.session: Session | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
         self.deadline = math.inf

@@ -36,6 +36,9 @@ class Dispatch:
         self._is_exhausted = False
         self._error: BaseException | None = None
         self._fault: TransportFault | None = None
+        self._denials = crew.denials
+        self._denied: list[tuple[Envelope, Outcome]] = []  # whose fault it is turns out later
+        self._denied_with: TransportFault | None = None
         self._idle: list[Session] = []
         self._sessions: set[Session] = set()
         self._is_gathering = False
@@ -82,7 +85,10 @@ class Dispatch:
         return None
 
     def ready(self, session: Session) -> None:
-        """The session waits at the gate."""
+        """The session waits at the gate: its server took a recipient."""
+        if self._denials.in_a_row or not self._denials.has_relayed:
+            self._denials.relayed()
+            self._conclude_denied()
         self._gate.waiting.append(session)
         self._look_up()
 
@@ -106,6 +112,15 @@ class Dispatch:
             self._woken.set()
         else:
             self.answered(envelope, _deferred(trouble))
+
+    def denied(self, envelope: Envelope, refusal: Outcome, fault: TransportFault) -> None:
+        """The recipient was denied relaying; whose fault that is turns out later (see `denials`)."""
+        self._denials.in_a_row += 1
+        self._denied.append((envelope, refusal))
+        self._denied_with = fault
+        if self._fault is not None or self._denials.are_of_the_client:
+            self.stop(self._fault or fault)
+        self._woken.set()
 
     def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
         """The server refuses this client: nothing more is taken, and nobody failed."""
@@ -139,6 +154,7 @@ class Dispatch:
         self._is_exhausted = True
         while self._queue:
             self._conclude(self._queue.popleft().id, _not_sent(fault))
+        self._conclude_denied()
         self._woken.set()
 
     def tick(self) -> None:
@@ -200,9 +216,30 @@ class Dispatch:
         """Waiting messages get the idle sessions, and more connections are opened; False when all is concluded."""
         while self._idle and self._fill(1):
             self._idle.pop().proceed()
-        if self._fill(1):
+        if self._fill(1) and self._fail_those_known_to_be_refused():
             self._crew.open_more(len(self._queue))
+        if self._denied_with is not None and self._open_count == len(self._denied) > 0:
+            self._judge_denied(self._denied_with)
         return self._open_count > 0
+
+    def _judge_denied(self, fault: TransportFault) -> None:
+        """Nothing is left that could tell whose fault it is: it is theirs if the server ever relayed."""
+        if self._denials.has_relayed:
+            self._conclude_denied()
+        else:
+            self.stop(fault)
+
+    def _conclude_denied(self) -> None:
+        denied, self._denied = self._denied, []
+        for envelope, refusal in denied:
+            self._conclude(envelope.id, refusal if self._fault is None else _not_sent(self._fault))
+
+    def _fail_those_known_to_be_refused(self) -> bool:
+        """No connection is opened for what the server is known not to take (S-1.20); False when none is needed."""
+        features = self._crew.known_features()
+        while features is not None and self._fill(1) and (refusal := self._queue[0].refusal(features)) is not None:
+            self.answered(self._queue.popleft(), refusal)
+        return bool(self._queue)
 
     def _fill(self, count: int) -> bool:
         """`count` messages wait in the queue, or as many as the source has left; False when there is none."""
@@ -243,8 +280,8 @@ class Dispatch:
     def _has_second_chance(self, session: Session, envelope: Envelope, trouble: Trouble) -> bool:
         if envelope.had_second_chance:
             return False
-        if trouble.kind is TroubleKind.CLOSING:  # 421 after good service is about the connection (S-1.5)
-            return session.has_served
+        if trouble.kind is TroubleKind.CLOSING:  # 421 is about the connection, or the address (S-1.5, S-1.45)
+            return session.has_served or self._crew.is_elsewhere_possible(session)
         return trouble.kind is TroubleKind.LOST
 
 

@@ -1,20 +1,26 @@
 """A message made ready for the wire: who it is from and to, and its content dot-stuffed."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from core.errors import AddressError
 from delivery.addr_spec import wire_address
 from delivery.smtp.features import Features
 from delivery.smtp.messages import Outcome, OutcomeState, Outgoing
 
+_NOT_XTEXT: Final = re.compile(rb"[^!-*,-<>-~]")
+_LONGEST_ENVELOPE_ID: Final = 100
+_LONGEST_ORIGINAL: Final = 500 - len(b"rfc822;")
+
 
 @dataclass(slots=True, eq=False)
 class Envelope:
     """One message on its way. `lines` are dot-stuffed and end with CRLF, the final dot not included.
 
-    `size` counts the octets before dot-stuffing (RFC 1870); `had_second_chance` is set when its first
-    connection broke.
+    `size` counts the octets before dot-stuffing (RFC 1870); `envelope_id` is xtext; `had_second_chance` is set
+    when its first connection broke.
     """
 
     id: int
@@ -24,6 +30,7 @@ class Envelope:
     size: int
     eight_bit: bool
     smtputf8: bool
+    envelope_id: bytes = b""
     had_second_chance: bool = False
 
     def mail_command(self, features: Features) -> bytes:
@@ -35,6 +42,17 @@ class Envelope:
             command += b" BODY=8BITMIME"
         if self.smtputf8:
             command += b" SMTPUTF8"
+        if features.notify:
+            command += b" RET=HDRS ENVID=%b" % self.envelope_id if self.envelope_id else b" RET=HDRS"
+        return command + b"\r\n"
+
+    def recipient_command(self, features: Features) -> bytes:
+        """RCPT, and where the server offers DSN when to report and on whom (S-1.38)."""
+        if not features.notify:
+            return b"RCPT TO:<%b>\r\n" % self.recipient
+        command = b"RCPT TO:<%b> NOTIFY=%b" % (self.recipient, features.notify)
+        if self.recipient.isascii() and len(original := xtext(self.recipient)) <= _LONGEST_ORIGINAL:
+            command += b" ORCPT=rfc822;%b" % original
         return command + b"\r\n"
 
     def refusal(self, features: Features) -> Outcome | None:
@@ -62,7 +80,21 @@ def envelope_of(outgoing: Outgoing) -> Envelope | Outcome:
     if not _has_crlf_lines_only(content):
         return _failed("5.6.0", "message holds a bare CR or LF")
     smtputf8 = outgoing.smtputf8 or not (recipient.isascii() and path.isascii())
-    return Envelope(outgoing.id, path, recipient, _stuffed(content), len(content), not content.isascii(), smtputf8)
+    return Envelope(
+        outgoing.id, path, recipient, _stuffed(content), len(content), not content.isascii(), smtputf8,
+        _envelope_id(outgoing.envelope_id) if outgoing.envelope_id else b"",
+    )  # fmt: skip
+
+
+def xtext(octets: bytes) -> bytes:
+    """The octets as a DSN parameter takes them (RFC 3461 section 4): '+', '=' and all but visible ASCII as +XX."""
+    return _NOT_XTEXT.sub(lambda found: b"+%02X" % found[0][0], octets)
+
+
+def _envelope_id(text: str) -> bytes:
+    """The id as xtext; nothing for one that is too long, because half of it would name nobody."""
+    encoded = xtext(text.encode())
+    return encoded if len(encoded) <= _LONGEST_ENVELOPE_ID else b""
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,8 @@ from delivery.smtp.replies import Reply
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The extensions that Clarion uses. `largest` is the server's fixed maximum in octets, None without one."""
+    """The extensions that Clarion uses. `largest` is the server's fixed maximum in octets, None without one;
+    `notify` is when a bounce is asked for (DSN), empty where none is or the server cannot."""
 
     pipelining: bool = False
     size: bool = False
@@ -17,10 +18,11 @@ class Features:
     smtputf8: bool = False
     starttls: bool = False
     auth: frozenset[str] = frozenset()
+    notify: bytes = b""
 
     @classmethod
-    def of(cls, reply: Reply) -> Self:
-        """The features named in a reply to EHLO; unknown ones are passed over."""
+    def of(cls, reply: Reply, *, notify: bytes = b"") -> Self:
+        """The features named in a reply to EHLO; unknown ones are passed over. `notify` is what is wanted of DSN."""
         offered: dict[str, list[str]] = {}
         for line in reply.lines[1:]:
             keyword, *words = line.decode("ascii", "replace").upper().replace("AUTH=", "AUTH ").split() or [""]
@@ -34,4 +36,5 @@ class Features:
             smtputf8="SMTPUTF8" in offered,
             starttls="STARTTLS" in offered,
             auth=frozenset(offered.get("AUTH", [])),
+            notify=notify if "DSN" in offered else b"",
         )

@@ -37,13 +37,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message for one recipient. `content` is in CRLF lines and not dot-stuffed; `mail_from` may be empty."""
+    """One message for one recipient. `content` is in CRLF lines and not dot-stuffed; `mail_from` may be empty.
+
+    `envelope_id` comes back in a bounce (DSN, ENVID), where the server offers that.
+    """
 
     id: int
     mail_from: str
     recipient: str
     content: bytes
     smtputf8: bool = False
+    envelope_id: str = ""
 
 
 #: `await hand_over(answered, handing_over)`: called before the final dot of any message in `handing_over` leaves,

@@ -1,11 +1,13 @@
 """A connection is brought up: greeting, EHLO, TLS, AUTH. Whatever goes wrong here is the transport's fault."""
 
 import asyncio
-import base64
 import ipaddress
 import socket
 import ssl
 
+from core.smtp_settings import is_full_name
+from delivery.smtp.addresses import Addresses
+from delivery.smtp.authentication import AuthRefused, log_in
 from delivery.smtp.connection import Connection
 from delivery.smtp.endpoint import Endpoint, Tls
 from delivery.smtp.faults import TransportFault
@@ -13,15 +15,35 @@ from delivery.smtp.features import Features
 from delivery.smtp.replies import Reply
 
 
-async def open_connection(endpoint: Endpoint, context: ssl.SSLContext | None) -> tuple[Connection, Features]:
+async def open_connection(
+    endpoint: Endpoint, context: ssl.SSLContext | None, addresses: Addresses
+) -> tuple[Connection, Features]:
     """A connection that is private if the endpoint says so, logged in if it has a user, and ready for MAIL.
 
-    `context` None stands for Python's verifying default.
+    `context` None stands for Python's verifying default. An address that cannot be reached, or that says "later"
+    before AUTH, is passed over for the next one (S-1.45).
 
     Raises:
         TransportFault: in every other case; nothing was sent, and no password without verified TLS (S-1.23).
     """
-    opening = _Opening(endpoint, context)
+    try:
+        candidates = await addresses.in_turn()
+    except OSError as error:
+        raise TransportFault(f"no address: {error}", temporary=True, where=endpoint.shown) from error
+    for left, address in enumerate(candidates, start=1 - len(candidates)):
+        opening = _Opening(endpoint, context, address)
+        try:
+            return await _opened(opening)
+        except TransportFault as fault:
+            if not fault.temporary or opening.has_begun_auth:
+                raise
+            addresses.failed(address)
+            if not left:
+                raise
+    raise TransportFault("no address", temporary=True, where=endpoint.shown)
+
+
+async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
     try:
         return await opening.run()
     except TransportFault:
@@ -46,12 +68,14 @@ async def open_connection(endpoint: Endpoint, context: ssl.SSLContext | None) ->
 
 
 class _Opening:
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None, address: str) -> None:
+        self.has_begun_auth = False
+        self._address = address
         self._endpoint = endpoint
         self._timers = endpoint.timers
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._connection = Connection(endpoint, self._loop)
+        self._connection = Connection(endpoint, self._loop, address)
 
     async def run(self) -> tuple[Connection, Features]:
         await self._connect()
@@ -61,7 +85,7 @@ class _Opening:
             await self._start_tls(features)
             features = await self._hello()  # everything offered before is forgotten (S-1.24)
         if self._endpoint.user is not None:
-            await self._log_in(features, self._endpoint.user, self._endpoint.password or "")
+            await self._log_in(features)
         return self._connection, features
 
     def abandon(self) -> None:
@@ -77,9 +101,10 @@ class _Opening:
         async with asyncio.timeout(self._timers.connect):
             await self._loop.create_connection(
                 lambda: self._connection,
-                self._endpoint.host,
+                self._address,
                 self._endpoint.port,
                 ssl=self._tls_context() if implicit else None,
+                server_hostname=self._endpoint.host if implicit else None,
             )
 
     async def _hello(self) -> Features:
@@ -90,7 +115,7 @@ class _Opening:
             self._expect(2, await self._command(f"HELO {name}"), "HELO")
             return Features()
         self._expect(2, reply, "EHLO")
-        return Features.of(reply)
+        return Features.of(reply, notify=self._endpoint.notify)
 
     async def _start_tls(self, features: Features) -> None:
         if not features.starttls:
@@ -110,19 +135,15 @@ class _Opening:
             raise ConnectionError("the connection was lost during the handshake")
         self._connection.use(transport)
 
-    async def _log_in(self, features: Features, user: str, password: str) -> None:
+    async def _log_in(self, features: Features) -> None:
         if self._endpoint.tls is Tls.NONE:
-            raise self.fault("a password may travel inside TLS only", temporary=False)
-        if "PLAIN" in features.auth:
-            reply = await self._command(f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
-        elif "LOGIN" in features.auth:
-            self._expect(3, await self._command("AUTH LOGIN"), "AUTH")
-            self._expect(3, await self._command(_base64(user)), "AUTH")
-            reply = await self._command(_base64(password))
-        else:
-            offered = ", ".join(sorted(features.auth)) or "nothing"
-            raise self.fault(f"AUTH: the server offers {offered}, expected PLAIN or LOGIN", temporary=False)
-        self._expect(2, reply, "AUTH")
+            raise self.fault("a password or token may travel inside TLS only", temporary=False)
+        self.has_begun_auth = True
+        try:
+            await log_in(self._endpoint, features.auth, self._command)
+        except AuthRefused as error:
+            hint = "check the user, and the password or token, of the transport"
+            raise self.fault(error.message, temporary=error.temporary, hint=hint) from error
 
     async def _command(self, line: str) -> Reply:
         self._connection.write(f"{line}\r\n".encode())
@@ -130,10 +151,7 @@ class _Opening:
 
     def _expect(self, kind: int, reply: Reply, what: str) -> None:
         if reply.kind != kind:
-            hint = "check user and password of the transport" if what == "AUTH" else ""
-            raise self.fault(
-                f"the server refused {what}: {reply.code} {reply.text}", temporary=reply.kind == 4, hint=hint
-            )
+            raise self.fault(f"the server refused {what}: {reply.code} {reply.text}", temporary=reply.kind != 5)
 
     def _tls_context(self) -> ssl.SSLContext:
         return self._context if self._context is not None else ssl.create_default_context()
@@ -141,11 +159,7 @@ class _Opening:
     def _own_name(self) -> str:
         """The machine's full name, else the address literal of this end; never localhost (S-1.44)."""
         name = socket.gethostname()
-        if "." in name and not name.startswith("localhost"):
+        if is_full_name(name):
             return name
         own = ipaddress.ip_address(self._connection.transport.get_extra_info("sockname")[0].partition("%")[0])
         return f"[{own}]" if own.version == 4 else f"[IPv6:{own}]"
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

@@ -5,7 +5,9 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import astuple
 
+from delivery.smtp.addresses import Addresses
 from delivery.smtp.connection import Connection
+from delivery.smtp.denials import Denials
 from delivery.smtp.dispatch import Dispatch
 from delivery.smtp.endpoint import Endpoint
 from delivery.smtp.faults import TransportFault, TroubleKind
@@ -30,8 +32,12 @@ class SmtpPool:
         self._crew: dict[Session, Connection] = {}
         self._opening: set[asyncio.Task[tuple[Connection, Features]]] = set()
         self._dispatch: Dispatch | None = None
+        self._addresses = Addresses(endpoint.host, endpoint.port)
+        self.denials = Denials()
         self._limit = endpoint.connections
         self._barren_count = 0
+        self._features: Features | None = None
+        self._features_at = 0.0
 
     async def deliver(self, messages: Iterable[Outgoing], hand_over: HandOver) -> None:
         """Every message has passed the gate, and its outcome was reported to `hand_over` exactly once.
@@ -86,7 +92,7 @@ class SmtpPool:
             count = 0 if self._opening else 1
         room = self._limit - self._occupied_count() - len(self._opening)
         for _ in range(min(count - len(self._opening) if usable_count else count, room)):
-            task = asyncio.ensure_future(open_connection(self._endpoint, self._context))
+            task = asyncio.ensure_future(open_connection(self._endpoint, self._context, self._addresses))
             self._opening.add(task)
             task.add_done_callback(self._opened)
 
@@ -95,9 +101,20 @@ class SmtpPool:
         trouble = session.broken_by
         if trouble is None or trouble.kind is TroubleKind.CLOSED or self._dispatch is None:
             return
+        if trouble.kind is TroubleKind.CLOSING or not session.has_served:
+            self._addresses.failed(self._crew[session].address)
         self._barren_count = 0 if session.has_served else self._barren_count + 1
         if self._barren_count >= max(_FEWEST_BARREN, self._endpoint.connections):
             self._dispatch.stop(self._fault(f"no connection lasts: {trouble.text}"))
+
+    def is_elsewhere_possible(self, session: Session) -> bool:
+        """Whether the server has another address than the session's that did not fail lately."""
+        return self._addresses.is_elsewhere_possible(self._crew[session].address)
+
+    def known_features(self) -> Features | None:
+        """What the server offered to the latest connection, unless that is older than a connection may get."""
+        age = asyncio.get_running_loop().time() - self._features_at
+        return self._features if age <= self._endpoint.longest_age else None
 
     # Opening.
 
@@ -116,6 +133,7 @@ class SmtpPool:
             self._dispatch.stop(error)
 
     def _engage(self, connection: Connection, features: Features, dispatch: Dispatch) -> None:
+        self._features, self._features_at = features, asyncio.get_running_loop().time()
         session = Session(connection, features, dispatch)
         self._crew[session] = connection
         connection.closed.add_done_callback(lambda _: self._crew.pop(session, None))

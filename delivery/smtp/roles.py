@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from delivery.smtp.denials import Denials
 from delivery.smtp.envelope import Envelope
 from delivery.smtp.faults import TransportFault, Trouble
 from delivery.smtp.features import Features
@@ -63,6 +64,10 @@ class Desk(Protocol):
         """
         ...
 
+    def denied(self, envelope: Envelope, refusal: Outcome, fault: TransportFault) -> None:
+        """The server says to the recipient that it does not relay: `refusal` if it is alone, else `fault`."""
+        ...
+
     def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
         """The server refuses this client as such, said when `envelope` was offered."""
         ...
@@ -77,10 +82,21 @@ class Desk(Protocol):
 
 
 class Crew(Protocol):
-    """Whoever keeps the connections."""
+    """Whoever keeps the connections; `denials` are the server's, from delivery to delivery."""
+
+    @property
+    def denials(self) -> Denials: ...
 
     def open_more(self, count: int) -> None:
         """Up to `count` connections more could be used; if there can be none, `Dispatch.stop` is called."""
+        ...
+
+    def is_elsewhere_possible(self, session: "Session") -> bool:
+        """Whether the server has another address than the session's that did not fail lately."""
+        ...
+
+    def known_features(self) -> Features | None:
+        """What the server offered to the latest connection, unless that is long ago."""
         ...
 
     def gone(self, session: "Session") -> None:

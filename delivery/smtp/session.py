@@ -4,10 +4,15 @@ With PIPELINING a message costs one round trip. Its content, its final dot, and 
 message leave in one write; then come the answer to the dot and the three replies of the next envelope, whose
 content waits at the gate until its hand-over is durable (RFC 2920; standards S-1.10 to S-1.13, S-1.36). Without
 PIPELINING the same steps go one by one.
+
+A transaction has one recipient, always. So an answer to MAIL, RCPT, DATA or the final dot decides that recipient
+and no other (S-1.3, S-1.4), and "too many recipients" cannot come up: a 452 or 552 to RCPT is about this one
+(S-1.6). Content goes by DATA; BDAT is never used, whether the server offers CHUNKING or not (S-1.14, S-1.15).
 """
 
 from collections import deque
 
+from delivery.smtp.denials import denies_relaying
 from delivery.smtp.envelope import Envelope
 from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
@@ -32,8 +37,8 @@ class Session:
     """
 
     __slots__ = (
-        "_answering", "_dirty", "_expected", "_pending", "_quitting", "_refusal", "at_gate", "broken_by",
-        "current", "desk", "ending", "features", "has_served", "is_stale", "link",
+        "_answering", "_dirty", "_expected", "_is_denied", "_pending", "_quitting", "_refusal", "at_gate",
+        "broken_by", "current", "desk", "ending", "features", "has_served", "is_stale", "link",
     )  # fmt: skip
 
     def __init__(self, link: Link, features: Features, desk: Desk) -> None:
@@ -50,6 +55,7 @@ class Session:
         self._pending: deque[tuple[Step, bytes]] = deque()  # without PIPELINING: steps not written yet
         self._answering: Step | None = None  # the step whose reply is being dealt with
         self._refusal: Outcome | None = None  # of `current`, when one of its steps was refused
+        self._is_denied = False  # that refusal may be about this client rather than about the recipient
         self._dirty = False  # a refused envelope is left on the server: RSET before the next
         self._quitting = False
 
@@ -127,7 +133,7 @@ class Session:
             state = OutcomeState.DEFERRED if held_back else OutcomeState.UNKNOWN
             self.desk.answered(ending, Outcome(state, None, None, trouble.text))
         if self.current is not None and self._refusal is not None:
-            self.desk.answered(self.current, self._refusal)
+            self._tell_refused(self.current, self._refusal)
             self.current = None
         if self.current is not None:
             self.desk.stranded(self, self.current, trouble, is_innocent=is_innocent)
@@ -137,7 +143,7 @@ class Session:
         self.current, self._refusal = envelope, None
         steps = [
             (Step.MAIL, envelope.mail_command(self.features)),
-            (Step.RECIPIENT, b"RCPT TO:<%b>\r\n" % envelope.recipient),
+            (Step.RECIPIENT, envelope.recipient_command(self.features)),
             (Step.DATA, b"DATA\r\n"),
         ]
         if self._dirty:
@@ -195,7 +201,7 @@ class Session:
                 self.desk.ready(self)
         elif reply.kind < 4 or step is Step.RSET:
             self._fail_on(reply, f"gave no answer to {step.name}")
-        elif reply.code in _CLIENT_REFUSED or (step is Step.MAIL and _denies_relaying(reply)):
+        elif reply.code in _CLIENT_REFUSED or (step is Step.MAIL and denies_relaying(reply)):
             self._client_refused(reply)
         else:
             self._refused(step, reply)
@@ -204,6 +210,7 @@ class Session:
         """The message ends here, but the replies of its later commands are still to come (S-1.12)."""
         state = OutcomeState.DEFERRED if reply.kind == 4 else OutcomeState.FAILED
         self._refusal = reply.outcome(state, step)
+        self._is_denied = step is Step.RECIPIENT and denies_relaying(reply)
         self._dirty = True
         self._pending.clear()
         if step is Step.DATA or not self.features.pipelining:
@@ -223,16 +230,18 @@ class Session:
         self.current, self._refusal = None, None
         self.has_served = True
         if envelope is not None and refusal is not None:
-            self.desk.answered(envelope, refusal)
+            self._tell_refused(envelope, refusal)
         self.proceed()
+
+    def _tell_refused(self, envelope: Envelope, refusal: Outcome) -> None:
+        if self._is_denied:
+            self.desk.denied(envelope, refusal, _fault(refusal.code, refusal.reply))
+        else:
+            self.desk.answered(envelope, refusal)
 
     def _client_refused(self, reply: Reply) -> None:
         envelope, self.current = self.current, None
-        fault = TransportFault(
-            f"the server refuses this client: {reply.code} {reply.text}",
-            temporary=False,
-            hint="check user, password and TLS of the transport, and that the server relays for this machine",
-        )
+        fault = _fault(reply.code, reply.text)
         if envelope is not None:
             self.desk.faulty(fault, envelope)
         self.link.fail(Trouble(TroubleKind.CLOSING, fault.message, reply))
@@ -245,6 +254,9 @@ class Session:
 _END_STATES = {2: OutcomeState.ACCEPTED, 4: OutcomeState.DEFERRED, 5: OutcomeState.FAILED}
 
 
-def _denies_relaying(reply: Reply) -> bool:
-    """A 5yz to MAIL that is about this client rather than about the message (S-1.8)."""
-    return reply.kind == 5 and "relay" in reply.text.lower()
+def _fault(code: int | None, text: str) -> TransportFault:
+    return TransportFault(
+        f"the server refuses this client: {code} {text}",
+        temporary=False,
+        hint="check user, password and TLS of the transport, and that the server relays for this machine",
+    )

@@ -123,6 +123,9 @@ class Table:
     def stranded(self, session: Session, envelope: Envelope, trouble: Trouble, *, is_innocent: bool) -> None:
         raise AssertionError("stranded")
 
+    def denied(self, envelope: Envelope, refusal: Outcome, fault: TransportFault) -> None:
+        raise AssertionError("denied")
+
     def faulty(self, fault: TransportFault, envelope: Envelope) -> None:
         raise AssertionError("faulty")
 

@@ -69,7 +69,7 @@ def test_front_matter_takes_unquoted_jinja() -> None:
         ("---\nsubject: a\n---\n{% set customer = 1 %}", 4, "'customer' is taken"),
         ("---\nsubject: a\n---\n{{ customer.first_name is emty }}", 4, "there is no test 'emty'"),
         ("---\nsubject: a\n---\n<script>x</script>", 4, "<script> does not work in mail"),
-        ('---\nsubject: a\n---\n<img alt="" src="logo.png">', 4, "<img> fetches 'logo.png'"),
+        ('---\nsubject: a\n---\n<img alt="" src="logo.png">', 4, "there is no file 'logo.png'"),
     ],
 )
 def test_mistake_is_found_at_its_line(text: str, line: int, message: str) -> None:

@@ -122,8 +122,20 @@ def _check_transports(desk: Desk) -> str:
     return ", ".join(f"{name} {transport.shown}" for name, transport in desk.workspace.settings.transports.items())
 
 
+def _check_dkim(desk: Desk) -> str:
+    dkim = desk.workspace.settings.dkim
+    if not dkim:
+        return "nothing is signed here (the relay may do it)"
+    from delivery.dkim import key_remarks, signers
+
+    found = signers(dkim, desk.workspace.root)
+    parts = [f"{domain} signs with {signer.shown}" for domain, signer in found.items()]
+    return "; ".join([*parts, *key_remarks(dkim, desk.workspace.root)])
+
+
 _CHECKS = (
     ("files", _check_files),
+    ("dkim", _check_dkim),
     ("database", _check_database),
     ("broker", _check_broker),
     ("processes", _check_processes),

@@ -1,0 +1,129 @@
+"""The ways out, as `clarion.yaml` names them: transports, their rates, warm-up plans, routes, recipient domains."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from core.addresses import parse_address
+from core.errors import AddressError
+from core.service_urls import checked_url
+from core.smtp_settings import Auth, HelloName, Idle, SmtpTimers
+from core.units import Duration, Unfit, parse_duration, quoted
+from core.yaml_files import Section
+
+#: The entry of `domains` that stands for every domain without one of its own.
+OTHER_DOMAINS: Final = "*"
+#: The route that campaigns take which name none.
+DEFAULT_ROUTE: Final = "default"
+#: The weight of a transport that is used only while no other one of its route can be.
+STANDBY: Final = "standby"
+
+_PERIODS: Final = {"s": 1, "min": 60, "h": 3600, "day": 86400}
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|min|h|day)")
+_FASTEST_PER_S: Final = 1_000_000
+
+
+def parse_rate(value: object) -> float:
+    """Messages a second from `100/s`, `6000/min`, `500/h` or `2000/day`.
+
+    Raises:
+        Unfit: anything else, no message a day, or above a million a second.
+    """
+    if isinstance(value, float):
+        return value
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    rate = Decimal(match[1]) / _PERIODS[match[2]] if match else Decimal(0)
+    if not Decimal(1) / 86400 <= rate <= _FASTEST_PER_S:
+        raise Unfit(quoted(value), "a rate such as '100/s', '6000/min', '500/h' or '2000/day'")
+    return float(rate)
+
+
+Rate = Annotated[float, BeforeValidator(parse_rate)]
+
+
+def _domain(text: str) -> str:
+    try:
+        return parse_address(f"x@{text}").domain
+    except AddressError:
+        raise Unfit(quoted(text), "a domain such as 'gmail.com'") from None
+
+
+def _domain_or_others(text: str) -> str:
+    return text if text == OTHER_DOMAINS else _domain(text)
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
+DomainPattern = Annotated[str, AfterValidator(_domain_or_others)]
+Heads = Annotated[int, Field(ge=1)]
+Daily = Annotated[tuple[Heads, ...], Field(min_length=1)]
+
+
+class WarmUp(Section):
+    """A new sending address is made known by rising daily volumes; what is above them waits for the next day."""
+
+    start: date  # the first day, in the organisation's zone; nothing goes before it
+    daily: Daily  # messages on the first day, the second, …; after the last one there is no limit
+    domains: dict[Domain, Daily] = Field({})  # the same for single recipient domains, beside `daily`
+
+    def allowed(self, day: date, domain: str | None = None) -> int | None:
+        """Messages that may go on `day`, to `domain` or altogether; None: any number."""
+        daily = self.daily if domain is None else self.domains.get(domain)
+        if daily is None:
+            return None
+        place = (day - self.start).days
+        if place < 0:
+            return 0
+        return daily[place] if place < len(daily) else None
+
+
+def _smtp_url(text: str) -> str:
+    return checked_url(text, ("smtp", "smtps"), "'smtp://host:port' or 'smtps://user:${PASSWORD}@host:465'")
+
+
+class Transport(Section):
+    """One way out: an SMTP relay. `url` may carry user and password; both are never stored or printed."""
+
+    url: Annotated[str, AfterValidator(_smtp_url)] = Field(repr=False)
+    tls: Literal["starttls", "implicit", "none"] | None = None  # None: implicit for smtps, starttls off loopback
+    connections: Annotated[int, Field(ge=1, le=200)] = 10
+    messages_per_connection: Annotated[int, Field(ge=1)] = 1000
+    helo: HelloName | None = None  # the name given in EHLO; the machine's full name when absent
+    auth: Auth | None = None  # instead of user and password in the url
+    dsn: Literal["failure", "delay", "none"] = "failure"  # bounces asked for; delay: warnings of delay too
+    longest_age: Duration = parse_duration("5m")  # of a connection, then it is replaced
+    longest_idle: Idle = parse_duration("4m")  # of a connection, then it is not used again; below 5m
+    timers: SmtpTimers = SmtpTimers()
+    rate: Rate | None = None  # of all workers together; None: as fast as it takes them
+    warm_up: WarmUp | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address without user and password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
+
+
+class DomainLimit(Section):
+    """How fast one recipient domain may be served."""
+
+    rate: Rate  # of all workers and transports together
+
+
+Weight = Annotated[int, Field(ge=1, le=1000)] | Literal["standby"]
+Route = Annotated[dict[str, Weight], Field(min_length=1)]
+
+
+def route_mistakes(routes: Mapping[str, Mapping[str, int | str]], transports: Mapping[str, object]) -> list[str]:
+    """What is wrong with the routes as a whole, one text each."""
+    found = [f"{name!r} is a transport already, expected another name" for name in routes if name in transports]
+    for name, ways in routes.items():
+        unknown = sorted(way for way in ways if way not in transports)
+        found += [f"{name} names no transport {way!r}, expected one of `transports`" for way in unknown]
+        if all(weight == STANDBY for weight in ways.values()):
+            found.append(f"{name} has only transports on standby, expected at least one with a weight")
+    return found

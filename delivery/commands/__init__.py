@@ -1,0 +1,1 @@
+"""The commands of delivery, one module for each of them."""

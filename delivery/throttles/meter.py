@@ -1,0 +1,85 @@
+"""The arithmetic of one rate: how many may go now, and when the others. Pure; instants are the database's.
+
+A generic cell rate algorithm (GCRA): `next_at` moves on by one interval for each message, and nothing goes before
+it. What comes late makes up for at most one second; after a longer pause the count begins anew, so that no burst
+follows it.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+#: How much of a rate is let through at once, in seconds: small enough that no second shows more than its share.
+SHARE_S: Final = 0.25
+#: How late a message may be to make up for it, and how far ahead of its rate an urgent one may go.
+BURST: Final = timedelta(seconds=1)
+#: Messages that wait are cut into shares for this long; what comes after stays together, and asks again.
+HORIZON: Final = timedelta(seconds=30)
+#: When nobody came for this long, the times that were given away belong to batches that are gone.
+ABANDONED: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One rate and how much of it is used. `booked_until`: until then every instant is promised to a message."""
+
+    per_s: float
+    next_at: datetime | None = None
+    booked_until: datetime | None = None
+
+    @property
+    def share(self) -> int:
+        """Messages that are let through at once."""
+        return max(1, int(self.per_s * SHARE_S))
+
+    def length(self, count: int) -> timedelta:
+        """How long `count` messages take."""
+        return timedelta(seconds=count / self.per_s)
+
+    def free(self, now: datetime, *, urgent: bool, booked: bool) -> int:
+        """How many may go at `now`. `booked`: their time was given to them before, so they go before newcomers."""
+        debt = self.next_at - now if self.next_at is not None else timedelta(0)
+        if urgent:
+            ahead = int((BURST - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
+            return max(ahead, 1 if debt <= timedelta(0) else 0)
+        if debt > timedelta(0) or (not booked and self._is_promised(now)):
+            return 0
+        return self.share
+
+    def taken(self, count: int, now: datetime) -> Self:
+        """The meter after `count` messages went at `now`."""
+        begin = self.next_at if self.next_at is not None and self.next_at >= now - BURST else now
+        return replace(self, next_at=begin + self.length(count))
+
+    def returned(self, count: int) -> Self:
+        """The meter after `count` messages that were taken did not go after all."""
+        return self if self.next_at is None else replace(self, next_at=self.next_at - self.length(count))
+
+    def first(self, now: datetime, *, urgent: bool = False) -> datetime:
+        """The earliest instant for a message that must wait. An urgent one does not queue behind what is booked."""
+        due = self.next_at if self.next_at is not None else now
+        if urgent:
+            return max(now, due - BURST + self.length(1))
+        queue = self.booked_until if self.booked_until is not None and self._is_promised(now) else now
+        return max(now, due, queue)
+
+    def booked(self, count: int, begin: datetime) -> Self:
+        """The meter after `count` messages were given `begin` as their time."""
+        return replace(self, booked_until=begin + self.length(count))
+
+    def _is_promised(self, now: datetime) -> bool:
+        if self.booked_until is None or self.booked_until <= now:
+            return False
+        return self.next_at is not None and self.next_at >= now - ABANDONED
+
+
+def shared_out(total: int, wanted: dict[str, int]) -> dict[str, int]:
+    """`total` shared out in proportion to `wanted`, and never more than that; the sum is as large as it can be."""
+    heads = sum(wanted.values())
+    if heads <= total:
+        return dict(wanted)
+    given = {name: count * total // heads for name, count in wanted.items()}
+    left = total - sum(given.values())
+    for name in sorted(wanted, key=lambda name: (-(wanted[name] * total % heads), name))[:left]:
+        given[name] += 1
+    return given

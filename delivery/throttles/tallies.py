@@ -1,0 +1,126 @@
+"""What receivers answer, by domain and minute; and the cuts they ask for.
+
+Owns `domain_tally`, `throttle.factor`, `throttle.factor_at` and `throttle.base_rate`. Counts are kept in the process
+for a few seconds: with hundreds of domains in a batch, writing them each time took as long as a tenth of the batch.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import BIGINT, Connection, Text, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from core.schema import domain_tally, throttle
+from delivery.bounce_classes import BounceClass, bounce_class
+from delivery.smtp import Outcome
+from delivery.throttles import rows
+from delivery.throttles.cuts import cut, factor_at, is_too_fast
+from delivery.throttles.desk import Throttles, domain_key
+
+_log = logging.getLogger("clarion.throttles")
+#: Counts without a refusal among them are written this seldom.
+WRITE_EVERY_S: Final = 5.0
+#: How long a minute's counts are kept.
+KEPT: Final = timedelta(hours=6)
+_PRUNE_EVERY_S: Final = 600.0
+#: The least a cut begins from, in messages a second, for a domain without a rate of its own.
+LEAST_BASE: Final = 1.0
+_COUNT: Final = text("""
+    INSERT INTO domain_tally (domain, minute, attempt_count, hard_count)
+    SELECT new.domain, date_trunc('minute', clock_timestamp()), new.attempts, new.hard
+    FROM unnest(:domains, :attempts, :hard) AS new (domain, attempts, hard) ORDER BY new.domain
+    ON CONFLICT (domain, minute) DO UPDATE SET attempt_count = domain_tally.attempt_count + excluded.attempt_count,
+                                               hard_count = domain_tally.hard_count + excluded.hard_count
+""").bindparams(
+    bindparam("domains", type_=ARRAY(Text)),
+    bindparam("attempts", type_=ARRAY(BIGINT)),
+    bindparam("hard", type_=ARRAY(BIGINT)),
+)
+
+
+@dataclass(slots=True)
+class Tallies:
+    """The answers one process has heard."""
+
+    throttles: Throttles
+    _attempts: Counter[str] = field(default_factory=Counter)
+    _hard: Counter[str] = field(default_factory=Counter)
+    _written_at: float = field(default_factory=time.monotonic)
+    _pruned_at: float = field(default_factory=time.monotonic)
+
+    def record(self, connection: Connection, answers: Iterable[tuple[str, Outcome]]) -> None:
+        """The answers of servers, by recipient domain, are counted; domains that ask for it are served more slowly.
+
+        Counts are in `domain_tally` at once when one of the answers is a hard refusal or asks to slow down.
+        """
+        too_fast: set[str] = set()
+        hard = 0
+        for domain, outcome in answers:
+            if outcome.code is None:
+                continue  # no server said it
+            self._attempts[domain] += 1
+            if bounce_class(outcome) is BounceClass.HARD:
+                self._hard[domain] += 1
+                hard += 1
+            if is_too_fast(outcome):
+                too_fast.add(domain)
+        if hard or too_fast or time.monotonic() - self._written_at > WRITE_EVERY_S:
+            self.write(connection)
+        if too_fast:
+            slow_down(connection, too_fast, self.throttles)
+
+    def write(self, connection: Connection) -> None:
+        """Nothing is left in the process: every count is in the table, and old minutes are not."""
+        if self._attempts:
+            domains = sorted(self._attempts)
+            given = {
+                "domains": domains,
+                "attempts": [self._attempts[domain] for domain in domains],
+                "hard": [self._hard[domain] for domain in domains],
+            }
+            connection.execute(_COUNT, given)
+        self._attempts.clear()
+        self._hard.clear()
+        self._written_at = time.monotonic()
+        if self._written_at - self._pruned_at > _PRUNE_EVERY_S:
+            self._pruned_at = self._written_at
+            prune(connection)
+
+
+def prune(connection: Connection) -> None:
+    """Only the last hours are left in `domain_tally`. Repeat: safe."""
+    connection.execute(domain_tally.delete().where(domain_tally.c.minute < func.now() - KEPT))
+
+
+def slow_down(connection: Connection, domains: Iterable[str], throttles: Throttles) -> None:
+    """Each of the domains has half the rate it had; others keep theirs (S-1.30). Repeat: safe within ten seconds."""
+    listed = sorted(set(domains))
+    locked = rows.lock(connection, [domain_key(domain) for domain in listed])
+    for domain in listed:
+        row = locked.rows[domain_key(domain)]
+        factor = cut(float(row["factor"]), row["factor_at"], locked.now)
+        if factor is None:
+            continue
+        is_cut = factor_at(float(row["factor"]), row["factor_at"], locked.now) < 1
+        base = row["base_rate"] if is_cut else recent_rate(connection, domain)
+        values = {"factor": factor, "factor_at": locked.now, "base_rate": base}
+        connection.execute(update(throttle).where(throttle.c.key == domain_key(domain)).values(**values))
+        rate = (throttles.configured(domain) or float(base)) * factor
+        _log.warning("%s asked for less: %.2f messages a second from now on", domain, rate)
+    throttles.look_again()
+
+
+def recent_rate(connection: Connection, domain: str) -> float:
+    """Messages a second that the domain has had in this minute and the one before, at least one."""
+    began = func.date_trunc("minute", func.clock_timestamp()) - timedelta(minutes=1)
+    elapsed = func.extract("epoch", func.clock_timestamp() - func.min(domain_tally.c.minute))
+    query = select(func.sum(domain_tally.c.attempt_count), elapsed).where(
+        domain_tally.c.domain == domain, domain_tally.c.minute >= began
+    )
+    count, seconds = connection.execute(query).one()
+    return LEAST_BASE if count is None else max(LEAST_BASE, float(count) / max(float(seconds), 1.0))
