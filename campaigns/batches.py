@@ -10,12 +10,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from campaigns import ledger
 from campaigns.ledger import Claim
 from campaigns.states import WAITING, State
-<<<<<<< HEAD
 from core.database import among
-from core.schema import batch, message, run
-=======
 from core.schema import batch, campaign_version, message, run
->>>>>>> main
 from suppression.gate import TRANSACTIONAL
 
 #: A message the server puts off is tried again after these waits, then given up (RFC 5321 §4.5.4.1: 4–5 days).
