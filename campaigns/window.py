@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from campaigns.ledger import Claim
 from campaigns.states import State
+from core.database import array_text
 from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState
@@ -122,7 +123,7 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
     kept = _kept(held, window)
     sql, fixed = _statement(held.topic, held.campaign, held.message_class, keeps=bool(kept))
     given = fixed | _answers(held, window) | kept | {
-        "ids": list(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
+        "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
     }  # fmt: skip
     return [row[0] for row in connection.exec_driver_sql(sql, given)]
@@ -135,15 +136,15 @@ def _answers(held: Claim, window: Window) -> dict[str, Any]:
     if held.message_class == TRANSACTIONAL:
         states = [State.DEFERRED.value if state == State.UNKNOWN else state for state in recorded]
     return {
-        "answered": [message_id for message_id, _ in window.answered],
-        "states": states,
-        "outcomes": recorded,
-        "by_server": [outcome.state is not OutcomeState.NOT_SENT for outcome in outcomes],
-        "tried": [window.tried.get(message_id, 0) for message_id, _ in window.answered],
-        "codes": [outcome.code for outcome in outcomes],
-        "enhanced": [outcome.enhanced for outcome in outcomes],
-        "replies": [outcome.reply for outcome in outcomes],
-        "classes": [bounce_class(outcome) for outcome in outcomes],
+        "answered": array_text([message_id for message_id, _ in window.answered]),
+        "states": array_text(states),
+        "outcomes": array_text(recorded),
+        "by_server": array_text([outcome.state is not OutcomeState.NOT_SENT for outcome in outcomes]),
+        "tried": array_text([window.tried.get(message_id, 0) for message_id, _ in window.answered]),
+        "codes": array_text([outcome.code for outcome in outcomes]),
+        "enhanced": array_text([outcome.enhanced for outcome in outcomes]),
+        "replies": array_text([outcome.reply for outcome in outcomes]),
+        "classes": array_text([bounce_class(outcome) for outcome in outcomes]),
     }
 
 
