@@ -28,6 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=500)
     parser.add_argument("--no-rivals", action="store_true", help="only ours; nothing is stored")
     parser.add_argument("--no-far", action="store_true", help="leave out the round trip of 50 ms")
+    parser.add_argument("--only-far", action="store_true", help="only the round trip of 50 ms; nothing is stored")
     parser.add_argument("--profile", action="store_true", help="one process without Celery, half of it under cProfile")
     parser.add_argument("--tools", type=Path, help="where Debian's postfix was unpacked")
     return parser.parse_args()
@@ -43,12 +44,13 @@ def main() -> None:
             return
         names = () if arguments.no_rivals else tuple(rivals.MESSAGES)
         bench = Bench(found, sink, arguments.rounds, names)
-        measured: dict[str, Any] = {"sizes": {size: rounds.of_size(bench, size, shape) for size in arguments.sizes}}
-        if not (arguments.no_far or arguments.no_rivals):
+        sizes = () if arguments.only_far else arguments.sizes
+        measured: dict[str, Any] = {"sizes": {size: rounds.of_size(bench, size, shape) for size in sizes}}
+        if arguments.only_far or not (arguments.no_far or arguments.no_rivals):
             measured["round_trip_50ms"] = rounds.far_away(bench, arguments.batch_size)
     setup = {"processes": shape.processes, "connections": shape.processes * shape.connections}
     print(*results.table(measured), sep="\n")
-    if not arguments.no_rivals:
+    if not (arguments.no_rivals or arguments.only_far):
         results.stored(measured, setup | {"batch_size": shape.batch_size})
         print("\nall figures: bench/results/send.json")
 

@@ -56,8 +56,8 @@ def cut(connection: Connection, batch_id: int, message_ids: Sequence[int], not_b
 
 
 _CUT: Final = text("""
-    INSERT INTO batch (run_id, queue, stage, attempt_count, message_ids, not_before)
-    SELECT run_id, queue, stage, attempt_count, :ids, :not_before FROM batch WHERE id = :batch_id
+    INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
+    SELECT run_id, queue, stage, attempt_count, waits_from, :ids, :not_before FROM batch WHERE id = :batch_id
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 _TAKE_OUT: Final = text("""
     UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
@@ -82,13 +82,18 @@ def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before
 
 
 _PUT_OFF: Final = text("""
-    INSERT INTO batch (run_id, queue, stage, attempt_count, message_ids, not_before)
-    SELECT b.run_id, b.queue, b.stage, m.attempt_count, array_agg(m.id ORDER BY m.id), :now + (:waits)[m.attempt_count]
+    INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
+    SELECT b.run_id, b.queue, b.stage, m.attempt_count, b.waits_from, array_agg(m.id ORDER BY m.id),
+           :now + (:waits)[m.attempt_count - b.waits_from]
     FROM message AS m JOIN batch AS b ON b.id = :batch_id
     WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
-      AND m.attempt_count <= cardinality(:waits)
+      AND m.attempt_count - b.waits_from <= cardinality(:waits)
     GROUP BY b.id, m.attempt_count
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)), bindparam("waits", type_=ARRAY(Interval)))
+_GIVE_UP: Final = text("""
+    UPDATE message AS m SET state = 'failed', state_at = :now FROM batch AS b
+    WHERE b.id = :batch_id AND m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count - b.waits_from > :most
+""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 #: Content is kept for what may have to be sent again; the rest is settled.
 _FORGET: Final = text("""
     DELETE FROM kept_content AS k USING message AS m
@@ -100,8 +105,7 @@ def _put_off(connection: Connection, batch_id: int, ids: list[int], message_clas
     """What was deferred in this batch waits in another one, longer each time; after the last wait it has failed."""
     waits = list(_SOONER if message_class == TRANSACTIONAL else RETRY_WAITS)
     connection.execute(_PUT_OFF, {"batch_id": batch_id, "ids": ids, "now": now, "waits": waits})
-    given_up = among(message.c.id, ids) & (message.c.state == State.DEFERRED) & (message.c.attempt_count > len(waits))
-    connection.execute(update(message).where(given_up).values(state=State.FAILED, state_at=now))
+    connection.execute(_GIVE_UP, {"batch_id": batch_id, "ids": ids, "now": now, "most": len(waits)})
 
 
 def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None = None) -> None:
@@ -155,21 +159,31 @@ def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = N
 
 
 _DUE = text("""
-    UPDATE batch SET published_at = now()
-    FROM run
-    WHERE run.id = batch.run_id AND run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
-      AND batch.stage <= run.stage
-      AND (batch.state = 'ready' OR batch.lease_until < now())
-      AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
-    RETURNING batch.id, batch.queue
+    WITH due AS (
+        SELECT batch.id FROM batch JOIN run ON run.id = batch.run_id
+        WHERE run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
+          AND batch.stage <= run.stage
+          AND (batch.state = 'ready' OR batch.lease_until < now())
+          AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
+          AND (CAST(:queue AS text) IS NULL OR batch.queue = :queue)
+        ORDER BY batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
+    )
+    UPDATE batch SET published_at = now() FROM due WHERE batch.id = due.id RETURNING batch.id, batch.queue
 """)
 
 
-def due_batches(connection: Connection, *, now: datetime, again_after: timedelta | None) -> list[tuple[int, str]]:
+def due_batches(
+    connection: Connection,
+    *,
+    now: datetime,
+    again_after: timedelta | None,
+    queue: str | None = None,
+    most: int | None = None,
+) -> list[tuple[int, str]]:
     """Ids and queues of the batches that a worker should be told of now, in order of their ids.
 
-    Each is marked as told. One that nobody took is told again after `again_after`, so that a broker which lost its
-    memory loses no work; None: not again, while the broker still holds work.
+    Of one queue or all, and not more than `most`. Each is marked as told. One that nobody took is told again after
+    `again_after`, so that a broker which lost its memory loses no work; None: not again, while it still holds work.
     """
-    rows = connection.execute(_DUE, {"now": now, "again": again_after})
+    rows = connection.execute(_DUE, {"now": now, "again": again_after, "queue": queue, "most": most})
     return sorted((row.id, row.queue) for row in rows)

@@ -388,6 +388,13 @@ batch = Table(
         server_default=text("0"),
         comment="attempts its messages had when it was cut; one with more was tried in it",
     ),
+    Column(
+        "waits_from",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="attempts before `clarion retry`, which no longer count towards giving up",
+    ),
     _at("booked_at", comment="when a throttle gave its messages their time; NULL: they never had to wait for one"),
     CheckConstraint("state IN ('ready', 'claimed', 'done')", name="state"),
     Index("ix_batch_open", "not_before", postgresql_where=text("state <> 'done'")),

@@ -34,8 +34,6 @@ def parse_rate(value: object) -> float:
     Raises:
         Unfit: anything else, no message a day, or above a million a second.
     """
-    if isinstance(value, float):
-        return value
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     rate = Decimal(match[1]) / _PERIODS[match[2]] if match else Decimal(0)
     if not Decimal(1) / 86400 <= rate <= _FASTEST_PER_S:

@@ -117,10 +117,10 @@ def parse_size(value: object) -> Octets:
 
 
 def format_size(octets: int) -> str:
-    """A size as people say it: `740 KB`, `5 MB`, `1.2 MB`; never shown as less than 1 KB."""
-    if octets < 999_500:
-        return f"{max(1, round(octets / 1000))} KB"
-    return f"{octets / 1_000_000:.1f}".removesuffix(".0") + " MB"
+    """A size as people say it, rounded up: `740 KB`, `5 MB`, `1.2 MB`."""
+    if octets <= 999_000:
+        return f"{-(-octets // 1_000)} KB"
+    return f"{-(-octets // 100_000) / 10:.1f}".removesuffix(".0") + " MB"
 
 
 def parse_zone(value: object) -> str:

@@ -9,6 +9,7 @@ from celery import Celery
 
 #: Names of the queues, most urgent first. A worker looks into them in this order.
 QUEUES: Final = ("transactional", "bulk")
+TRANSACTIONAL, BULK = QUEUES
 SEND_BATCH: Final = "clarion.send_batch"
 
 

@@ -18,18 +18,21 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from campaigns import batches, rollout
+from campaigns import batches, rollout, transactional
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
 from core.schema import schedule, schedule_tick
-from workers.celery_app import QUEUES, SEND_BATCH
+from workers.celery_app import BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
 
 _log = logging.getLogger("clarion.scheduler")
 #: Advisory lock of the leader.
 LEADER_LOCK: Final = 0x434C5343
 #: A batch nobody took is told again after this long.
 AGAIN_AFTER: Final = timedelta(seconds=30)
+#: Bulk batches that wait in the broker at most, and how many are told in one go.
+_AHEAD: Final = 500
+_SLICE: Final = 20
 _TICK_S: Final = 1.0
 _ELECTION_S: Final = 2.0
 #: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
@@ -44,29 +47,56 @@ class Ticks:
         self._one_at_a_time = threading.Lock()
 
     def publish(self) -> int:
-        """Workers are told of every due batch; the number told is returned. Repeat: safe.
+        """Workers are told of what is due; the number of batches told is returned. Repeat: safe.
 
-        A batch that nobody took is told again only while its queue is empty: busy workers will come to it.
+        Transactional ones come first, and in between slices of bulk: 400 bulk batches take 0.7 s to tell. Of bulk no
+        more is told than workers take soon. A batch that nobody took is told again only while its queue is empty:
+        busy workers will come to it.
         """
         with self._one_at_a_time:
-            again_after = AGAIN_AFTER if self._broker_is_idle() else None
-            with self._database.begin() as connection:
-                due = batches.due_batches(connection, now=self._clock.now(), again_after=again_after)
             try:
-                for batch_id, queue in due:
-                    self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
-            except OperationalError as error:
-                _log.warning("the broker cannot be reached: %s; told again after %s", error, AGAIN_AFTER)
-            return len(due)
+                told = self._tell(TRANSACTIONAL)
+                waiting = self._waiting()
+                told += self._tell(TRANSACTIONAL, again=not waiting[TRANSACTIONAL])
+                return told + self._tell_bulk(_AHEAD - waiting[BULK], again=not waiting[BULK])
+            except (OperationalError, OSError) as error:
+                _log.warning("the broker cannot be reached: %s", error)
+                return 0
 
-    def _broker_is_idle(self) -> bool:
-        """No queue holds a task; also when the broker cannot be asked."""
-        try:
-            with self._app.connection_for_read() as connection:
-                channel = connection.default_channel
-                return not any(channel.queue_declare(name).message_count for name in QUEUES)
-        except (OperationalError, OSError):
-            return True
+    def _tell_bulk(self, room: int, *, again: bool) -> int:
+        told = urgent = 0
+        while told < room:
+            found = self._tell(BULK, again=again, most=min(_SLICE, room - told))
+            if not found:
+                break
+            told += found
+            urgent += self._tell(TRANSACTIONAL)
+        return told + urgent
+
+    def _tell(self, queue: str, *, again: bool = False, most: int | None = None) -> int:
+        """The number of batches of the queue that workers were told of.
+
+        Raises:
+            OperationalError: the broker cannot be reached; what it was not told is told again later.
+        """
+        again_after = AGAIN_AFTER if again else None
+        with self._database.begin() as connection:
+            due = batches.due_batches(
+                connection, now=self._clock.now(), again_after=again_after, queue=queue, most=most
+            )
+        for batch_id, _ in due:
+            self._app.send_task(SEND_BATCH, args=[batch_id], queue=queue)
+        return len(due)
+
+    def _waiting(self) -> dict[str, int]:
+        """How many tasks each queue holds.
+
+        Raises:
+            OperationalError: the broker cannot be asked.
+        """
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            return {name: channel.queue_declare(name).message_count for name in QUEUES}
 
     def settle(self) -> None:
         """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
@@ -75,6 +105,7 @@ class Ticks:
             batches.settle_stopped(connection, self._clock.now())
             rollout.advance(connection, self._clock.now())
             batches.finish_runs(connection, self._clock.now())
+            transactional.finish_superseded(connection, self._clock.now())
 
     def start_recurring(self) -> list[str]:
         """Every recurring campaign whose time has come has its run; their names are returned. Repeat: safe.
@@ -164,7 +195,7 @@ def _lead(
     scheduler.start()
     try:
         while not stopping.is_set():
-            for _ in connection.notifies(timeout=0.5, stop_after=1):
+            if list(connection.notifies(timeout=0.5, stop_after=1)):  # many orders at once are one notice
                 ticks.publish()
             connection.execute("SELECT 1")  # still here
     finally:

@@ -39,10 +39,14 @@ def signers(
     Raises:
         ConfigError: with everything that is wrong with any key; none of a key is in it.
     """
-    faults = key_faults(settings, root)
+    read = {domain: _read(domain, section, root) for domain, section in settings.items()}
+    faults = [fault for _, found in read.values() for fault in found]
     if faults:
         raise ConfigError("; ".join(f"dkim: {fault}" for fault in faults), hint=faults[0].hint, where="clarion.yaml")
-    return {domain: Signer(_signing(domain, section, root), clock) for domain, section in settings.items()}
+    # RSA first: some receivers look at the first signature only.
+    return {
+        domain: Signer(tuple(sorted(keys, key=lambda key: not key.is_rsa)), clock) for domain, (keys, _) in read.items()
+    }
 
 
 def signer_for(signers: Mapping[str, Signer], email: str) -> Signer | None:
@@ -52,7 +56,7 @@ def signer_for(signers: Mapping[str, Signer], email: str) -> Signer | None:
 
 def key_faults(settings: Mapping[str, DkimDomain], root: Path) -> list[KeyFault]:
     """Everything that keeps the mail of a domain from being signed as the settings say."""
-    return [fault for domain, section in settings.items() for fault in _faults(domain, section, root)]
+    return [fault for domain, section in settings.items() for fault in _read(domain, section, root)[1]]
 
 
 def key_remarks(settings: Mapping[str, DkimDomain], root: Path) -> list[str]:
@@ -94,26 +98,24 @@ def _text(entry: DkimKey, root: Path) -> str:
         raise ConfigError(f"{shown} cannot be read: {reason}", hint=hint) from None
 
 
-def _faults(domain: str, section: DkimDomain, root: Path) -> Iterator[KeyFault]:
-    kinds: list[bool] = []
-    is_readable = True
+def _read(domain: str, section: DkimDomain, root: Path) -> tuple[list[SigningKey], list[KeyFault]]:
+    """The keys of a domain that sign, and what is wrong with any of its keys."""
+    signing: list[SigningKey] = []
+    faults: list[KeyFault] = []
     for place, entry in enumerate(section.keys):
         try:
             key = signing_key(domain, entry, root)
         except ConfigError as error:
-            is_readable = False
-            yield KeyFault(domain, place, f"selector {entry.selector!r}: {error.message}", error.hint)
+            faults.append(KeyFault(domain, place, f"selector {entry.selector!r}: {error.message}", error.hint))
         else:
-            kinds += [key.is_rsa] if entry.signs else []
-    if is_readable and kinds.count(True) != 1:
-        hint = "mark the others 'signs: false'; Ed25519 only adds a second signature, not every receiver reads it"
-        message = f"one RSA key must sign (got {kinds.count(True)})"
-        yield KeyFault(domain, None, message, hint)
-    if is_readable and kinds.count(False) > 1:
+            signing += [key] if entry.signs else []
+    return signing, faults or list(_wrong_kinds(domain, signing))
+
+
+def _wrong_kinds(domain: str, signing: list[SigningKey]) -> Iterator[KeyFault]:
+    rsa_count = sum(key.is_rsa for key in signing)
+    if rsa_count != 1:
+        hint = "mark the others 'signs: false'" if rsa_count else "every receiver reads RSA, not every one Ed25519"
+        yield KeyFault(domain, None, f"one RSA key must sign (got {rsa_count})", hint)
+    if len(signing) - rsa_count > 1:
         yield KeyFault(domain, None, "at most one Ed25519 key may sign", "mark the others 'signs: false'")
-
-
-def _signing(domain: str, section: DkimDomain, root: Path) -> tuple[SigningKey, ...]:
-    """The keys that sign, RSA first: some receivers look at the first signature only."""
-    keys = [signing_key(domain, entry, root) for entry in section.keys if entry.signs]
-    return tuple(sorted(keys, key=lambda key: not key.is_rsa))

@@ -61,7 +61,7 @@ async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
         raise opening.fault("no answer within its time", temporary=True) from error
     except OSError as error:
         opening.abandon()
-        raise opening.fault(f"cannot connect: {error}", temporary=True) from error
+        raise opening.fault(f"{opening.doing}: {str(error) or 'the connection broke'}", temporary=True) from error
     except BaseException:
         opening.abandon()
         raise
@@ -70,6 +70,7 @@ async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
 class _Opening:
     def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None, address: str) -> None:
         self.has_begun_auth = False
+        self.doing = ""
         self._address = address
         self._endpoint = endpoint
         self._timers = endpoint.timers
@@ -79,6 +80,7 @@ class _Opening:
 
     async def run(self) -> tuple[Connection, Features]:
         await self._connect()
+        self.doing = "no dialogue"
         self._expect(2, await self._connection.reply(self._timers.greeting), "the greeting")
         features = await self._hello()
         if self._endpoint.tls is Tls.STARTTLS:
@@ -98,6 +100,7 @@ class _Opening:
 
     async def _connect(self) -> None:
         implicit = self._endpoint.tls is Tls.IMPLICIT
+        self.doing = "no TLS connection" if implicit else "cannot connect"
         async with asyncio.timeout(self._timers.connect):
             await self._loop.create_connection(
                 lambda: self._connection,
@@ -124,6 +127,7 @@ class _Opening:
         self._expect(2, await self._command("STARTTLS"), "STARTTLS")
         if self._connection.has_unread_octets:
             raise self.fault("the server spoke between STARTTLS and the handshake", temporary=False)
+        self.doing = "TLS failed"
         transport = await self._loop.start_tls(
             self._connection.transport,
             self._connection,
@@ -134,6 +138,7 @@ class _Opening:
         if transport is None:
             raise ConnectionError("the connection was lost during the handshake")
         self._connection.use(transport)
+        self.doing = "no dialogue"
 
     async def _log_in(self, features: Features) -> None:
         if self._endpoint.tls is Tls.NONE:

@@ -73,7 +73,7 @@ def _queue(line: Limit, limit: Limit, waiting: dict[str, int], now: datetime) ->
             waiting[domain] -= count
         left -= sum(here.values())
         booked = min(share, sum(here.values()))
-        limit.book(booked, begin)
+        limit.book(booked, begin, now)
         if line is not limit:  # a slow domain does not keep the transport from others
-            line.book(booked, line.first(now, urgent=False))
+            line.book(booked, line.first(now, urgent=False), now)
         yield from (Slot(begin, domain, count) for domain, count in here.items() if count)

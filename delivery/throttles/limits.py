@@ -47,10 +47,10 @@ class Limit:
         if count and self.meter is not None:
             self.meter, self.is_changed = self.meter.taken(count, now), True
 
-    def book(self, count: int, begin: datetime) -> None:
+    def book(self, count: int, begin: datetime, now: datetime) -> None:
         """`count` messages were given `begin` as their time."""
         if self.meter is not None:
-            self.meter, self.is_changed = self.meter.booked(count, begin), True
+            self.meter, self.is_changed = self.meter.booked(count, begin, now), True
 
     def give_back(self, count: int) -> None:
         """`count` messages that were taken did not go."""

@@ -42,14 +42,13 @@ class Meter:
         if urgent:
             ahead = int((BURST - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
             return max(ahead, 1 if debt <= timedelta(0) else 0)
-        if debt > timedelta(0) or (not booked and self._is_promised(now)):
+        if debt > timedelta(0) or (not booked and self._queue_end(now) is not None):
             return 0
         return self.share
 
     def taken(self, count: int, now: datetime) -> Self:
         """The meter after `count` messages went at `now`."""
-        begin = self.next_at if self.next_at is not None and self.next_at >= now - BURST else now
-        return replace(self, next_at=begin + self.length(count))
+        return replace(self, next_at=self._begin(now) + self.length(count), booked_until=self._queue_end(now))
 
     def returned(self, count: int) -> Self:
         """The meter after `count` messages that were taken did not go after all."""
@@ -60,17 +59,21 @@ class Meter:
         due = self.next_at if self.next_at is not None else now
         if urgent:
             return max(now, due - BURST + self.length(1))
-        queue = self.booked_until if self.booked_until is not None and self._is_promised(now) else now
-        return max(now, due, queue)
+        return max(now, due, self._queue_end(now) or now)
 
-    def booked(self, count: int, begin: datetime) -> Self:
+    def booked(self, count: int, begin: datetime, now: datetime) -> Self:
         """The meter after `count` messages were given `begin` as their time."""
-        return replace(self, booked_until=begin + self.length(count))
+        return replace(self, next_at=self._begin(now), booked_until=begin + self.length(count))
 
-    def _is_promised(self, now: datetime) -> bool:
+    def _begin(self, now: datetime) -> datetime:
+        """From when on the next message counts: no earlier than the burst before `now`, unless nothing went lately."""
+        return self.next_at if self.next_at is not None and self.next_at >= now - BURST else now
+
+    def _queue_end(self, now: datetime) -> datetime | None:
+        """Until when every instant is promised; None when none is, or those who had a promise are gone."""
         if self.booked_until is None or self.booked_until <= now:
-            return False
-        return self.next_at is not None and self.next_at >= now - ABANDONED
+            return None
+        return self.booked_until if self.next_at is not None and self.next_at >= now - ABANDONED else None
 
 
 def shared_out(total: int, wanted: dict[str, int]) -> dict[str, int]:

@@ -84,7 +84,7 @@ def test_a_batch_is_sent_and_its_run_finished(office, database):
 
 def test_one_person_who_cannot_be_rendered_fails_alone(office, database):
     """
-    A value that the template cannot print skips its person as render_failed; everybody else gets the mailing.
+    A value that the template cannot print skips its person as render_failed; everybody else gets it (S-2.25).
     """
     with database.begin() as connection:
         connection.execute(update(schema.customer).where(schema.customer.c.company == "Firm 3").values(company=None))

@@ -3,32 +3,18 @@
 import asyncio
 import base64
 import ssl
+from collections.abc import Callable
 
 import pytest
-import trustme
 import uvloop
 
 from delivery.smtp import OutcomeState, Timers, Tls, TransportFault
-from tests.smtp_server import Conversation, Gate, Script, ScriptedServer, deliver
+from tests.certificates import expired_context, outdated_context, self_signed_context, server_context, trusting
+from tests.smtp_server import DROP, STALL, Conversation, Gate, Script, ScriptedServer, deliver
 
 ACCEPTED = OutcomeState.ACCEPTED
-AUTHORITY = trustme.CA()
 PLAIN_HELLO = b"250-test.example\r\n250-PIPELINING\r\n250 STARTTLS"
 SECRETS = {"user": "shop", "password": "s3cret"}
-
-
-def server_context(*names: str) -> ssl.SSLContext:
-    """A server that shows a certificate for `names`."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    AUTHORITY.issue_cert(*names).configure_cert(context)
-    return context
-
-
-def trusting() -> ssl.SSLContext:
-    """The verifying default that also trusts the tests' authority."""
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    return context
 
 
 def hello(*, auth: bytes = b"AUTH PLAIN LOGIN") -> Script:
@@ -86,7 +72,7 @@ def fault_of(server: ScriptedServer, *, trust: bool = True, tls: Tls = Tls.START
         async with server:
             await deliver(
                 server, 20, gate=gate, tls=tls, ssl_context=trusting() if trust else None, connections=4,
-                timers=Timers(hello=2), **SECRETS,
+                timers=Timers(hello=1), **SECRETS,
             )  # fmt: skip
 
     with pytest.raises(TransportFault) as caught:
@@ -96,18 +82,40 @@ def fault_of(server: ScriptedServer, *, trust: bool = True, tls: Tls = Tls.START
     return caught.value
 
 
+BAD_CERTIFICATES: dict[str, tuple[Callable[[], ssl.SSLContext], bool]] = {
+    "unknown authority": (lambda: server_context("127.0.0.1"), False),
+    "another name": (lambda: server_context("mail.paper.example"), True),
+    "expired": (lambda: expired_context("127.0.0.1"), True),
+    "self-signed": (lambda: self_signed_context("127.0.0.1"), True),
+}
+
+
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
-@pytest.mark.parametrize(("name", "trust"), [("127.0.0.1", False), ("mail.paper.example", True)])
-def test_certificate_that_does_not_verify_gets_nothing(name: str, trust: bool, tls: Tls) -> None:
+@pytest.mark.parametrize("case", BAD_CERTIFICATES)
+def test_certificate_that_does_not_verify_gets_nothing(case: str, tls: Tls) -> None:
     """
-    An unknown authority or another host's name: neither AUTH nor MAIL is sent (S-1.22).
+    A certificate of an unknown authority, for another name, expired or self-signed: neither AUTH nor MAIL (S-1.22).
     """
-    server = ScriptedServer(hello(), tls=server_context(name), implicit=tls is Tls.IMPLICIT)
+    context, trust = BAD_CERTIFICATES[case]
+    server = ScriptedServer(hello(), tls=context(), implicit=tls is Tls.IMPLICIT)
 
     fault = fault_of(server, trust=trust, tls=tls)
 
     assert not fault.temporary
     assert "certificate" in fault.message
+    assert not [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
+def test_outdated_tls_gets_nothing(tls: Tls) -> None:
+    """
+    A server that knows no TLS newer than 1.1 gets neither AUTH nor MAIL (S-1.25).
+    """
+    server = ScriptedServer(hello(), tls=outdated_context("127.0.0.1"), implicit=tls is Tls.IMPLICIT)
+
+    fault = fault_of(server, tls=tls)
+
+    assert "TLS" in fault.message
     assert not [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
 
 
@@ -117,12 +125,17 @@ def test_certificate_that_does_not_verify_gets_nothing(name: str, trust: bool, t
         ({"ehlo": b"250-test.example\r\n250 AUTH PLAIN"}, False),
         ({"ehlo": PLAIN_HELLO, "starttls": b"454 4.7.0 not now"}, True),
         ({"ehlo": PLAIN_HELLO, "starttls": b"220 go ahead\r\n250-injected\r\n250 AUTH PLAIN"}, False),
+        ({"ehlo": PLAIN_HELLO, "starttls": b"220 go ahead\r\n250 half a li"}, False),
         ({"ehlo": PLAIN_HELLO, "starttls": b"502 5.5.1 no such thing"}, False),
+        ({"ehlo": PLAIN_HELLO, "starttls": b"220 go ahead, in plain text"}, True),
+        ({"ehlo": PLAIN_HELLO, "starttls": [b"220 go ahead", *[DROP] * 9]}, True),
+        ({"ehlo": PLAIN_HELLO, "starttls": STALL}, True),
+        ({"ehlo": b"502 5.5.1 HELO only"}, False),
     ],
 )
 def test_server_without_tls_gets_nothing(script: Script, temporary: bool) -> None:
     """
-    STARTTLS hidden, refused or followed by plain text: no downgrade, neither AUTH nor MAIL (S-1.23, S-1.24).
+    STARTTLS hidden, refused, broken or followed by plain text: no downgrade, neither AUTH nor MAIL (S-1.23, S-1.24).
     """
     server = ScriptedServer(script)
 
@@ -156,3 +169,23 @@ def test_server_that_offers_no_known_auth_is_a_fault() -> None:
     server = ScriptedServer(hello(auth=b"AUTH GSSAPI"), tls=server_context("127.0.0.1"))
 
     assert "GSSAPI" in fault_of(server).message
+
+
+def test_everything_offered_before_tls_is_forgotten() -> None:
+    """
+    What only the plain-text EHLO offered is not used inside TLS: no PIPELINING, SIZE or DSN (S-1.10, S-1.24).
+    """
+    rich = b"250-test.example\r\n250-PIPELINING\r\n250-SIZE 10\r\n250-DSN\r\n250-8BITMIME\r\n250 STARTTLS"
+    script: Script = {"ehlo": lambda talk: b"250-test.example\r\n250 AUTH PLAIN" if talk.has_tls else rich}
+
+    async def scenario() -> ScriptedServer:
+        async with ScriptedServer(script, tls=server_context("127.0.0.1")) as server:
+            await deliver(server, 2, tls=Tls.STARTTLS, ssl_context=trusting(), **SECRETS)
+        return server
+
+    server = asyncio.run(scenario())
+
+    talk = server.conversations[0]
+    assert 2 == len(server.received)
+    assert ["MAIL FROM:<offers@paper.example>"] * 2 == [line for line in talk.commands if line.startswith("MAIL")]
+    assert not [chunk for chunk in talk.chunks if b"MAIL" in chunk and b"RCPT" in chunk]

@@ -61,6 +61,39 @@ def test_a_due_batch_reaches_the_broker_once(database, app, ticks, clock):
     assert [batch_id] == received(app)
 
 
+def test_what_is_owed_is_told_before_and_between_bulk(database, app, ticks, clock):
+    """
+    A transactional batch is told before any bulk one, though it is younger; one that is ordered while bulk batches are
+    being told waits for a slice of them, not for all; and no more bulk is told than workers take soon.
+    """
+    with database.begin() as connection:
+        run_id = make_run(connection)
+        rows = [{"run_id": run_id, "message_ids": [n], "not_before": clock.now()} for n in range(700)]
+        connection.execute(insert(schema.batch), rows)
+        urgent = {"run_id": run_id, "message_ids": [1], "not_before": clock.now(), "queue": "transactional"}
+        connection.execute(insert(schema.batch).values(urgent))
+    sent = []
+    send_task = app.send_task
+
+    def watched(*arguments, queue, **options):
+        sent.append(queue)
+        if len(sent) == 30:
+            with database.begin() as connection:
+                connection.execute(insert(schema.batch).values(urgent))
+        send_task(*arguments, queue=queue, **options)
+
+    app.send_task = watched
+    told = ticks.publish()
+
+    assert "transactional" == sent[0]
+    assert 2 == sent.count("transactional")
+    assert sent.index("transactional", 1) <= 30 + 20
+    assert told == len(sent) == 500 + 2
+    assert 0 == ticks.publish()
+    received(app)
+    assert 200 == ticks.publish()
+
+
 def test_a_broker_that_forgot_is_told_again(database, app, ticks, clock):
     """
     A batch that nobody took is published again after a while: a flushed broker loses no message.
@@ -85,7 +118,7 @@ def test_an_unreachable_broker_loses_nothing(database, clock):
         make_batch(connection, clock)
     application = make_app("unix:///nowhere/valkey.sock")
 
-    assert 1 == Ticks(database, application, clock, batch_size=500).publish()
+    assert 0 == Ticks(database, application, clock, batch_size=500).publish()
     with database.begin() as connection:
         assert "ready" == connection.execute(select(schema.batch.c.state)).scalar_one()
     application.close()

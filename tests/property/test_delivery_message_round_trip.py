@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.message import EmailMessage
@@ -86,11 +87,13 @@ def test_display_name_of_any_text_round_trips(name: str) -> None:
 @given(text=body_text, html=body_text, eight_bit=st.booleans())
 def test_both_parts_of_any_text_round_trip(text: str, html: str, eight_bit: bool) -> None:
     """
-    Text and HTML are read back unchanged but for the kind of line end, the plain part first.
+    Text and HTML are read back unchanged but for the kind of line end, the plain part first (S-2.6), both in UTF-8
+    (S-2.7).
     """
     message = read(write_message(make_mail(text=text, html=html), eight_bit=eight_bit))
 
     assert ["text/plain", "text/html"] == [part.get_content_type() for part in message.iter_parts()]
+    assert ["utf-8", "utf-8"] == [part.get_content_charset() for part in message.iter_parts()]
     assert (lines_of(text), lines_of(html)) == (content_of(message, 0), content_of(message, 1))
 
 
@@ -110,10 +113,13 @@ def test_single_part_round_trips(text: str) -> None:
 @given(mail=st.builds(make_mail, subject=header_text, recipient_name=header_text, text=body_text, html=body_text))
 def test_bytes_are_seven_bit_lines_that_fit(mail: Mail) -> None:
     """
-    Without 8-bit octets asked for there are none; every line ends in CRLF and is at most 998 octets long.
+    Without 8-bit octets asked for there are none; every line ends in CRLF and is at most 998 octets long, an encoded
+    one 76 (S-2.7).
     """
     octets = write_message(mail)
+    bodies = [part.get_payload() for part in read(octets).iter_parts() if part["content-transfer-encoding"] != "7bit"]
 
+    assert 76 >= max((len(line) for body in bodies for line in str(body).splitlines()), default=0)
     assert octets.isascii()
     assert octets.endswith(b"\r\n")
     assert octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r")
@@ -123,7 +129,7 @@ def test_bytes_are_seven_bit_lines_that_fit(mail: Mail) -> None:
 @given(mail=st.builds(make_mail, subject=header_text, text=body_text, html=body_text))
 def test_equal_mails_are_equal_bytes(mail: Mail) -> None:
     """
-    A retry writes the same bytes, boundary and all.
+    A retry writes the same bytes, boundary and all (S-2.5).
     """
     assert write_message(mail) == write_message(mail)
 
@@ -131,7 +137,7 @@ def test_equal_mails_are_equal_bytes(mail: Mail) -> None:
 @given(length=sizes, has_mailto=st.booleans())
 def test_unsubscribe_uri_stays_intact(length: int, has_mailto: bool) -> None:
     """
-    A List-Unsubscribe URI of 60 to 900 characters is on one line, unbroken and not encoded.
+    A List-Unsubscribe URI of 60 to 900 characters is on one line, unbroken and not encoded (S-2.9, S-2.13).
     """
     uri = "https://news.paper.example/u/".ljust(length, "x")
     mailto = "mailto:leave@paper.example?subject=k7f3" if has_mailto else None
@@ -146,7 +152,7 @@ def test_unsubscribe_uri_stays_intact(length: int, has_mailto: bool) -> None:
 @given(words=st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60), min_size=1))
 def test_further_header_of_words_round_trips(words: list[str]) -> None:
     """
-    A header of words in ASCII is folded at blanks only, and unfolds to what it was.
+    A header of words in ASCII is folded at blanks only, and unfolds to what it was (S-2.9).
     """
     value = " ".join(words)
 
@@ -155,3 +161,46 @@ def test_further_header_of_words_round_trips(words: list[str]) -> None:
     field = octets.partition(b"\r\nX-Words: ")[2].partition(b"\r\nMIME-Version")[0]
     assert value == field.replace(b"\r\n", b"").decode()
     assert 78 >= max(map(len, (b"X-Words: " + field).split(b"\r\n")))
+
+
+@given(length=sizes, name=st.sampled_from(["Feedback-ID", "X-Campaign", "List-Help"]))
+def test_long_value_without_blanks_stays_intact(length: int, name: str) -> None:
+    """
+    60 to 900 characters that cannot be folded stand on one line, never as encoded-words (S-2.9).
+    """
+    value = "c42:spring:paper:".ljust(length, "x")
+
+    octets = write_message(make_mail(headers=((name, value),)))
+
+    assert re.search(rf"^{name}:(\r\n)? {value}\r$".encode(), octets, re.MULTILINE)
+
+
+@given(
+    text=st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=900).map(str.strip)
+)
+def test_encoded_words_hold_whole_characters(text: str) -> None:
+    """
+    However long a subject or name, each encoded-word has at most 75 characters, its line at most 76, and it decodes by
+    itself (S-2.8, S-2.10).
+    """
+    head = write_message(make_mail(subject=text, recipient_name=text)).partition(b"\r\n\r\n")[0].decode()
+    words = re.findall(r"=\?utf-8\?[qb]\?[^?]*\?=", head)
+
+    assert 75 >= max(map(len, words), default=0)
+    assert 76 >= max((len(line) for line in head.split("\r\n") if "=?utf-8?" in line and "@" not in line), default=0)
+    for word in words:
+        ((octets, charset),) = decode_header(word)
+        assert isinstance(octets, bytes)
+        assert octets.decode(charset or "")
+
+
+@given(name=header_text)
+def test_encoded_word_never_stands_in_quotes_or_addresses(name: str) -> None:
+    """
+    A display name is quoted or encoded, never both, and the address behind it is as it was (S-2.8, S-2.11).
+    """
+    head = write_message(make_mail(recipient_name=name)).partition(b"\r\n\r\n")[0].decode()
+    field = head.partition("\r\nTo: ")[2].partition("\r\nSubject:")[0]
+
+    assert field.endswith(("anna@customers.example", " <anna@customers.example>"))
+    assert not ('"' in field and "=?" in field)

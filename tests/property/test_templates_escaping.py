@@ -84,7 +84,7 @@ PLAIN_SHAPE = shape(rendered("a", "b", "c", "d") or "")
 
 @given(first=NASTY, last=NASTY, company=NASTY, word=NASTY)
 def test_no_value_breaks_out(first: str, last: str, company: str, word: str) -> None:
-    """Text in any field, in an element, attribute, link, comment or style, changes no element and no attribute."""
+    """Text in any field, in element, attribute, link, comment or style, changes no element and attribute (S-2.26)."""
     html = rendered(first, last, company, word)
 
     assert html is None or shape(html) == PLAIN_SHAPE

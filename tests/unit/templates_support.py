@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from core.settings import Organisation
 from templates.definition import TemplateSource
+from templates.files import NO_FILES, Shelf
 from templates.mailing import Mailing, compile_mailing
 
 ORGANISATION = Organisation(name="Paper & Co", postal_address="1 Mill Lane\n12345 Papertown")
@@ -55,10 +56,15 @@ def sources_of(files: Mapping[str, str]) -> dict[str, TemplateSource]:
 
 
 def compiled(
-    files: Mapping[str, str], *, opens: bool = True, clicks: bool = True, subject: str | None = None
+    files: Mapping[str, str],
+    *,
+    opens: bool = True,
+    clicks: bool = True,
+    subject: str | None = None,
+    shelf: Shelf = NO_FILES,
 ) -> Mailing:
     """The first of `files` as a mailing."""
     name = next(iter(files))
     return compile_mailing(
-        name, sources_of(files), organisation=ORGANISATION, opens=opens, clicks=clicks, subject=subject
+        name, sources_of(files), organisation=ORGANISATION, opens=opens, clicks=clicks, subject=subject, files=shelf
     )

@@ -7,10 +7,12 @@ import pytest
 from core.units import (
     _zones,
     format_duration,
+    format_size,
     local_instant,
     parse_cron,
     parse_duration,
     parse_share,
+    parse_size,
     parse_wall_time,
     parse_zone,
 )
@@ -41,6 +43,45 @@ def test_duration_that_is_none_says_what_was_expected(value):
     """
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5 MB", 5_000_000), ("5MB", 5_000_000), ("1.5 mb", 1_500_000), ("740 KB", 740_000), ("50 MB", 50_000_000)],
+)
+def test_size_is_read(text, expected):
+    """
+    A kilobyte is a thousand octets, a megabyte a million; what is read says itself as people do.
+    """
+    assert expected == parse_size(text) == parse_size(parse_size(text))
+    assert expected == parse_size(str(parse_size(text)))
+
+
+@pytest.mark.parametrize("value", ["", "5", 5, "5 GB", "0 MB", "-1 MB", "50.1 MB", "5 MB each", None, True])
+def test_size_that_is_none_says_what_was_expected(value):
+    """
+    Anything else is refused with an example: a number without a unit could be either.
+    """
+    with pytest.raises(ValueError, match="expected a size such as '5 MB'"):
+        parse_size(value)
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (1, "1 KB"),
+        (1001, "2 KB"),
+        (999_000, "999 KB"),
+        (999_001, "1 MB"),
+        (1_000_001, "1.1 MB"),
+        (12_340_000, "12.4 MB"),
+    ],
+)
+def test_size_is_shown_rounded_up(octets, expected):
+    """
+    What exceeds a limit never looks as if it met it.
+    """
+    assert expected == format_size(octets)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("10%", 0.1), ("10 %", 0.1), (0.1, 0.1), (1, 1.0), ("0%", 0.0)])

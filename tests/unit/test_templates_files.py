@@ -249,7 +249,7 @@ def test_the_files_of_a_mailing_have_a_limit_together(shelf: Shop) -> None:
     same_twice = problems_of(shelf(files | {"b.pdf": PDF.ljust(1000)}))
 
     assert ([], []) == (fits, same_twice)
-    assert "templates/a.html:4: the files of the mailing have 2 KB together, at most 2 KB" in exceeds[0]
+    assert "templates/a.html:4: the files of the mailing have 3 KB together, at most 2 KB" in exceeds[0]
     assert "a.pdf 1 KB" in exceeds[0]
 
 
@@ -295,7 +295,7 @@ def test_a_large_mailing_is_remarked_on(tmp_path: Path) -> None:
         remarks.append(lint_mailing(compiled(Folder(tmp_path / "templates", 5_000_000), "a.txt")))
 
     assert [] == remarks[0]
-    assert ["its files add 1 MB to every message; a link to a web server adds nothing"] == remarks[1]
+    assert ["its files add 1.1 MB to every message; a link to a web server adds nothing"] == remarks[1]
 
 
 def test_pinned_files_compile_to_the_same_mailing(shelf: Shop) -> None:

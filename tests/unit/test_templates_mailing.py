@@ -496,7 +496,7 @@ def test_piece_ignores_person_tracking_and_white_space() -> None:
 
 
 def test_lint_remarks() -> None:
-    """Pictures without alt text, a missing preheader and a size that Gmail clips are remarked upon."""
+    """Pictures without alt text, a missing preheader and a size that Gmail clips are remarked upon (S-2.26)."""
     picture = '<img src="https://a.example/x.png">'
     remarks = lint_mailing(compiled({"a.html": FRONT + picture + "<p>word</p>" * 9000}))
 
@@ -507,6 +507,18 @@ def test_lint_remarks() -> None:
             strict=True,
         )
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "expected"), [(102_000, 0), (102_001, 1)])
+def test_size_is_remarked_on_above_what_gmail_shows(size: int, expected: int) -> None:
+    """102 KB of HTML pass in silence, one octet more is remarked upon (S-2.26)."""
+    front, page = FRONT.replace("---\n", "---\npreheader: P\n", 1), "<html><body><p>{}</p></body></html>"
+    empty = compiled({"a.html": front + page.format("x")}).html
+    assert empty is not None
+    word = "x" * (size - len(empty.script.text.encode()) + 1)
+    remarks = lint_mailing(compiled({"a.html": front + page.format(word)}))
+
+    assert expected == len([remark for remark in remarks if "Gmail" in remark])
 
 
 def test_outlook_button_is_tracked() -> None:

@@ -242,7 +242,7 @@ def test_one_message_leaves_the_next_its_whole_budget() -> None:
 @pytest.mark.parametrize("printed", ["customer.company", "customer.attributes.nothing", "customer.company | upper",
                                      "'of ' ~ customer.company", "customer.attributes.blank"])  # fmt: skip
 def test_empty_value_is_not_printed(printed: str) -> None:
-    """A missing, empty or blank field fails the message unless the template says what to print instead."""
+    """A missing, empty or blank field fails the message, unless the template says what to print instead (S-2.25)."""
     with pytest.raises(RenderError, match="empty"):
         rendered(f"{{{{ {printed} }}}}", company=None, attributes={"blank": "  "})
 
@@ -255,7 +255,7 @@ def test_empty_value_is_not_printed(printed: str) -> None:
      "'you' if customer.attributes.nothing != 'red'"],
 )  # fmt: skip
 def test_empty_value_takes_its_default(printed: str) -> None:
-    """`or` and `default` work for values that are none, blank, or not there at all."""
+    """`or` and `default` work for values that are none, blank, or not there at all (S-2.25)."""
     assert rendered(f"({{{{ {printed} }}}})", company=None, attributes={"blank": " "}).startswith("(you)")
 
 

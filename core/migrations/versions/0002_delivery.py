@@ -61,6 +61,7 @@ def upgrade() -> None:
     op.add_column('attempt', sa.Column('bounce_class', sa.Text(), nullable=True, comment='of a refusal: hard, soft, mailbox_full, block, message_fault, …'))
     op.add_column('batch', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: it waits until its run has come to this stage'))
     op.add_column('batch', sa.Column('attempt_count', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='attempts its messages had when it was cut; one with more was tried in it'))
+    op.add_column('batch', sa.Column('waits_from', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='attempts before `clarion retry`, which no longer count towards giving up'))
     op.add_column('batch', sa.Column('booked_at', sa.DateTime(timezone=True), nullable=True, comment='when a throttle gave its messages their time; NULL: they never had to wait for one'))
     op.add_column('campaign_version', sa.Column('message_class', sa.Text(), server_default=sa.text("'bulk'"), nullable=False, comment='bulk, or transactional: owed to one person, so sent again rather than lost'))
     op.add_column('campaign_version', sa.Column('valid_for', sa.Interval(), nullable=True, comment='transactional: not handed over this long after its time, it is expired'))
