@@ -21,8 +21,8 @@ _SHRINK: Final = text("""
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
 # What would come too late anyway is looked at as soon as it has expired, so that its run can end.
 _WAIT: Final = text("""
-    INSERT INTO batch (run_id, queue, stage, attempt_count, message_ids, not_before, booked_at)
-    SELECT batch.run_id, batch.queue, batch.stage, batch.attempt_count, :ids,
+    INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before, booked_at)
+    SELECT batch.run_id, batch.queue, batch.stage, batch.attempt_count, batch.waits_from, :ids,
            least(:not_before, run.valid_until + interval '1 second'), now()
     FROM batch JOIN run ON run.id = batch.run_id WHERE batch.id = :batch_id
 """).bindparams(bindparam("ids", type_=ARRAY(BIGINT)))

@@ -11,13 +11,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BIGINT, Connection, Row, Text, bindparam, insert, text
 from sqlalchemy import UUID as UUID_TYPE
 
-from campaigns.ledger import Claim
+from campaigns.pacing import domain_of
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.schema import audit
 from core.units import format_duration
@@ -37,13 +37,22 @@ class Refusal:
     customer_id: int | None
     key: UUID
     domain: str
-    is_over: bool  # the message has failed; False: it is tried again
+    is_over: bool  # the message has failed or come back; False: it is tried again
     bounce_class: BounceClass
     evidence: Mapping[str, object]
 
 
+class OfRun(Protocol):
+    """Whose messages they are: a claim, for example."""
+
+    @property
+    def run_id(self) -> int: ...
+    @property
+    def campaign(self) -> str: ...
+
+
 def settle(
-    connection: Connection, held: Claim, answered: Sequence[int], now: datetime, policy: Refusals | None = None
+    connection: Connection, held: OfRun, answered: Sequence[int], now: datetime, policy: Refusals | None = None
 ) -> str | None:
     """The refusals among the messages' last attempts have had their consequences; a fault of the run is returned.
 
@@ -69,10 +78,10 @@ def settle(
 _REFUSALS: Final = text(r"""
     SELECT * FROM (
         SELECT DISTINCT ON (m.id) m.id, m.customer_id, m.address_key, m.state, m.campaign, m.run_id,
-               lower(split_part(c.email, '@', -1)) AS domain, a.number, a.code, a.enhanced, a.bounce_class,
+               c.email, a.number, a.code, a.enhanced, a.bounce_class,
                regexp_replace(a.reply, '[^\s<>"'']+@', '…@', 'g') AS reply
         FROM message AS m JOIN attempt AS a ON a.message_id = m.id LEFT JOIN customer AS c ON c.id = m.customer_id
-        WHERE m.id = ANY(:ids) AND m.state IN ('failed', 'deferred')
+        WHERE m.id = ANY(:ids) AND m.state IN ('failed', 'deferred', 'bounced')
         ORDER BY m.id, a.number DESC, a.answered_at DESC
     ) AS last
     WHERE bounce_class IS NOT NULL ORDER BY id
@@ -85,11 +94,10 @@ def _refusals(connection: Connection, message_ids: Sequence[int]) -> list[Refusa
 
 def _refusal(row: Row[tuple[object, ...]]) -> Refusal:
     told = {"code": row.code, "enhanced": row.enhanced, "reply": row.reply}
-    place = {"message": row.id, "run": row.run_id, "campaign": row.campaign, "domain": row.domain}
-    kind = BounceClass(row.bounce_class)
-    return Refusal(
-        row.id, row.customer_id, row.address_key, row.domain or "", row.state == "failed", kind, told | place
-    )
+    domain = domain_of(row.email or "")
+    place = {"message": row.id, "run": row.run_id, "campaign": row.campaign, "domain": domain}
+    is_over, kind = row.state in ("failed", "bounced"), BounceClass(row.bounce_class)
+    return Refusal(row.id, row.customer_id, row.address_key, domain, is_over, kind, told | place)
 
 
 # --- outages ---------------------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ _FORGET: Final = text("DELETE FROM domain_tally WHERE domain = :domain")
 
 
 def _hold_domains(
-    connection: Connection, held: Claim, domains: Iterable[str], outage: Outage, now: datetime
+    connection: Connection, held: OfRun, domains: Iterable[str], outage: Outage, now: datetime
 ) -> str | None:
     """Domains that refused too many are held, and what their refusals of that time did is undone."""
     limits = {"within": outage.within, "attempts": outage.attempts, "share": outage.share}
@@ -227,7 +235,7 @@ _FAULTS: Final = text("""
 _PAUSE: Final = text("UPDATE run SET state = 'paused', fault = :fault WHERE id = :run_id AND state = 'running'")
 
 
-def _pause_faulty(connection: Connection, held: Claim, limit: int) -> str | None:
+def _pause_faulty(connection: Connection, held: OfRun, limit: int) -> str | None:
     """The run is paused when `limit` of its messages were refused for what they are."""
     subject = f"campaign:{held.campaign}"
     faults, known = connection.execute(_FAULTS, {"run_id": held.run_id, "subject": subject}).one()

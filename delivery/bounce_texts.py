@@ -40,6 +40,7 @@ BLOCK: Final = _any(
     r"reverse dns|\bptr\b|invalid ip|\bip\b.{0,30}\b(is rejected|invalid|hangup|limited|denied)\b",
     r"\b(DT:SPM|DT:SUM|DT:RBL|(HL|IB|WM):[A-Z]{3}|(MI|RP):(CEL|CCL|DMC|DRC|QRC|TRC|SFQ|SPF|SPB|STC|UFL|FRL))\b",
     r"rejected by (the )?recipients?\b",
+    r"\brelay(ing)?\b.{0,40}\b(denied|prohibited|not (permitted|allowed))|not relay\b|rcpthosts",
     r"垃圾邮件|拒收",
 )
 #: The address that the message comes from is not one.

@@ -58,10 +58,10 @@ def hold(
 ) -> None:
     """Nothing goes under `key` from now on, until `until` or its release. Repeat: safe, the last one counts."""
     values = {
-        "held_at": func.coalesce(throttle.c.held_at, func.now()),
+        "held_at": func.coalesce(throttle.c.held_at, func.clock_timestamp()),
         "held_until": until, "held_because": because[:_LONGEST_REASON], "held_by": by,
     }  # fmt: skip
-    first = values | {"key": key, "held_at": func.now()}
+    first = values | {"key": key, "held_at": func.clock_timestamp()}
     connection.execute(upsert(throttle).values(**first).on_conflict_do_update(index_elements=["key"], set_=values))
     _note(connection, actor, "hold", key, {"because": because[:_LONGEST_REASON], "by": by})
 

@@ -25,10 +25,19 @@ def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None
     broken = [f"{row.campaign} run {row.run}: {rule}" for row in rows for rule in row.broken]
     for line in broken:
         remark(f"does not balance: {line}")
+    for line in _held(desk):
+        remark(line)
     if check and broken:
         raise click.exceptions.Exit(1)
     if check and not as_json:
         click.echo(f"balanced: {counted(len(rows), 'run')}, every message accounted for")
+
+
+def _held(desk: Desk) -> list[str]:
+    from delivery.overview import held_texts
+
+    with desk.database.begin() as connection:
+        return held_texts(connection)
 
 
 def _print_schedules(desk: Desk) -> None:

@@ -132,6 +132,7 @@ def test_order_is_enhanced_then_basic_then_words(reply: str, expected: BounceCla
         ("550 SPF check failed", BLOCK), ("550 Suspected bounce attacks", BLOCK),
         ("501 Bad address syntax. http://service.mail.qq.com/cgi-bin/help?no=1000730", HARD),
         # others
+        ("550 relay not permitted", BLOCK), ("554 <c1@a.example>: Relay access denied", BLOCK),
         ("550 Requested action not taken: mailbox unavailable", HARD), ("550 abcd:user not exist", HARD),
         ("551 recipient does not exist here", HARD), ("554 No Resent-From field given", SOFT),
         ("554 aliasing/forwarding loop broken (11 aliases deep; 10 max)", MESSAGE),

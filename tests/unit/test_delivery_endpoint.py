@@ -3,8 +3,8 @@
 import pytest
 
 from core.errors import TransportError
-from core.settings import Transport
-from delivery.smtp import Endpoint, Tls
+from core.transport_settings import Transport
+from delivery.smtp import Endpoint, Timers, Tls
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,83 @@ def test_password_without_tls_or_user_without_password_is_refused(settings: dict
         Endpoint.of(Transport.model_validate(settings))
 
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mail.paper.example", "[192.0.2.1]", "[IPv6:2001:db8::1]", "xn--bcher-kva.example"])
+def test_name_for_ehlo_is_taken_from_the_settings(name: str) -> None:
+    """
+    A full domain name or an address literal is said as it stands.
+    """
+    endpoint = Endpoint.of(Transport.model_validate({"url": "smtp://127.0.0.1", "helo": name}))
+
+    assert name == endpoint.helo
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["localhost", "LOCALHOST", "localhost.localdomain", "paper.localdomain", "paper", "192.0.2.1", "[300.1.1.1]",
+     "mail paper.example", "mail.paper.example\r\nRSET", "-a.example", ""],
+)  # fmt: skip
+def test_name_that_servers_reject_is_a_mistake(name: str) -> None:
+    """
+    localhost, a name without a domain and what is no name at all are mistakes in the settings.
+    """
+    with pytest.raises(ValueError, match="full name of this machine"):
+        Transport.model_validate({"url": "smtp://127.0.0.1", "helo": name})
+
+
+def test_timers_and_caps_come_from_the_settings() -> None:
+    """
+    Each timer and both ages of a connection can be set; the defaults are the standard's.
+    """
+    timers = {"mail": "1m", "end_of_data": "20m"}
+    settings = {"url": "smtp://127.0.0.1", "timers": timers, "longest_age": "2m", "longest_idle": "1m"}
+
+    endpoint = Endpoint.of(Transport.model_validate(settings))
+
+    assert Timers(mail=60, end_of_data=1200) == endpoint.timers
+    assert (120, 60) == (endpoint.longest_age, endpoint.longest_idle)
+    assert Endpoint("127.0.0.1", 25).timers == Endpoint.of(Transport(url="smtp://127.0.0.1")).timers
+
+
+def test_idle_connections_are_not_kept_for_five_minutes() -> None:
+    """
+    Servers hang up after five minutes: a longer rest is a mistake in the settings.
+    """
+    with pytest.raises(ValueError, match="less than '5m'"):
+        Transport.model_validate({"url": "smtp://127.0.0.1", "longest_idle": "5m"})
+
+
+def test_two_ways_to_log_in_are_a_mistake() -> None:
+    """
+    User and password in the url beside `auth` are refused, and the password is not repeated.
+    """
+    settings = {
+        "url": "smtps://shop:s3cret@relay.paper.example",
+        "auth": {"xoauth2": {"user": "shop", "token_file": "token"}},
+    }
+
+    with pytest.raises(TransportError) as caught:
+        Endpoint.of(Transport.model_validate(settings))
+
+    assert "two ways to log in" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "xoauth2",
+    [
+        {"user": "shop"},
+        {"user": "shop", "token_file": "a", "token_command": "b"},
+        {"user": "shop", "token_command": "'unbalanced"},
+        {"user": "shop", "token_command": " "},
+        {"user": "", "token_file": "a"},
+        {"user": "shop\x01auth=Bearer x", "token_file": "a"},
+    ],
+)
+def test_half_given_xoauth2_is_a_mistake(xoauth2: dict[str, str]) -> None:
+    """
+    One source of tokens, a command that can be split into words, and a user without control characters.
+    """
+    with pytest.raises(ValueError, match="xoauth2"):
+        Transport.model_validate({"url": "smtps://relay.paper.example", "auth": {"xoauth2": xoauth2}})

@@ -119,7 +119,17 @@ def _check_transports(desk: Desk) -> str:
             socket.create_connection((parts.hostname, port), timeout=3).close()
         except OSError as error:
             raise ServiceError(f"{name} at {transport.shown} does not answer: {error}") from None
+    _check_holds(desk)
     return ", ".join(f"{name} {transport.shown}" for name, transport in desk.workspace.settings.transports.items())
+
+
+def _check_holds(desk: Desk) -> None:
+    from delivery.overview import held_texts
+
+    with desk.database.begin() as connection:
+        held = held_texts(connection)
+    if held:
+        raise ServiceError("; ".join(held) + "; see `clarion transport list`")
 
 
 def _check_dkim(desk: Desk) -> str:

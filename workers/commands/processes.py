@@ -114,9 +114,13 @@ def broker_of(desk: Desk) -> str:
 @click.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="Default: workers.processes of clarion.yaml.")
 @click.option("--queue", "queues", multiple=True, help="Only these queues: transactional, bulk. Default: both.")
+@click.option("--beside", type=int, hidden=True, help="The process this one ends with.")
 @click.pass_obj
-def worker(desk: Desk, processes: int | None, queues: tuple[str, ...]) -> None:
-    """Run worker processes that send what is due. Run it on as many machines as you like."""
+def worker(desk: Desk, processes: int | None, queues: tuple[str, ...], beside: int | None) -> None:
+    """Run worker processes that send what is due. Run it on as many machines as you like.
+
+    Without --queue, one more process serves transactional messages alone, so that they never wait for bulk.
+    """
     import warnings
 
     from celery import signals
@@ -125,6 +129,7 @@ def worker(desk: Desk, processes: int | None, queues: tuple[str, ...]) -> None:
     from campaigns.presence import Present
     from core.names import did_you_mean
     from workers.celery_app import QUEUES, make_app
+    from workers.companion import accompany, end_with
     from workers.tasks import register
 
     if unknown := set(queues) - set(QUEUES):
@@ -134,6 +139,10 @@ def worker(desk: Desk, processes: int | None, queues: tuple[str, ...]) -> None:
     desk.database.dispose()
     app = make_app(broker_of(desk))
     register(app, desk.workspace)
+    if not queues:
+        accompany(app, desk.workspace)
+    if beside is not None:
+        end_with(app, beside)
     here = Present(desk.database.url, "worker")
     signals.worker_process_init.connect(lambda **_: here.start(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: here.stop(), weak=False)

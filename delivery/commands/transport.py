@@ -1,0 +1,74 @@
+"""`clarion transport`: the ways out, what is held, and how to hold and resume."""
+
+import click
+
+from core.commands import Desk, acting_user, json_option, print_json, print_table
+from core.errors import NotFound
+
+
+@click.group()
+def transport() -> None:
+    """Show the transports; pause and resume them."""
+
+
+@transport.command("list")
+@json_option
+@click.pass_obj
+def list_(desk: Desk, as_json: bool) -> None:
+    """Show every transport with its rate and what keeps it, and the recipient domains that are slowed or held."""
+    from delivery import overview
+
+    settings = desk.workspace.settings
+    with desk.database.begin() as connection:
+        ways = [way.document() for way in overview.transports(connection, settings)]
+        domains = [domain.document() for domain in overview.slow_domains(connection, settings)]
+    if as_json:
+        print_json({"transports": ways, "routes": {**settings.routes}, "domains": domains})
+        return
+    print_table(ways, ("transport", "address", "state", "rate", "sent_today", "allowed_today", "until", "because"))
+    if domains:
+        click.echo()
+        print_table(domains, ("domain", "state", "rate", "since", "until", "because"))
+
+
+@transport.command()
+@click.argument("name")
+@click.option("--because", default="paused by hand", show_default=True, help="What others should know about it.")
+@click.pass_obj
+def pause(desk: Desk, name: str, because: str) -> None:
+    """Hand over nothing more through the transport NAME, or to the recipient domain NAME, until it is resumed.
+
+    Messages take the other transports of their route; where there is none, they wait.
+    """
+    from delivery import holds
+
+    key = _key(desk, name)
+    with desk.database.begin() as connection:
+        holds.hold(connection, key, because=because, by=holds.HeldBy.OPERATOR, actor=acting_user())
+    click.echo(f"{name}: paused")
+
+
+@transport.command()
+@click.argument("name")
+@click.pass_obj
+def resume(desk: Desk, name: str) -> None:
+    """Use the transport NAME again, or write to the recipient domain NAME again, whatever held it."""
+    from delivery import holds
+
+    key = _key(desk, name)
+    with desk.database.begin() as connection:
+        was_held = holds.release(connection, key, actor=acting_user())
+    click.echo(f"{name}: resumed" if was_held else f"{name}: was not held")
+
+
+def _key(desk: Desk, name: str) -> str:
+    """The row that `name` means: a transport, or else a recipient domain, which has a dot in it."""
+    from core.names import did_you_mean
+    from delivery.throttles import domain_key, transport_key
+
+    transports = desk.workspace.settings.transports
+    if name in transports:
+        return transport_key(name)
+    if "." in name:
+        return domain_key(name.lower())
+    raise NotFound(f"no transport {name!r}", hint=did_you_mean(name, transports))
