@@ -4,6 +4,7 @@ Message-ID, tracking tokens and date are functions of the message row and the wo
 attempt has the same ones.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -53,6 +54,11 @@ class Recipient:
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
     given: Mapping[str, Any]  # what came with the order to send; empty for an audience
+
+    @property
+    def envelope_id(self) -> str:
+        """What a delivery status notification gives back: tells the message to nobody but us."""
+        return hashlib.blake2s(self.identity.encode(), digest_size=12).hexdigest()
 
 
 class Studio:
