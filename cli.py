@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pause": ("campaigns.commands.control", "pause", "Hand over nothing more until resumed."),
     "resume": ("campaigns.commands.control", "resume", "Go on where a paused campaign stopped."),
     "cancel": ("campaigns.commands.control", "cancel", "End a campaign; what was not handed over never will be."),
+    "retry": ("campaigns.commands.settling", "retry", "Send failed messages again."),
+    "reconcile": ("campaigns.commands.settling", "reconcile", "Settle messages in doubt by the mail server's log."),
     "status": ("campaigns.commands.answers", "status", "Show the ledger's counts, and check that they balance."),
     "why": ("campaigns.commands.answers", "why", "Explain what happened to one customer in one campaign."),
     "report": ("reports.commands", "report", "Show what came back."),

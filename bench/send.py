@@ -4,7 +4,8 @@
 
 Plan, apply, scheduler, two worker processes, PostgreSQL (fsync on), Valkey: all of it real. Every message is
 personal: about 7 KB of HTML and text, 10 tracked links, some 20 values. The rivals send one constant message of that
-size over as many connections into the same sink, and record nothing. Results go to bench/results/send.json.
+size over as many connections into the same sink, and record nothing. Results go to bench/results/send.json and into
+docs/performance.md; `--docs` only writes that page from the results again.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.sending import profiling, results, rivals, rounds, shop, tools
+from bench.sending import page, profiling, results, rivals, rounds, shop, tools
 from bench.sending.rounds import Bench
 from bench.sending.shop import Shape
 
@@ -29,6 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-rivals", action="store_true", help="only ours; nothing is stored")
     parser.add_argument("--no-far", action="store_true", help="leave out the round trip of 50 ms")
     parser.add_argument("--only-far", action="store_true", help="only the round trip of 50 ms; nothing is stored")
+    parser.add_argument("--docs", action="store_true", help="measure nothing: write the page")
     parser.add_argument("--profile", action="store_true", help="one process without Celery, half of it under cProfile")
     parser.add_argument("--tools", type=Path, help="where Debian's postfix was unpacked")
     return parser.parse_args()
@@ -36,6 +38,9 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.docs:
+        page.write(page.known())
+        return
     found = tools.Tools.find(arguments.tools)
     with tools.sink(found) as sink:
         shape = Shape(sink.port, arguments.connections, arguments.processes, arguments.batch_size)
@@ -51,7 +56,7 @@ def main() -> None:
     setup = {"processes": shape.processes, "connections": shape.processes * shape.connections}
     print(*results.table(measured), sep="\n")
     if not (arguments.no_rivals or arguments.only_far):
-        results.stored(measured, setup | {"batch_size": shape.batch_size})
+        page.write(results.stored(measured, setup | {"batch_size": shape.batch_size}))
         print("\nall figures: bench/results/send.json")
 
 

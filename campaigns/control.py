@@ -45,8 +45,8 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     if not changed and not scheduled and after not in states.values():
         found = ", ".join(sorted(set(states.values())))
         raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
-    ended = {"cancel": {"finished_at": now}, "resume": {"fault": None}}.get(verb, {})
-    connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after, **ended))
+    told: dict[str, dict[str, datetime | None]] = {"cancel": {"finished_at": now}, "resume": {"fault": None}}
+    connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after, **told.get(verb, {})))
     for run_id in changed:
         batches.settle_stopped(connection, now, run_id=run_id)
     if verb == "resume":

@@ -173,7 +173,8 @@ _REPEATED: Final = text("""
     FROM unnest(:customers, :keys) AS r(customer_id, key)
     JOIN message AS m ON m.customer_id = r.customer_id AND m.address_key = r.key AND m.state = 'failed'
     JOIN LATERAL (
-        SELECT bounce_class, answered_at FROM attempt WHERE message_id = m.id ORDER BY number DESC LIMIT 1
+        SELECT bounce_class, answered_at FROM attempt
+        WHERE message_id = m.id ORDER BY number DESC, answered_at DESC LIMIT 1
     ) AS last ON last.bounce_class = :bounce_class AND last.answered_at > :since
     WHERE NOT EXISTS (
         SELECT 1 FROM message AS later

@@ -133,7 +133,7 @@ _FIGURES: Final = text("""
            count(*) FILTER (WHERE m.state IN ('failed', 'deferred') AND last.bounce_class = 'block')
     FROM message AS m LEFT JOIN LATERAL (
         SELECT bounce_class FROM attempt
-        WHERE message_id = m.id AND m.state IN ('failed', 'deferred') ORDER BY number DESC LIMIT 1
+        WHERE message_id = m.id AND m.state IN ('failed', 'deferred') ORDER BY number DESC, answered_at DESC LIMIT 1
     ) AS last ON true
     WHERE m.run_id = :run_id AND m.state NOT IN ('planned', 'handed_over', 'skipped')
 """)

@@ -132,7 +132,7 @@ def _takes(field: FieldInfo) -> str:
     if _is_named(field) and any(True for _ in _models_in(field.annotation)):
         return "sections by name"
     if any(True for _ in _models_in(field.annotation)):
-        return "a section"
+        return "a list of sections" if get_origin(field.annotation) is list else "a section"
     if choices := list(_choices(field.annotation)):
         return " or ".join(f"`{choice}`" for choice in choices)
     kinds = {*_leaves(field.annotation), *(getattr(part, "func", None) for part in _validators(field))}

@@ -3,11 +3,9 @@
 layouts → names and syntax → MJML → frame (preheader, footer, pixel) → CSS → links → text part → programs
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import unescape
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -18,15 +16,16 @@ from core.names import did_you_mean
 from core.settings import Organisation
 from core.workspace import raise_if
 from templates import mjml
-from templates.attaching import attachments_of, image_of, is_local, size_problems
+from templates.attaching import attachments_of, size_problems
 from templates.characters import in_ascii
 from templates.chunks import Chunk, Kind, cut, script_of
 from templates.definition import Definition, TemplateSource, parse_definition
-from templates.files import NO_FILES, Asset, Attachment, NoSuchFile, Shelf
+from templates.files import NO_FILES, Asset, Attachment, Shelf
 from templates.frame import footer, framed, links_back, names_sender
 from templates.layouts import Flat, Flattener
-from templates.links import Links, attributes_of
+from templates.links import Links
 from templates.masking import Mask, hide_in_html, hide_in_text
+from templates.pieces import piece_of, said_by
 from templates.plain_text import text_of
 from templates.program import Program
 from templates.variables import check_script
@@ -99,24 +98,24 @@ def compile_parts(
         said = hide_in_text(texts.body.body, mask)
     else:
         page = _page(texts, mask)
-        said = _said(page, mask, files)
+        said = said_by(page, mask)
         outline = _finished(page, texts, mask, organisation, opens=opens)
         rewritten = links.rewrite(outline)
         text = _text_part(texts, outline, links, organisation)
         html = mask.script(_settings(texts.body), rewritten)
     raise_if(links.problems)
-    images = tuple(links.images)
-    raise_if(size_problems(texts.definition, [*images, *(attachment.asset for attachment in attachments)], files))
+    assets = [*links.images, *(attachment.asset for attachment in attachments)]
+    raise_if(size_problems(texts.definition, assets, files))
     return Parts(
         subject=Program.of(script_of([*_settings(texts.body), *texts.subject]), html=False),
         preheader=_optional([*_settings(texts.body), *texts.preheader]) if texts.preheader else None,
         html=Program.of(html, html=True) if html else None,
         text=Program.of(mask.script(_settings(texts.text or texts.body), text), html=False),
         links=tuple(links.targets),
-        piece=_fingerprint("\n".join([said, *sorted(attachment.asset.digest for attachment in attachments)]), mask),
+        piece=piece_of(said, mask, assets),
         uses=texts.uses,
         outline=outline,
-        images=images,
+        images=tuple(links.images),
         attachments=attachments,
     )
 
@@ -281,27 +280,3 @@ def _text_part(texts: _Texts, outline: str, links: Links, organisation: Organisa
 def _written_text(texts: _Texts, flat: Flat, links: Links, organisation: Organisation) -> str:
     chunks = [*_macros(flat), *flat.body, *texts.closing(flat.body, ".txt", organisation.language)]
     return links.rewrite_text(hide_in_text(chunks, links.mask))
-
-
-def _said(page: str, mask: Mask, files: Shelf) -> str:
-    """What the page says to everybody: its text, where its links lead, its pictures; files by their content."""
-    text = text_of(
-        mask.commented(page),
-        link=lambda href, _: unescape(href),
-        is_code=lambda comment: bool(re.fullmatch(mask.word_pattern, comment)),
-    )
-    pictures = [attributes_of(tag).get("src", "") for tag in re.findall(r"<img\b[^>]*>", page)]
-    return "\n".join([text, *(_content_of(picture, files) for picture in pictures)])
-
-
-def _content_of(picture: str, files: Shelf) -> str:
-    try:
-        return image_of(picture, files).digest if is_local(picture) else picture
-    except NoSuchFile:  # reported with the links
-        return picture
-
-
-def _fingerprint(text: str, mask: Mask) -> str:
-    """32 hexadecimal digits that are equal for texts which differ in nothing but white space."""
-    pieces = [piece if isinstance(piece, str) else f" {piece.code} " for piece in mask.pieces(text)]
-    return hashlib.blake2b(" ".join("".join(pieces).split()).encode(), digest_size=16).hexdigest()

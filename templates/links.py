@@ -27,6 +27,7 @@ _START_TAG = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(r"(?P<space>\s+)(?P<name>[^\s=>\"]+)(?:=\"(?P<value>[^\"]*)\")?")
+_CSS_URL = re.compile(r"url\(\s*[\"']?([^\"')]+)", re.IGNORECASE)
 _TEXT_URL = re.compile(r"https?://[^\s<>\"]+")
 _QUOTES: Final = 'write its attributes as name="{{ … }}", with double quotes and no blanks around ='
 _TEXT: Final = "put it into the text, or into another attribute"
@@ -73,7 +74,7 @@ class Links:
         name, value = found.group("name").lower(), found.group("value")
         if name == "data-no-track":
             return ""
-        if value is None or not (name in _ATTRIBUTES or self.mask.has_code(value)):
+        if value is None or not (name in _ATTRIBUTES or name == "style" or self.mask.has_code(value)):
             return found.group()
         if name.startswith("on") or name == "srcdoc":
             return self._refused(found.group(), f"a value stands in {name}=, which is a program", _TEXT)
@@ -97,7 +98,9 @@ class Links:
         return written
 
     def _styled(self, written: str) -> str:
-        """CSS with values in it: each is checked once it is known."""
+        """CSS: what it fetches is checked now, each value in it once it is known."""
+        for fetched in _CSS_URL.finditer(unescape(written)):
+            self._fetched_by_css(fetched.group(1).strip())
         if not self.mask.has_code(written):
             return written
         kept: list[str] = []
@@ -111,6 +114,12 @@ class Links:
                     self.problems.append(piece.problem(f"{{% {piece.keyword} %}} stands inside CSS", _TEXT))
                 kept.append(self.mask.word(piece))
         return "".join(kept)
+
+    def _fetched_by_css(self, address: str) -> None:
+        if self.mask.has_code(address) or address.startswith("#") or scheme_of(address) == "data" or is_web(address):
+            return
+        message = f"CSS fetches {address[:80]!r}, expected an http or https address"
+        self.problems.append(self._where(address).problem(message, 'mail programs show files by <img src="…"> only'))
 
     def replacement(self, href: str, *, track: bool = True, text: bool = False) -> str:
         """What stands in `href`'s stead: a word of the mask, or the target itself.

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -24,6 +24,10 @@ _BATCHES = text("SELECT b.id FROM batch b JOIN run r ON r.id = b.run_id WHERE r.
 _SOME = text(
     "SELECT m.id, r.version_id FROM message m JOIN run r ON r.id = m.run_id WHERE m.state <> 'skipped' LIMIT 50"
 )
+#: What the rivals send, and about what our messages hold on average.
+MESSAGE_BYTES: Final = 7_450
+LINKS: Final = 10
+_TOLERANCE: Final = 0.05
 
 
 class _AllThreads:
@@ -63,14 +67,17 @@ def planned(shop: Shop, campaign: str) -> list[int]:
 
 
 def mean_bytes(shop: Shop) -> float:
-    """The mean size of messages as they leave."""
+    """The mean size of messages as they leave. Ends the program where the mailing is not the one that is promised."""
     studio = Studio(shop.workspace)
     with shop.database.begin() as connection:
         rows = connection.execute(_SOME).all()
         letter = studio.letter(connection, rows[0].version_id)
         people = list(recipients(connection, [row.id for row in rows]))
     sizes = [len(write_message(studio.mail(letter, person))) for person in people]
-    return sum(sizes) / len(sizes)
+    mean, links = sum(sizes) / len(sizes), len(letter.mailing.links)
+    if links != LINKS or abs(mean / MESSAGE_BYTES - 1) > _TOLERANCE:
+        raise SystemExit(f"the mailing has {links} links and {mean:.0f} bytes, not {LINKS} and about {MESSAGE_BYTES}")
+    return mean
 
 
 def run(shop: Shop, target: Path, sink: int, lines: int = 45) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.sending import delay, profiling, rivals, shop, whole_path
+from bench.sending.profiling import MESSAGE_BYTES
 from bench.sending.rivals import Load, Result
 from bench.sending.shop import Shape, Shop
 from bench.sending.tools import Sink, Tools
@@ -53,10 +54,6 @@ def _round(bench: Bench, here: Shop, crew: Crew, shape: Shape, number: int) -> R
     rates = {"ours": done.ours.per_s} | {name: result.per_s for name, result in others.items()}
     _say(f"{here.size:>9,} · round {number + 1}: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items()))
     return done
-
-
-#: What the rivals send: the mean size of our messages, which `message_bytes` of the results confirms.
-MESSAGE_BYTES: Final = 7_450
 
 
 def _summed_up(done: Sequence[Round]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Broadcast:
             "messages_per_s_wall": round(self.messages / self.wall_s, 1),
             "windows_per_s": round(self.windows / self.ledger_s, 1) if self.ledger_s else None,
             "cpu_us_per_message": each,
+            "plan_s": round(self.plan_s, 2),
+            "apply_s": round(self.apply_s, 2),
             "plan_us_per_head": round(self.plan_s / self.messages * 1e6, 2),
             "apply_us_per_head": round(self.apply_s / self.messages * 1e6, 2),
         }
@@ -66,9 +68,10 @@ class Crew:
     sink: int
 
     def peaks_mb(self) -> list[float]:
-        """Peak memory of each process that sends, in MB."""
-        root, *others = usage.family(self.worker)
-        return [round(usage.peak_mb(process.pid), 1) for process in others if process.parent == root.pid]
+        """Peak memory of each process that sends the broadcasts, in MB: of the two, say, that have worked most."""
+        busiest = sorted(usage.family(self.worker), key=lambda process: process.cpu_s, reverse=True)
+        number = self.shop.workspace.settings.workers.processes
+        return [round(usage.peak_mb(process.pid), 1) for process in busiest[:number]]
 
     def broadcast(self, campaign: str) -> Broadcast:
         """The campaign is planned, applied, and sent to everybody who may be written to."""

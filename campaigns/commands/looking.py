@@ -49,7 +49,10 @@ def preview(
     if not (html_file or eml_file or png_file):
         click.echo(f"From:    {mail.sender_name} <{mail.sender_email}>")
         click.echo(f"To:      {mail.recipient_email}")
-        click.echo(f"Subject: {mail.subject}\n\n{mail.text}")
+        click.echo(f"Subject: {mail.subject}")
+        if mail.attachments:
+            click.echo(f"With:    {', '.join(file.name for file in mail.attachments)}")
+        click.echo(f"\n{mail.text}")
 
 
 def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any]) -> "Preview":

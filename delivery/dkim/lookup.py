@@ -1,6 +1,7 @@
 """Whether the DNS holds the records that verifiers need."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from core.errors import ServiceError
@@ -38,7 +39,7 @@ def _resolver(server: str | None, port: int) -> "Resolver":
     try:
         resolver = Resolver(configure=server is None)
         if server is not None:
-            resolver.nameservers, resolver.port = [server], port
+            resolver.nameservers, resolver.port = [str(ip_address(server))], port
     except (DNSException, ValueError) as error:
         raise ServiceError(f"no name server can be asked: {error}", hint="name one by its IP address") from None
     resolver.lifetime = _WAIT_S
@@ -47,14 +48,17 @@ def _resolver(server: str | None, port: int) -> "Resolver":
 
 def _fault(resolver: "Resolver", key: SigningKey) -> str | None:
     from dns.exception import DNSException
-    from dns.resolver import NXDOMAIN, NoAnswer
+    from dns.resolver import NXDOMAIN, LifetimeTimeout, NoAnswer
 
     try:
         answer = resolver.resolve(f"{key.dns_name}.", "TXT")
     except (NXDOMAIN, NoAnswer):
         return "there is no TXT record"
+    except LifetimeTimeout:
+        raise ServiceError(f"no name server answered within {_WAIT_S:g} s", hint="name another with --server") from None
     except DNSException as error:
-        raise ServiceError(f"{key.dns_name} cannot be looked up: {error}", hint="try again later") from None
+        reason = str(error).partition(":")[0]  # after it comes every server that was asked
+        raise ServiceError(f"{key.dns_name} cannot be looked up: {reason}", hint="try again later") from None
     texts = [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
     if len(texts) > 1:
         return f"there are several TXT records (got {len(texts)}, expected one): verifiers may take the wrong one"

@@ -16,12 +16,11 @@ _MOST_THREADS: Final = 8
 class SigningPool:
     """Threads that sign. They start with the first message, so a pool may be made before its process forks.
 
-    `threads`: None takes as many as the process has processors, at most eight.
+    `threads`: None takes as many as the process may use processors, at most eight.
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        count = min(len(os.sched_getaffinity(0)), _MOST_THREADS) if threads is None else threads
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix="dkim")
+        self._executor = ThreadPoolExecutor(threads or min(_processors(), _MOST_THREADS), thread_name_prefix="dkim")
 
     def submit(self, signer: Signer, content: bytes) -> Future[bytes]:
         """The signed message, when it is ready."""
@@ -30,3 +29,8 @@ class SigningPool:
     def close(self) -> None:
         """What was submitted is signed or cancelled, and the threads are gone. Repeat: safe."""
         self._executor.shutdown(cancel_futures=True)
+
+
+def _processors() -> int:
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on every system
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1

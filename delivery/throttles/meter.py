@@ -15,8 +15,12 @@ SHARE_S: Final = 0.25
 BURST: Final = timedelta(seconds=1)
 #: Messages that wait are cut into shares for this long; what comes after stays together, and asks again.
 HORIZON: Final = timedelta(seconds=30)
-#: When nobody came for this long, the times that were given away belong to batches that are gone.
-ABANDONED: Final = timedelta(seconds=2)
+#: When those who were promised their time do not use it for this long, others may.
+LAG: Final = timedelta(seconds=0.5)
+#: When nobody at all came for this long, the times that were given away belong to batches that are gone.
+ABANDONED: Final = timedelta(seconds=5)
+#: The longest wait for a rate: a queue that is longer asks again, since it may have become shorter meanwhile.
+LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,8 @@ class Meter:
         if urgent:
             ahead = int((BURST - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
             return max(ahead, 1 if debt <= timedelta(0) else 0)
-        if debt > timedelta(0) or (not booked and self._queue_end(now) is not None):
-            return 0
-        return self.share
+        is_promised = debt > -LAG and self._queue_end(now) is not None
+        return 0 if debt > timedelta(0) or (is_promised and not booked) else self.share
 
     def taken(self, count: int, now: datetime) -> Self:
         """The meter after `count` messages went at `now`."""
@@ -59,7 +62,7 @@ class Meter:
         due = self.next_at if self.next_at is not None else now
         if urgent:
             return max(now, due - BURST + self.length(1))
-        return max(now, due, self._queue_end(now) or now)
+        return max(now, due, min(self._queue_end(now) or now, now + LONGEST_WAIT))
 
     def booked(self, count: int, begin: datetime, now: datetime) -> Self:
         """The meter after `count` messages were given `begin` as their time."""

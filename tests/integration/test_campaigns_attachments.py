@@ -190,6 +190,9 @@ def test_preview_shows_images_and_writes_the_whole_mail(shop, database, tmp_path
     done = run(workspace, "preview", "spring-paper", "--as", "ben", "--html", str(html), "--eml", str(eml))
 
     assert 0 == done.exit_code, done.output
+    assert "With:    prices.csv, Bedingungen für 2026 价格.pdf\n" in run(
+        workspace, "preview", "spring-paper", "--as", "ben"
+    ).stdout  # fmt: skip
     assert f"data:image/png;base64,{base64.b64encode(LOGO).decode()}" in html.read_text()
     assert "cid:" not in html.read_text()
     assert {"prices.csv": PRICES, "Bedingungen für 2026 价格.pdf": TERMS, "logo.png": LOGO} == files_in(

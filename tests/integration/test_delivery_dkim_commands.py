@@ -12,6 +12,7 @@ from cli import clarion
 from core.clock import SteppedClock, SystemClock
 from core.commands import Desk
 from core.workspace import Workspace
+from delivery.dkim import lookup
 from delivery.dkim.keys import SigningKey, new_key, pem_of
 from delivery.dkim.records import record_value, txt_strings
 from tests.campaign_files import FILES
@@ -172,6 +173,18 @@ def test_check_compares_dns_with_the_keys(office):
     assert (1, [fine, (False, "there is no TXT record")]) == checked({a: good[a]})
     assert (1, [fine, (False, "its key is another one (p= differs)")]) == checked({a: good[a], b: good[a]})
     assert "several TXT records" in checked({a: good[a], b: good[a] + good[b]})[1][1][1]
+
+
+def test_silent_name_server_is_told_in_one_line(office, monkeypatch):
+    """
+    When nobody answers, `dkim check` says so and does not call the record wrong.
+    """
+    monkeypatch.setattr(lookup, "_WAIT_S", 0.2)
+    workspace = office(lines("selector: a, file: a.pem"), {"a.pem": pem(RSA)})
+    result = run(workspace, "dkim", "check", "--server", "127.0.0.1", "--port", str(free_port()))
+
+    assert (1, "clarion: no name server answered within 0.2 s") == (result.exit_code, result.stderr.splitlines()[0])
+    assert "no name server can be asked" in run(workspace, "dkim", "check", "--server", "nameserver").stderr
 
 
 def test_commands_without_keys_say_how_to_make_one(office):

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy import event, insert, select, update
 
 from core.database import Database
 from core.schema import domain_tally, throttle, volume
-from core.transport_settings import DomainLimit, Transport, WarmUp
+from core.transport_settings import DomainLimit, Transport
 from delivery import holds
 from delivery.holds import HeldBy
 from delivery.smtp import Outcome, OutcomeState
@@ -351,14 +351,3 @@ def test_tallies_count_by_domain_and_forget_old_minutes(database):
         rows = connection.execute(select(domain_tally).order_by(domain_tally.c.domain)).all()
 
     assert [("a.example", 2, 1), ("b.example", 1, 0)] == [(row[0], row[2], row[3]) for row in rows]
-
-
-def test_plan_of_a_warm_up_ends():
-    """
-    Each day of the plan has its volume; before it nothing goes, after it anything does.
-    """
-    plan = WarmUp(start=date(2026, 12, 1), daily=(200, 400))
-
-    allowed = [plan.allowed(date(2026, 11, 30) + timedelta(days=n)) for n in range(4)]
-
-    assert [0, 200, 400, None] == allowed

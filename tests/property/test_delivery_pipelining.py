@@ -1,5 +1,6 @@
 """Replies are matched to commands by count and order, however they are cut and whatever they say."""
 
+import itertools
 from collections.abc import Iterator
 
 from hypothesis import given
@@ -13,8 +14,10 @@ from delivery.smtp.replies import Reply, ReplyParser
 from delivery.smtp.session import Session
 from tests.smtp_server import make_outgoing
 
-codes = st.sampled_from([250, 250, 250, 250, 450, 550, 299, 471, 559])
-data_codes = st.sampled_from([354, 354, 354, 354, 451, 554])
+#: Refusals of every kind but those that end a connection (421) or are about the client (530, 534, 535, 538).
+refusals = st.integers(400, 599).filter(lambda code: code not in (421, 530, 534, 535, 538))
+codes = st.one_of(st.integers(200, 299), st.just(250), refusals)
+data_codes = st.one_of(st.integers(300, 399), st.just(354), refusals)
 texts = st.lists(st.binary(max_size=30).map(lambda text: text.translate(None, b"\r\n")), min_size=1, max_size=4).map(
     tuple
 )
@@ -29,6 +32,7 @@ class Server:
         self.plan = plan
         self.answers: list[int] = []
         self.taken: list[int] = []
+        self.line_counts: Iterator[int] = itertools.repeat(1)
         self._octets = b""
         self._number = 0
         self._has_sender = self._has_recipient = False
@@ -60,7 +64,7 @@ class Server:
 
     def _data(self, line: bytes) -> None:
         code = self.plan[self._number][2]
-        self._in_content = self._answer(code) == 354
+        self._in_content = self._answer(code) // 100 == 3
 
     def _end(self) -> None:
         if self._has_recipient:
@@ -78,7 +82,10 @@ class Server:
 
     def octets(self) -> bytes:
         answers, self.answers = self.answers, []
-        return b"".join(b"%d said\r\n" % code for code in answers)
+        return b"".join(
+            b"%d-more\r\n" % code * (line_count - 1) + b"%d said\r\n" % code
+            for code, line_count in zip(answers, self.line_counts, strict=False)
+        )
 
 
 class Table:
@@ -151,16 +158,22 @@ def pieces(octets: bytes, sizes: Iterator[int]) -> Iterator[bytes]:
         octets = octets[size:]
 
 
-@given(plan=plans, pipelining=st.booleans(), sizes=st.lists(st.integers(1, 40), min_size=1))
+@given(
+    plan=plans,
+    pipelining=st.booleans(),
+    sizes=st.lists(st.integers(1, 40), min_size=1),
+    line_counts=st.lists(st.integers(1, 4), min_size=1),
+)
 def test_each_message_gets_its_own_answers(
-    plan: list[tuple[int, int, int, int]], pipelining: bool, sizes: list[int]
+    plan: list[tuple[int, int, int, int]], pipelining: bool, sizes: list[int], line_counts: list[int]
 ) -> None:
     """
-    Whatever is refused at whatever step, no message gets the answer of another (S-1.12).
+    Whatever is refused at whatever step, in however many lines, no message gets the answer of another (S-1.12).
     """
     table, parser = Table(plan), ReplyParser()
+    table.server.line_counts = itertools.cycle(line_counts)
     session = Session(table, Features(pipelining=pipelining), table)
-    cuts = (size for _ in iter(int, 1) for size in sizes)
+    cuts = itertools.cycle(sizes)
 
     session.proceed()
     while table.server.answers or table.at_gate:
@@ -195,6 +208,6 @@ def test_replies_survive_any_fragmentation(replies: list[Reply], sizes: list[int
         lines += [b"%d-%b\r\n" % (reply.code, text) for text in reply.lines[:-1]]
         lines.append(b"%d %b\r\n" % (reply.code, reply.lines[-1]))
     parser = ReplyParser()
-    cuts = (size for _ in iter(int, 1) for size in sizes)
+    cuts = itertools.cycle(sizes)
 
     assert replies == [reply for piece in pieces(b"".join(lines), cuts) for reply in parser.feed(piece)]

@@ -280,7 +280,9 @@ def test_what_is_said_covers_the_files(shelf: Shop) -> None:
         return compiled(shelf({"a.html": page, name: logo, "terms.pdf": terms}), "a.html").piece
 
     first = piece(PNG, PDF)
+    quoted = mailing("<IMG alt='' SRC='logo.png'>", "attachments: terms.pdf\n")
 
+    assert first == compiled(shelf({"a.html": quoted}), "a.html").piece
     assert first == piece(PNG, PDF) == piece(PNG, PDF, "other.png")
     assert 3 == len({first, piece(PNG + b"2", PDF), piece(PNG, PDF + b"2")})
 

@@ -220,6 +220,29 @@ def test_bad_static_link_is_a_problem_at_its_line(href: str) -> None:
     assert [found[0].split(": ")[0]] == ["templates/a.html:5"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<p style="background: url(paper.png)">x</p>',
+        "<p style='background: url(\"paper.png\")'>x</p>",
+        "<style>\n@media print { p { background: url( 'paper.png' ) } }</style><p>x</p>",
+        '<table background="paper.png"><tr><td>x</td></tr></table>',
+        '<!--[if mso]><td style="background: url(paper.png)">x</td><![endif]-->',
+    ],
+)
+def test_a_background_that_nobody_can_fetch_is_a_problem(body: str) -> None:
+    """CSS and `background=` fetch from web servers only: a file's name in them would show nothing (S-2.26)."""
+    found = problems_of({"a.html": FRONT + body})
+
+    assert "fetches 'paper.png', expected an http or https address" in found[0]
+
+
+@pytest.mark.parametrize("address", ["https://a.example/p.png", "data:image/gif;base64,R0lGOD", "#shape"])
+def test_a_background_that_can_be_fetched_stays(address: str) -> None:
+    """Web addresses, what is inside the CSS itself, and places of the page stay in CSS."""
+    assert f"url({address})" in html_of(f'<p style="background: url({address})">x</p>')
+
+
 def test_subject_is_one_line() -> None:
     """Line breaks and control characters of a value never reach the header; they become one blank (S-2.1)."""
     mailing = compiled({"a.txt": "---\nsubject: 'Dear {{ customer.first_name }}'\n---\nx"})

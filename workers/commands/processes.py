@@ -1,6 +1,7 @@
 """The commands that run processes: all of them on one machine, or one."""
 
 import logging
+import os
 import sys
 import time
 
@@ -154,6 +155,7 @@ def worker(desk: Desk, processes: int | None, queues: tuple[str, ...], beside: i
         [
             "worker",
             f"--concurrency={number}",
+            f"--hostname=clarion-{os.getpid()}@%h",  # several on one machine are several
             "--queues",
             ",".join(queues or QUEUES),
             "--loglevel=WARNING",
