@@ -7,9 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
-from campaigns import ledger
+from campaigns import ledger, refusals
 from campaigns.ledger import Claim
 from campaigns.states import WAITING, State
+from core.database import among
+from core.refusal_settings import Refusals
 from core.schema import batch, campaign_version, message, run
 from suppression.gate import TRANSACTIONAL
 
@@ -25,12 +27,20 @@ AT_ONCE: Final = timedelta(0)
 
 
 def close(
-    connection: Connection, held: Claim, now: datetime, *, pause: timedelta = AT_ONCE, fault: str | None = None
+    connection: Connection,
+    held: Claim,
+    now: datetime,
+    *,
+    pause: timedelta = AT_ONCE,
+    fault: str | None = None,
+    refused: Sequence[int] = (),
+    policy: Refusals | None = None,
 ) -> None:
     """The batch is done, or ready again after `pause` with what is left; deferred messages have a batch of their own.
 
-    What was handed over and has no answer is in doubt. `fault` says on the run why nothing goes at present; None
-    clears it. A lost lease changes nothing: the batch is somebody else's.
+    What was handed over and has no answer is in doubt. What was `refused` has its consequences by `policy`. `fault`
+    says on the run why nothing goes at present; None clears it. A lost lease changes nothing: the batch is somebody
+    else's.
     """
     mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.state == "claimed")
     row = connection.execute(select(batch.c.message_ids).where(mine).with_for_update()).one_or_none()
@@ -41,6 +51,7 @@ def close(
     _put_off(connection, held.batch_id, ids, held.message_class, now)
     _give_back(connection, held.batch_id, ids, now + pause)
     connection.execute(_FORGET, {"ids": ids})
+    fault = refusals.settle(connection, held, refused, now, policy) or fault
     changed = run.c.fault.is_distinct_from(fault)
     connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
     settle_stopped(connection, now, run_id=held.run_id)
@@ -70,7 +81,7 @@ def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before
     untried = (
         select(message.c.id)
         .join(batch, batch.c.id == batch_id)
-        .where(message.c.id.in_(ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
+        .where(among(message.c.id, ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
         .order_by(message.c.id)
     )
     left = list(connection.execute(untried).scalars())

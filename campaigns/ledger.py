@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func,
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns.states import WAITING, State
+from core.database import among
 from core.schema import customer, kept_content, message
 from suppression.gate import skip_reason
 
@@ -87,7 +88,7 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
 
 def _sendable(connection: Connection, ids: list[int], gate: ColumnElement[Any], now: datetime) -> tuple[int, ...]:
     """Those of the messages that wait and that nothing stands against; the others that wait are skipped."""
-    waiting = message.c.id.in_(ids) & message.c.state.in_(WAITING)
+    waiting = among(message.c.id, ids) & message.c.state.in_(WAITING)
     asked = select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(waiting)
     reasons = {row.id: row.reason for row in connection.execute(asked)}
     for reason in {reason for reason in reasons.values() if reason is not None}:
@@ -128,6 +129,6 @@ def skip(connection: Connection, message_ids: Sequence[int], reason: str, now: d
     if not message_ids:
         return
     values = {"state": State.SKIPPED, "skip_reason": reason, "state_at": now}
-    waiting = message.c.id.in_(message_ids) & message.c.state.in_(WAITING)
+    waiting = among(message.c.id, message_ids) & message.c.state.in_(WAITING)
     connection.execute(update(message).where(waiting).values(**values))
-    connection.execute(delete(kept_content).where(kept_content.c.message_id.in_(message_ids)))
+    connection.execute(delete(kept_content).where(among(kept_content.c.message_id, message_ids)))

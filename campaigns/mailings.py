@@ -4,13 +4,15 @@ Message-ID, tracking tokens and date are functions of the message row and the wo
 attempt has the same ones.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
@@ -52,6 +54,11 @@ class Recipient:
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
     given: Mapping[str, Any]  # what came with the order to send; empty for an audience
+
+    @property
+    def envelope_id(self) -> str:
+        """What a delivery status notification gives back: tells the message to nobody but us."""
+        return hashlib.blake2s(self.identity.encode(), digest_size=12).hexdigest()
 
 
 class Studio:
@@ -165,35 +172,36 @@ _CONTEXT = (
 _NAMES = tuple(column.name for column in _CONTEXT)
 
 
+_RECIPIENTS = (
+    select(
+        message.c.id,
+        message.c.not_before,
+        customer.c.smtputf8,
+        message.c.campaign,
+        message.c.step,
+        message.c.occurrence,
+        message.c.address_key,
+        message.c.attempt_count,
+        message.c.given,
+        *_CONTEXT,
+    )
+    .join(customer, customer.c.id == message.c.customer_id)
+    .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
+    .where(message.c.id == any_(bindparam("ids", type_=ARRAY(BIGINT))), customer.c.address_key == message.c.address_key)
+    .order_by(message.c.id)
+)
+
+
 def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
     """The recipients of these messages, in order of message id.
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
-    query = (
-        select(
-            message.c.id.label("message_id"),
-            message.c.not_before,
-            customer.c.smtputf8,
-            message.c.campaign,
-            message.c.step,
-            message.c.occurrence,
-            message.c.address_key,
-            message.c.attempt_count,
-            message.c.given,
-            *_CONTEXT,
-        )
-        .join(customer, customer.c.id == message.c.customer_id)
-        .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
-        .where(message.c.id.in_(message_ids), customer.c.address_key == message.c.address_key)
-        .order_by(message.c.id)
-    )
-    for row in connection.execute(query).mappings():
-        identity = identity_of(row["campaign"], row["step"], row["occurrence"], row["address_key"])
-        yield Recipient(
-            row["message_id"], row["email"], row["smtputf8"], row["not_before"], identity, row["attempt_count"],
-            _shown(row), row["given"] or {},
-        )  # fmt: skip
+    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}):
+        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values = row
+        shown = dict(zip(_NAMES, values, strict=True))
+        identity = identity_of(campaign, step, occurrence, key)
+        yield Recipient(message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {})
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:

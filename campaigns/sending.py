@@ -1,27 +1,33 @@
-"""One batch from claim to close: rendered, handed over window by window, and accounted for."""
+"""What a worker does with one batch: claimed, sent over a transport that may be used, and closed."""
 
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import timedelta
+from functools import cached_property
+
+from sqlalchemy import Connection, select
 
 from campaigns import batches, ledger, mailings
 from campaigns.journal import Journal
 from campaigns.ledger import Claim
-from campaigns.mailings import Letter, Recipient, Studio
+from campaigns.mailings import Studio
+from campaigns.pacing import domain_of, pace
+from campaigns.trip import Desk, JournalFor, Trip
 from core.clock import Clock
-from core.database import Database
-from core.errors import EngineError, RenderError, TransportError
+from core.database import Database, among
+from core.errors import EngineError, TransportError
+from core.schema import kept_content
 from core.workspace import Workspace
-from delivery.message_bytes import write_message
-from delivery.smtp import Endpoint, HandOver, Outcome, Outgoing, SmtpPool
+from delivery import dkim, routes
+from delivery.smtp import Endpoint, OutcomeState, SmtpPool, TransportFault
+from delivery.throttles import Tallies, Throttles
+from tracking.return_paths import ReturnPaths
 
 _log = logging.getLogger("clarion.sending")
-#: A batch that is under way this long is given back with what is left of it, so that a worker told to stop does so.
-_LONGEST_TRIP_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,19 @@ class Sent:
 
 
 @dataclass(slots=True)
+class _Journey:
+    """What is known of a batch so far, for whoever closes it."""
+
+    held: Claim
+    gone: list[int] = field(default_factory=list)  # messages without a customer, or whose customer moved away
+    transport: str = ""
+    trip: Trip | None = None
+    fault: str | None = "a bug: the worker's log has its traceback"
+    transport_fault: TransportFault | None = None
+    pause: timedelta = batches.FAULT_PAUSE
+
+
+@dataclass
 class Courier:
     """Sends batches in one worker process. Its event loop and its connections are kept from batch to batch."""
 
@@ -43,7 +62,6 @@ class Courier:
     clock: Clock
     name: str  # of the worker, as the ledger shows it
     is_stopping: Callable[[], bool] = bool  # whether this process was told to end
-    _studio: Studio | None = None
     _pools: dict[str, SmtpPool] = field(default_factory=dict)
     _runner: asyncio.Runner | None = None
 
@@ -58,54 +76,132 @@ class Courier:
             held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
         if held is None:
             return None
-        trip = Trip(self, held)
-        fault: str | None = "a bug: the worker's log has its traceback"
+        journey = _Journey(held)
         try:
-            fault = self._travel(trip)
+            self._travel(journey)
         finally:
-            self._close_batch(trip, fault)
-        return Sent(batch_id, len(held.message_ids), len(trip.render_failed), fault)
+            self._close_batch(journey)
+        failed = journey.trip.render_failed if journey.trip is not None else ()
+        return Sent(batch_id, len(held.message_ids), len(failed), journey.fault)
 
-    def _travel(self, trip: "Trip") -> str | None:
-        """The trip is over; what kept it from going on is returned."""
+    def _travel(self, journey: _Journey) -> None:
+        """The trip is over; what kept it from going on is known."""
         try:
             with self.database.begin() as connection:
-                trip.letter = self.studio.letter(connection, trip.held.version_id)
-                trip.people = list(mailings.recipients(connection, trip.held.message_ids))
-            pool = self._pool(trip.letter.version.transport)
-            self._loop().run(trip.go(pool))
+                self._prepare(connection, journey)
+            if journey.trip is not None:
+                self._loop().run(journey.trip.go(self._pool(journey.transport), self._journal_of(journey)))
+            journey.fault, journey.pause = None, batches.AT_ONCE
         except EngineError as error:
-            _log.warning("batch %d: %s", trip.held.batch_id, error.message)
-            return error.message
-        return None
+            _log.warning("batch %d: %s", journey.held.batch_id, error.message)
+            journey.fault = error.message
+            journey.transport_fault = error if isinstance(error, TransportFault) else None
 
-    def _close_batch(self, trip: "Trip", fault: str | None) -> None:
-        now = self.clock.now()
+    def _prepare(self, connection: Connection, journey: _Journey) -> None:
+        """The messages that may go now are ready, and who must wait has a batch of their own.
+
+        Raises:
+            AllHeld: no transport may be used at present.
+        """
+        letter = self.studio.letter(connection, journey.held.version_id)
+        people = list(mailings.recipients(connection, journey.held.message_ids))
+        journey.gone = sorted(set(journey.held.message_ids) - {person.message_id for person in people})
+        if not people:
+            return
+        route = letter.version.transport
+        self._know(route)
+        journey.transport = routes.choose(connection, self.workspace.settings, route, salt=journey.held.batch_id)
+        journey.held, people = pace(connection, journey.held, people, journey.transport, self.throttles)
+        sender = letter.version.sender
+        desk = Desk(
+            studio=self.studio,
+            letter=letter,
+            signer=dkim.signer_for(self.signers, sender.email),
+            signing=self.signing,
+            return_paths=ReturnPaths(self.workspace.secret, sender.return_path) if sender.return_path else None,
+            is_stopping=self.is_stopping,
+        )
+        tried = [person.message_id for person in people if person.attempt_count]
+        journey.trip = Trip(desk, journey.held, people, _kept(connection, tried))
+
+    def _close_batch(self, journey: _Journey) -> None:
+        now, trip = self.clock.now(), journey.trip
         with self.database.begin() as connection:
-            ledger.skip(connection, trip.render_failed, "render_failed", now)
-            if trip.people is not None:
-                gone = set(trip.held.message_ids) - {person.message_id for person in trip.people}
-                ledger.skip(connection, sorted(gone), "address_changed", now)
-            pause = batches.FAULT_PAUSE if fault else batches.AT_ONCE
-            batches.close(connection, trip.held, now, pause=pause, fault=fault)
+            ledger.skip(connection, journey.gone, "address_changed", now)
+            refused: list[int] = []
+            if trip is not None:
+                ledger.skip(connection, trip.render_failed, "render_failed", now)
+                self._tell_throttles(connection, journey, trip)
+                refused = [
+                    message_id for message_id, outcome in trip.answers if outcome.state is not OutcomeState.ACCEPTED
+                ]
+            pause = self._pause(connection, journey)
+            policy = self.workspace.settings.refusals
+            batches.close(
+                connection, journey.held, now, pause=pause, fault=journey.fault, refused=refused, policy=policy
+            )
 
-    @property
+    def _tell_throttles(self, connection: Connection, journey: _Journey, trip: Trip) -> None:
+        """What the transport and the receivers did counts for whatever is sent next."""
+        domains = {person.message_id: domain_of(person.email) for person in trip.people}
+        self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
+        if unsent := Counter(domains[person.message_id] for person in trip.unsent):
+            self.throttles.give_back(connection, journey.transport, unsent)
+        if journey.transport_fault is not None:
+            routes.fault(connection, journey.transport, journey.transport_fault)
+        elif trip.answers:
+            routes.well(connection, journey.transport)
+
+    def _pause(self, connection: Connection, journey: _Journey) -> timedelta:
+        """How long what is left of the batch waits: not at all where another transport may take it."""
+        if journey.fault is None or not journey.transport_fault:
+            return journey.pause
+        route = journey.trip.desk.letter.version.transport if journey.trip is not None else journey.transport
+        wait = routes.wait(connection, self.workspace.settings, route)
+        if wait is not None:
+            return wait
+        has_others = len(routes.ways(self.workspace.settings, route)) > 1
+        return batches.AT_ONCE if has_others else batches.FAULT_PAUSE
+
+    @cached_property
     def studio(self) -> Studio:
-        if self._studio is None:
-            self._studio = Studio(self.workspace)
-        return self._studio
+        return Studio(self.workspace)
+
+    @cached_property
+    def throttles(self) -> Throttles:
+        return Throttles.of(self.workspace.settings)
+
+    @cached_property
+    def tallies(self) -> Tallies:
+        return Tallies(self.throttles)
+
+    @cached_property
+    def signers(self) -> Mapping[str, dkim.Signer]:
+        return dkim.signers(self.workspace.settings.dkim, self.workspace.root)
+
+    @cached_property
+    def signing(self) -> dkim.SigningPool:
+        return dkim.SigningPool()
+
+    def _know(self, route: str) -> None:
+        """The settings are read again when they do not know the route: the file may have got it since."""
+        settings = self.workspace.settings
+        if route in settings.transports or route in settings.routes:
+            return
+        self.workspace = Workspace(self.workspace.root)
+        for name in ("throttles", "tallies", "signers"):
+            self.__dict__.pop(name, None)
 
     def _pool(self, transport: str) -> SmtpPool:
         if transport not in self._pools:
-            if transport not in self.workspace.settings.transports:
-                self.workspace = Workspace(self.workspace.root)  # the file may have got it since this process began
-            transports = self.workspace.settings.transports
-            if transport not in transports:
-                raise TransportError(
-                    f"no transport {transport!r} in clarion.yaml", hint="restore it, or cancel the run"
-                )
-            self._pools[transport] = SmtpPool(Endpoint.of(transports[transport], self.workspace.root))
+            endpoint = Endpoint.of(self.workspace.settings.transports[transport], self.workspace.root)
+            self._pools[transport] = SmtpPool(endpoint)
         return self._pools[transport]
+
+    def _journal_of(self, journey: _Journey) -> JournalFor:
+        return lambda tried, contents: Journal(
+            self.database, journey.held, journey.transport, self.clock, tried, contents
+        )
 
     def _loop(self) -> asyncio.Runner:
         if self._runner is None:
@@ -119,80 +215,20 @@ class Courier:
                 with contextlib.suppress(OSError, TransportError):
                     self._runner.run(pool.close())
             self._runner.close()
+        if "signing" in self.__dict__:
+            self.signing.close()
         self._runner, self._pools = None, {}
+
+
+def _kept(connection: Connection, message_ids: list[int]) -> Mapping[int, bytes]:
+    """The compressed bytes of those of the messages that were tried before."""
+    if not message_ids:
+        return {}
+    query = select(kept_content.c.message_id, kept_content.c.content)
+    return {row[0]: row[1] for row in connection.execute(query.where(among(kept_content.c.message_id, message_ids)))}
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     import uvloop
 
     return uvloop.new_event_loop()
-
-
-@dataclass(slots=True)
-class Trip:
-    """One batch on its way."""
-
-    courier: Courier
-    held: Claim
-    letter: Letter | None = None
-    people: list[Recipient] | None = None
-    render_failed: list[int] = field(default_factory=list)
-    contents: dict[int, bytes] = field(default_factory=dict)  # of the messages under way
-    stopped: bool = False  # the run was paused, the batch is somebody else's, or it took too long: render no more
-
-    async def go(self, pool: SmtpPool) -> None:
-        """Every message that could be rendered in time is handed over and answered.
-
-        Raises:
-            TransportError: the transport cannot be used.
-        """
-        assert self.letter is not None  # noqa: S101  read before the trip begins
-        courier = self.courier
-        tried = {person.message_id: person.attempt_count for person in self.people or ()}
-        transport = self.letter.version.transport
-        journal = Journal(courier.database, self.held, transport, courier.clock, tried, self.contents)
-        renewing = asyncio.ensure_future(self._keep_lease(journal))
-        try:
-            await pool.deliver(self._mails(self.letter), self._hand_over_to(journal))
-        finally:
-            renewing.cancel()
-            await journal.close()
-
-    async def _keep_lease(self, journal: Journal) -> None:
-        """A server may take minutes to answer: the lease is renewed while this worker lives."""
-        while True:
-            await asyncio.sleep(self.held.lease.total_seconds() / 3)
-            self.stopped |= not await journal.is_held()
-
-    def _hand_over_to(self, journal: Journal) -> HandOver:
-        async def hand_over(answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
-            going = await journal.write(answered, ids)
-            for message_id, _ in answered:
-                self.contents.pop(message_id, None)
-            if ids and not going:
-                self.stopped |= not await journal.is_held()
-            return going
-
-        return hand_over
-
-    def _mails(self, letter: Letter) -> Iterator[Outgoing]:
-        sender = letter.version.sender.email
-        deadline = time.monotonic() + _LONGEST_TRIP_S
-        for person in self.people or ():
-            if self.stopped or self.courier.is_stopping() or time.monotonic() > deadline:
-                return
-            content = self._content(letter, person)
-            if content is not None:
-                self.contents[person.message_id] = content
-                yield Outgoing(person.message_id, sender, person.email, content, person.smtputf8)
-
-    def _content(self, letter: Letter, person: Recipient) -> bytes | None:
-        """The finished bytes; None, and one more failed, where this person's mailing cannot be rendered."""
-        try:
-            return write_message(self.courier.studio.mail(letter, person))
-        except RenderError as error:
-            _log.warning("message %d was not rendered: %s", person.message_id, error.message)
-        except Exception:  # noqa: BLE001  a bug met by one person's values must not keep all others waiting for ever
-            _log.exception("message %d was not rendered", person.message_id)
-        self.render_failed.append(person.message_id)
-        return None

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from core.errors import RenderError
 from templates.addresses import is_web, rendered_target
 from templates.budget import BUDGET, MAX_TEXT, Budget, size_checked
+from templates.characters import referenced
 from templates.filters import is_empty, joined
 from templates.formats import shown_value
 
@@ -144,6 +145,10 @@ def _required(value: Any, name: str) -> Any:
     return value
 
 
+def _escaped(value: str) -> str:
+    return value if type(value) is Markup else referenced(str(escape(value)))
+
+
 def _writers(*, html: bool) -> tuple[Filter, Filter]:
     """`shown` and `printed` for HTML or plain text. Written out twice: a call less is a tenth of a message's time."""
 
@@ -156,7 +161,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
+        return _escaped(value) if html and (_special(value) or not value.isascii()) else value
 
     @pass_context
     def printed(context: Context, value: Any, name: str) -> str:
@@ -169,7 +174,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
+        return _escaped(value) if html and (_special(value) or not value.isascii()) else value
 
     return shown, printed
 

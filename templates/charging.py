@@ -14,7 +14,24 @@ from templates.built_in import COMPARED, PRINTED, SHOWN
 
 
 class Escaping(CodeGenerator):
-    """Jinja's compiler, which escapes nothing that is escaped already."""
+    """Jinja's compiler, which escapes nothing that is escaped already, and looks into records by itself.
+
+    Nearly everything a mailing asks for is a field of a record: asking the sandbox for each of them took a tenth of
+    a message's time. Whatever is no record, or lacks the field, still goes to the sandbox.
+    """
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Any) -> None:  # noqa: N802  the names of Jinja's visitor
+        found = self.temporary_identifier()
+        self.write(f"({found}[{node.attr!r}] if type({found} := ")
+        self.visit(node.node, frame)
+        self.write(f") is dict and {node.attr!r} in {found} else environment.getattr({found}, {node.attr!r}))")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Any) -> None:  # noqa: N802
+        if not (_is_internal(node) and isinstance(node.arg, nodes.Const)):
+            super().visit_Getitem(node, frame)
+            return
+        self.visit(node.node, frame)
+        self.write(f"[{node.arg.value!r}]")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
         if _is_internal(node) or (isinstance(node, nodes.Filter) and node.name in (PRINTED, SHOWN)):
@@ -39,7 +56,7 @@ class Charging(NodeTransformer):
         found.set_lineno(node.lineno, override=False)
         return found
 
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  the names of Jinja's visitor
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         cost = _cost(node.body)
         self.generic_visit(node)
         node.iter = self._located(node, self._filter(" counted", node.iter, cost))

@@ -17,7 +17,7 @@ from jinja2.utils import _PassArg
 from markupsafe import Markup, escape, soft_str
 
 from core.errors import RenderError
-from templates.budget import BUDGET, MAX_ITEMS, MAX_TEXT, Budget, check_size
+from templates.budget import BUDGET, MAX_ITEMS, MAX_TEXT, SCALARS, Budget, check_size
 from templates.formats import date_text, money_text, number_text
 
 Filter = Callable[..., Any]
@@ -121,13 +121,17 @@ def public_filters() -> dict[str, Filter]:
     return {name: _charged(function) for name, function in plain.items()}
 
 
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0
+
+
 def _charged(function: Filter) -> Filter:
     wants = _PassArg.from_obj(function)
 
     @pass_context
     def charged(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         budget: Budget = context.parent[BUDGET]
-        budget.spend(1 + (len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0))
+        budget.spend(1 if type(value) in SCALARS else 1 + _length(value))
         if isinstance(value, str) and (args or kwargs):
             budget.searched(value, (*args, *kwargs.values()))
         if wants is _PassArg.context:

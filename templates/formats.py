@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
@@ -16,6 +16,7 @@ from templates.locales import Locale, locale_of
 
 _SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
 _WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND", "CLP"})
+_UNITS: Final = tuple(Decimal(1).scaleb(-digits) for digits in range(10))
 _DIRECTIVE = re.compile(r"%(-?.?)")
 #: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
 _DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
@@ -49,6 +50,13 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
+@lru_cache(maxsize=512)
+def _clock(*names: str | None) -> tzinfo:
+    """The first of the zones that is known; UTC when none is."""
+    zones = (_zone(name) for name in names if name)
+    return next((zone for zone in zones if zone is not None), UTC)
+
+
 def _local(context: Context, value: Any) -> date:
     """`value` as the customer's clock shows it; the organisation's clock when the customer's is unknown."""
     if isinstance(value, str):
@@ -63,9 +71,7 @@ def _local(context: Context, value: Any) -> date:
     if value.tzinfo is None:
         return value
     customer = context.parent.get("customer") or {}
-    names = (customer.get("zone"), context.parent.get("_zone"))
-    zones = (_zone(name) for name in names if name)
-    return value.astimezone(next((zone for zone in zones if zone is not None), UTC))
+    return value.astimezone(_clock(customer.get("zone"), context.parent.get("_zone")))
 
 
 @pass_context
@@ -73,21 +79,37 @@ def date_text(context: Context, value: Any, pattern: str | None = None) -> str:
     """`value` by `pattern` (%Y %y %m %-m %d %-d %B %b %A %a %H %-H %M %%) in the customer's zone and language."""
     if value is None or isinstance(value, Undefined):
         raise RenderError("date: there is no date", hint="test it first: {% if … %}")
-    locale, day = _locale(context), _local(context, value)
+    day = _local(context, value)
+    if isinstance(day, datetime):
+        day = day.replace(tzinfo=None)  # one instant has one hash, whatever the clocks that show it
+    return _dated(day, pattern, _locale(context))
 
-    def write(match: re.Match[str]) -> str:
+
+@lru_cache(maxsize=4096)
+def _dated(day: date, pattern: str | None, locale: Locale) -> str:
+    return "".join([
+        piece if isinstance(piece, str) else piece(day, locale) for piece in _pieces(pattern or locale.date)
+    ])  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _pieces(pattern: str) -> tuple[str | Callable[[date, Locale], str], ...]:
+    """The pattern as texts that stand as they are, and directives."""
+    found: list[str | Callable[[date, Locale], str]] = []
+    end = 0
+    for match in _DIRECTIVE.finditer(pattern):
         directive = _DIRECTIVES.get(match.group(1))
         if directive is None:
             known = " ".join(f"%{name}" for name in _DIRECTIVES)
             raise RenderError(f"date: {match.group()!r} is not known", hint=f"known: {known}")
-        return directive(day, locale)
-
-    return _DIRECTIVE.sub(write, pattern or locale.date)
+        found += (pattern[end : match.start()], directive)
+        end = match.end()
+    return (*found, pattern[end:])
 
 
 def _decimal(value: Any, filter_name: str) -> Decimal:
     try:
-        number = Decimal(str(value))
+        number = value if type(value) is Decimal else Decimal(str(value))
     except InvalidOperation:
         raise RenderError(f"{filter_name}: got {value!r}, expected a number") from None
     if not number.is_finite() or number.adjusted() > 18:
@@ -95,12 +117,15 @@ def _decimal(value: Any, filter_name: str) -> Decimal:
     return number
 
 
+@lru_cache(maxsize=4096)  # the text part prints what the HTML part printed
 def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
     if not 0 <= digits <= 9:
         raise RenderError(f"number takes 0 to 9 digits (got {digits})")
-    rounded = number.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
-    swap = {",": locale.thousands, ".": locale.decimal}
-    return "".join(swap.get(char, char) for char in f"{rounded:,.{digits}f}")
+    rounded = number.quantize(_UNITS[digits], rounding=ROUND_HALF_UP)
+    text = f"{rounded:,.{digits}f}"
+    if locale.thousands == "," and locale.decimal == ".":
+        return text
+    return text.translate({ord(","): locale.thousands, ord("."): locale.decimal})
 
 
 @pass_context
@@ -112,9 +137,12 @@ def number_text(context: Context, value: Any, digits: int = 0) -> str:
 @pass_context
 def money_text(context: Context, value: Any, currency: str = "EUR", digits: int | None = None) -> str:
     """`value` as an amount of `currency` (an ISO code); the sign stands where the customer's language puts it."""
-    locale = _locale(context)
+    return _amount(_decimal(value, "money"), currency, digits, _locale(context))
+
+
+@lru_cache(maxsize=4096)
+def _amount(number: Decimal, currency: str, digits: int | None, locale: Locale) -> str:
     places = digits if digits is not None else 0 if currency in _WITHOUT_CENTS else 2
-    number = _decimal(value, "money")
     text = _grouped(abs(number), places, locale)
     sign = "-" if number < 0 and any(char in "123456789" for char in text) else ""
     symbol = _SYMBOLS.get(currency)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: it is part of the key of caches
 class Locale:
     """How a language writes dates and numbers, and what the footer says."""
 
@@ -77,7 +78,8 @@ LOCALES: Final[Mapping[str, Locale]] = {
 }
 
 
-def locale_of(language: object) -> Locale:
+@lru_cache(maxsize=256)
+def locale_of(language: str | None) -> Locale:
     """The habits of `language` (`de`, `de-AT`, `zh_CN`); English for one that is not known."""
     primary = str(language or "en").replace("_", "-").partition("-")[0].lower()
     return LOCALES.get(primary, LOCALES["en"])

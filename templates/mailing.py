@@ -5,7 +5,7 @@ list of links. What is left per message is running four small Jinja programs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -41,6 +41,10 @@ class Urls(Protocol):
 
     @property
     def pixel(self) -> str | None: ...
+
+    def clicks(self, targets: Sequence[str]) -> list[str]:
+        """The addresses that record a click and lead to `targets`, the mailing's links in order."""
+        ...
 
     def click(self, position: int | None, url: str) -> str:
         """The address that records a click and leads to `url`; position None: a target that holds values."""
@@ -87,7 +91,7 @@ class Mailing:
             RenderError: a value that is printed is empty, a link leads nowhere good, or the template takes too
                 long; this message alone fails.
         """
-        clicks = [urls.click(position, target) for position, target in enumerate(self.links)]
+        clicks = urls.clicks(self.links)
         values: dict[str, Any] = {
             **self.constants,
             **context,

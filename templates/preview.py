@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,9 @@ class _PreviewUrls:
     unsubscribe = "#unsubscribe"
     view = "#view"
     pixel = None
+
+    def clicks(self, targets: Sequence[str]) -> list[str]:
+        return list(targets)
 
     def click(self, position: int | None, url: str) -> str:  # noqa: ARG002  as `Urls` wants it
         return url

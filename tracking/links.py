@@ -5,6 +5,7 @@ the same bytes.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -58,6 +59,11 @@ class TrackedUrls:
         self.unsubscribe = f"{base}/u/{sign(Purpose.UNSUBSCRIBE, self.message_id)}"
         self.view = f"{base}/v/{sign(Purpose.VIEW, self.message_id)}"
         self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens else None
+
+    def clicks(self, targets: Sequence[str]) -> list[str]:
+        """The tracked links to `targets`, all of campaign_version.links in order."""
+        begin = f"{self.base_url}/c/"
+        return [begin + token for token in self.signer.sign_links(self.message_id, len(targets))]
 
     def click(self, position: int | None, url: str) -> str:
         """The tracked link to the target at `position` of campaign_version.links, or, when None, to `url`

@@ -7,10 +7,11 @@ up (TLS, AUTH), `dispatch` passes messages through the hand-over gate, `pool` ke
 
 from delivery.smtp.endpoint import Endpoint, Timers, Tls
 from delivery.smtp.faults import TransportFault
-from delivery.smtp.messages import HandOver, Outcome, OutcomeState, Outgoing
+from delivery.smtp.messages import Coming, HandOver, Outcome, OutcomeState, Outgoing
 from delivery.smtp.pool import SmtpPool
 
 __all__ = [
+    "Coming",
     "Endpoint",
     "HandOver",
     "Outcome",

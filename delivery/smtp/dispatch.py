@@ -13,7 +13,7 @@ from delivery.smtp.envelope import Envelope, envelope_of
 from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
 from delivery.smtp.gate import Gate
-from delivery.smtp.messages import HandOver, Outcome, OutcomeState, Outgoing
+from delivery.smtp.messages import Coming, HandOver, Outcome, OutcomeState, Outgoing
 from delivery.smtp.roles import Crew
 from delivery.smtp.session import Session
 
@@ -26,7 +26,7 @@ class Dispatch:
     `ahead` messages are fetched from the source before a connection asks for them.
     """
 
-    def __init__(self, messages: Iterable[Outgoing], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
+    def __init__(self, messages: Iterable[Outgoing | Coming], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
         self._source = iter(messages)
         self._gate = Gate(hand_over, meanwhile=self._fetch_ahead)
         self._ahead = ahead
@@ -34,6 +34,7 @@ class Dispatch:
         self._queue: deque[Envelope] = deque()
         self._open_count = 0  # taken from the source and not concluded
         self._is_exhausted = False
+        self._coming: asyncio.Future[bytes] | None = None  # the source has nothing ready before it is done
         self._error: BaseException | None = None
         self._fault: TransportFault | None = None
         self._denials = crew.denials
@@ -151,7 +152,7 @@ class Dispatch:
     def stop(self, fault: TransportFault) -> None:
         """No further message is taken, and those waiting are not sent; those under way are concluded."""
         self._fault = self._fault or fault
-        self._is_exhausted = True
+        self._is_exhausted, self._coming = True, None
         while self._queue:
             self._conclude(self._queue.popleft().id, _not_sent(fault))
         self._conclude_denied()
@@ -220,7 +221,7 @@ class Dispatch:
             self._crew.open_more(len(self._queue))
         if self._denied_with is not None and self._is_exhausted and self._open_count == len(self._denied) > 0:
             self._judge_denied(self._denied_with)
-        return self._open_count > 0
+        return self._open_count > 0 or self._coming is not None
 
     def _judge_denied(self, fault: TransportFault) -> None:
         """Nothing is left that could tell whose fault it is: it is theirs if the server ever relayed."""
@@ -252,8 +253,8 @@ class Dispatch:
         return len(self._queue) < self._ahead and self._fetch()
 
     def _fetch(self) -> bool:
-        """One more message was taken from the source; False when it has ended."""
-        if self._is_exhausted:
+        """One more message was taken from the source; False when it has ended, or the next one is in the making."""
+        if self._is_exhausted or not self._has_come():
             return False
         try:
             outgoing = next(self._source, None)
@@ -263,6 +264,9 @@ class Dispatch:
         if outgoing is None:
             self._is_exhausted = True
             return False
+        if isinstance(outgoing, Coming):
+            self._await(outgoing)
+            return self._fetch()
         self._open_count += 1
         made = envelope_of(outgoing)
         if isinstance(made, Outcome):
@@ -270,6 +274,16 @@ class Dispatch:
         else:
             self._queue.append(made)
         return True
+
+    def _await(self, coming: Coming) -> None:
+        self._coming = asyncio.wrap_future(coming.future)
+        self._coming.add_done_callback(lambda _: self._woken.set())
+
+    def _has_come(self) -> bool:
+        """Whether the source may be asked: what it was waiting for is done."""
+        if self._coming is not None and self._coming.done():
+            self._coming = None
+        return self._coming is None
 
     def _conclude(self, message_id: int, outcome: Outcome) -> None:
         self._open_count -= 1

@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from delivery.smtp.steps import Step
@@ -48,6 +49,13 @@ class Outgoing:
     content: bytes
     smtputf8: bool = False
     envelope_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """In the place of a message: it is being made, by another thread, and ready when `future` is done."""
+
+    future: Future[bytes]
 
 
 #: `await hand_over(answered, handing_over)`: called before the final dot of any message in `handing_over` leaves,

@@ -12,7 +12,7 @@ from delivery.smtp.dispatch import Dispatch
 from delivery.smtp.endpoint import Endpoint
 from delivery.smtp.faults import TransportFault, TroubleKind
 from delivery.smtp.features import Features
-from delivery.smtp.messages import HandOver, Outgoing
+from delivery.smtp.messages import Coming, HandOver, Outgoing
 from delivery.smtp.opening import open_connection
 from delivery.smtp.session import Session
 
@@ -39,7 +39,7 @@ class SmtpPool:
         self._features: Features | None = None
         self._features_at = 0.0
 
-    async def deliver(self, messages: Iterable[Outgoing], hand_over: HandOver) -> None:
+    async def deliver(self, messages: Iterable[Outgoing | Coming], hand_over: HandOver) -> None:
         """Every message has passed the gate, and its outcome was reported to `hand_over` exactly once.
 
         Of an id that `hand_over` does not return nothing is reported. `messages` is consumed as connections

@@ -108,7 +108,7 @@ def test_an_order_becomes_one_mail(shop):
     assert ["auto-generated"] == mail.get_all("Auto-Submitted")
     assert [None] * 4 == [mail[name] for name in ("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Precedence")]
     page = mail.get_body(("html",)).get_content()
-    assert "over 12,00 €" in page
+    assert "over 12,00 &#8364;" in page
     assert "1 Mill Lane" in page
     assert "/u/" not in page + mail.get_body(("plain",)).get_content()
     status = shop.status(posted.run_id)

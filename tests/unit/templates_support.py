@@ -1,6 +1,6 @@
 """What the tests of templates share: an organisation, a customer, and links that show what they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from core.settings import Organisation
@@ -20,6 +20,10 @@ class PlainUrls:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int | None, str]] = []
+
+    def clicks(self, targets: Sequence[str]) -> list[str]:
+        """An address for each position."""
+        return [self.click(position, target) for position, target in enumerate(targets)]
 
     def click(self, position: int | None, url: str) -> str:
         """An address that holds the position."""

@@ -71,6 +71,7 @@ def upgrade() -> None:
     op.add_column('run', sa.Column('stage', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of a staged roll-out: batches of this stage and earlier ones may go'))
     op.add_column('run', sa.Column('stage_ended_at', sa.DateTime(timezone=True), nullable=True, comment='when the last batch of the stage was done; its answers are watched from then on'))
     op.create_check_constraint("message_class", "campaign_version", "message_class IN ('bulk', 'transactional')")
+    op.drop_constraint("fk_attempt_message_id", "attempt", type_="foreignkey")
     _forget_claimed_messages()
 
 

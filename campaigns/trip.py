@@ -1,0 +1,141 @@
+"""One batch on its way: rendered, signed, handed over window by window, its answers collected."""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from campaigns.journal import Journal
+from campaigns.ledger import Claim
+from campaigns.mailings import Letter, Recipient, Studio
+from core.errors import RenderError
+from delivery.dkim import Signer, SigningPool
+from delivery.message_bytes import write_message
+from delivery.smtp import Coming, HandOver, Outcome, OutcomeState, Outgoing, SmtpPool
+from tracking.return_paths import ReturnPaths
+
+_log = logging.getLogger("clarion.sending")
+#: A batch that is under way this long is given back with what is left of it, so that a worker told to stop does so.
+_LONGEST_S: Final = 10.0
+#: Messages that are being signed while others are sent.
+_SIGNED_AHEAD: Final = 20
+
+
+#: A journal for these attempts before the trip, and these contents under way (`campaigns.journal`).
+JournalFor = Callable[[Mapping[int, int], Mapping[int, bytes]], Journal]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every trip of one worker and one version needs."""
+
+    studio: Studio
+    letter: Letter
+    signer: Signer | None  # None: mail of this sender goes unsigned
+    signing: SigningPool
+    return_paths: ReturnPaths | None  # None: bounces come back to the sender's own address
+    is_stopping: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Trip:
+    """The messages of one claim that may go now. `kept` holds the bytes of those that were tried before."""
+
+    desk: Desk
+    held: Claim
+    people: Sequence[Recipient]
+    kept: Mapping[int, bytes]  # compressed
+    answers: list[tuple[int, Outcome]] = field(default_factory=list)
+    render_failed: list[int] = field(default_factory=list)
+    _contents: dict[int, bytes] = field(default_factory=dict)  # of the messages under way, unsigned
+    _stopped: bool = False  # the run was paused, or the batch is somebody else's
+
+    async def go(self, pool: SmtpPool, journal_for: JournalFor) -> None:
+        """Every message that could be rendered in time is handed over and answered.
+
+        Raises:
+            TransportError: the transport cannot be used.
+        """
+        tried = {person.message_id: person.attempt_count for person in self.people}
+        journal = journal_for(tried, self._contents)
+        renewing = asyncio.ensure_future(self._keep_lease(journal))
+        mails = self._mails() if self.desk.signer is None else self._signed(self.desk.signer)
+        try:
+            await pool.deliver(mails, self._hand_over_to(journal))
+        finally:
+            renewing.cancel()
+            await journal.close()
+
+    @property
+    def unsent(self) -> list[Recipient]:
+        """Those of the people whose message was never offered to a server."""
+        offered = {message_id for message_id, outcome in self.answers if outcome.state is not OutcomeState.NOT_SENT}
+        return [person for person in self.people if person.message_id not in offered]
+
+    async def _keep_lease(self, journal: Journal) -> None:
+        """A server may take minutes to answer: the lease is renewed while this worker lives."""
+        while True:
+            await asyncio.sleep(self.held.lease.total_seconds() / 3)
+            self._stopped |= not await journal.is_held()
+
+    def _hand_over_to(self, journal: Journal) -> HandOver:
+        async def hand_over(answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Collection[int]:
+            going = await journal.write(answered, ids)
+            self.answers += answered
+            for message_id, _ in answered:
+                self._contents.pop(message_id, None)
+            if ids and not going:
+                self._stopped |= not await journal.is_held()
+            return going
+
+        return hand_over
+
+    def _signed(self, signer: Signer) -> Iterator[Outgoing | Coming]:
+        """The messages in order, each as soon as its signature is made; several are in the making."""
+        under_way: deque[tuple[Outgoing, Future[bytes]]] = deque()
+        for outgoing in self._mails():
+            under_way.append((outgoing, self.desk.signing.submit(signer, outgoing.content)))
+            if len(under_way) >= _SIGNED_AHEAD:
+                yield from _first(under_way)
+        while under_way:
+            yield from _first(under_way)
+
+    def _mails(self) -> Iterator[Outgoing]:
+        sender, paths = self.desk.letter.version.sender.email, self.desk.return_paths
+        deadline = time.monotonic() + _LONGEST_S
+        for person in self.people:
+            if self._stopped or self.desk.is_stopping() or time.monotonic() > deadline:
+                return
+            content = self._content(person)
+            if content is not None:
+                self._contents[person.message_id] = content
+                mail_from = sender if paths is None else paths.path(person.message_id)
+                yield Outgoing(person.message_id, mail_from, person.email, content, person.smtputf8, person.envelope_id)
+
+    def _content(self, person: Recipient) -> bytes | None:
+        """The bytes before signing; None, and one more failed, where this person's mailing cannot be rendered.
+
+        What was tried before is sent again as it was, whatever changed since (S-2.5).
+        """
+        if (kept := self.kept.get(person.message_id)) is not None:
+            return zlib.decompress(kept)
+        try:
+            return write_message(self.desk.studio.mail(self.desk.letter, person))
+        except RenderError as error:
+            _log.warning("message %d was not rendered: %s", person.message_id, error.message)
+        except Exception:  # noqa: BLE001  a bug met by one person's values must not keep all others waiting for ever
+            _log.exception("message %d was not rendered", person.message_id)
+        self.render_failed.append(person.message_id)
+        return None
+
+
+def _first(under_way: deque[tuple[Outgoing, Future[bytes]]]) -> Iterator[Outgoing | Coming]:
+    outgoing, signing = under_way.popleft()
+    while not signing.done():
+        yield Coming(signing)
+    yield replace(outgoing, content=signing.result())
