@@ -2,14 +2,23 @@
 
 from campaigns import versions
 from campaigns.catalogue import Catalogue
+from core.workspace import Workspace
 from templates.mailing import lint_mailing
 
 
-def remarks_on(catalogue: Catalogue) -> list[str]:
-    """One line for each remark on a mailing that a campaign sends, with its file."""
+def remarks_on(workspace: Workspace, catalogue: Catalogue) -> list[str]:
+    """One line for each remark on a mailing that a campaign sends, with its file, and on the keys that sign."""
     found: list[str] = []
     for name in sorted(catalogue.campaigns):
         version = versions.pin(catalogue, name)
         file = version.templates[version.definition.send.template].file
         found += [f"{file}: {remark}" for remark in lint_mailing(version.mailing())]
-    return list(dict.fromkeys(found))
+    return [*dict.fromkeys(found), *_remarks_on_keys(workspace, catalogue)]
+
+
+def _remarks_on_keys(workspace: Workspace, catalogue: Catalogue) -> list[str]:
+    if not catalogue.settings.dkim:
+        return []
+    from delivery.dkim import key_remarks  # only who signs loads `cryptography`
+
+    return key_remarks(catalogue.settings.dkim, workspace.root)

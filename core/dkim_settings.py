@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from core.addresses import parse_address
 from core.errors import AddressError
@@ -74,5 +74,13 @@ class DkimDomain(Section):
         return self
 
 
+def _distinct(sections: object) -> object:
+    """Two spellings of one domain would hide each other."""
+    spelled = [str(name).lower().rstrip(".") for name in sections] if isinstance(sections, dict) else []
+    if len(set(spelled)) < len(spelled):
+        raise Unfit("a domain twice", "each domain once")
+    return sections
+
+
 Domain = Annotated[str, AfterValidator(checked_domain)]
-DkimSettings = dict[Domain, DkimDomain]
+DkimSettings = Annotated[dict[Domain, DkimDomain], BeforeValidator(_distinct)]

@@ -32,7 +32,7 @@ def validate(desk: Desk, as_json: bool) -> None:
     from campaigns.remarks import remarks_on
 
     catalogue, problems = examine(desk.workspace)
-    remarks = remarks_on(catalogue) if catalogue is not None and not problems else []
+    remarks = remarks_on(desk.workspace, catalogue) if catalogue is not None and not problems else []
     if as_json:
         rows = [{"file": p.file, "line": p.line, "message": p.message, "hint": p.hint} for p in problems]
         print_json({"valid": not problems, "problems": rows, "remarks": remarks})

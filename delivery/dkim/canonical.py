@@ -1,7 +1,7 @@
 """Relaxed canonicalisation: what a signature covers, so that harmless changes on the way do not break it.
 
-RFC 6376 sections 3.4.2 and 3.4.4, by whole-buffer operations: a body of 7 KB that needs no change costs about
-ten microseconds, one that does about forty (`bench/dkim.py`).
+RFC 6376 sections 3.4.2 and 3.4.4, by whole-buffer operations: a body of 7 KB that needs no change costs 17 µs, one
+of indented HTML 54 µs, a header 12 µs (`bench/dkim.py`).
 """
 
 from typing import Final

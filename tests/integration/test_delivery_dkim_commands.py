@@ -6,6 +6,7 @@ import dkim
 import dns.zone
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from campaigns.catalogue import examine
 from cli import clarion
@@ -259,6 +260,28 @@ def test_key_may_come_from_the_environment(office, monkeypatch):
 
         assert record_value(SigningKey("paper.example", "a", RSA)) == row["record"]["value"]
         assert text[40:80] not in repr(workspace.settings)
+
+
+def test_domain_in_two_spellings_is_a_mistake(office):
+    """
+    A domain that is there twice, once in capitals, is told: one of the sections would be ignored.
+    """
+    section = lines("selector: a, file: a.pem")
+    twice = section + section.replace("dkim:\n", "").replace("paper.example", "Paper.example")
+    (problem,) = problems_of(office(twice, {"a.pem": pem(RSA)}))
+
+    assert problem.endswith("dkim is wrong (expected each domain once)")
+
+
+def test_short_key_is_remarked_on(office):
+    """
+    A key of 1024 bits signs, and `validate` says that it should be replaced.
+    """
+    weak = rsa.generate_private_key(65537, 1024)
+    result = run(office(lines("selector: a, file: a.pem"), {"a.pem": pem(weak)}), "validate")
+
+    assert 0 == result.exit_code
+    assert "the key of selector 'a' is short (got 1024 bits, expected 2048): replace it" in result.stderr
 
 
 def test_doctor_says_who_signs_and_what_is_weak(office, database, broker):
