@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.catalogue import Catalogue
 from campaigns.definition import TRANSACTIONAL, CampaignFile
+from core.errors import NotFound
 from core.schema import asset, campaign_version
 from core.settings import Organisation, Sender
 from segments.definition import Segment
@@ -187,12 +188,19 @@ def _store_contents(connection: Connection, contents: Mapping[str, bytes]) -> No
 
 
 def contents_of(connection: Connection, version: Version) -> Mapping[str, bytes]:
-    """The contents of the version's files by digest: as just read, or as they were stored."""
+    """The contents of the version's files by digest: as just read, or as they were stored.
+
+    Raises:
+        NotFound: some are not in the database.
+    """
     if version.contents or not version.assets:
         return version.contents
     digests = {file.digest for file in version.assets.values()}
     rows = connection.execute(select(asset.c.digest, asset.c.content).where(asset.c.digest.in_(digests)))
-    return {digest: bytes(content) for digest, content in rows}
+    found = {digest: bytes(content) for digest, content in rows}
+    if lost := sorted(file.name for file in version.assets.values() if file.digest not in found):
+        raise NotFound(f"the content of {', '.join(lost)} is not in the database", hint="restore the table `asset`")
+    return found
 
 
 def fetch(connection: Connection, version_id: int) -> Version:

@@ -3,6 +3,7 @@
 import base64
 import email
 import json
+from datetime import timedelta
 from email import policy
 
 import pytest
@@ -120,6 +121,28 @@ def test_the_page_names_the_images_beside_it(shop, database, clock):
     assert "multipart/mixed" == message.get_content_type()
     assert ids == sorted({address.partition('"')[0] for address in html.split("cid:")[1:]})
     assert 'src="https://paper.example/shop.png"' in html
+
+
+def test_a_message_never_goes_without_its_files(shop, database, clock):
+    """
+    If the stored content is gone, the run says so and everybody waits; restored, they get what was reviewed.
+    """
+    with serving() as server:
+        workspace = shop(smtp_port=server.port)
+        (started,) = apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+        with database.begin() as connection:
+            kept = connection.execute(schema.asset.delete().returning(schema.asset)).mappings().all()
+        courier = Courier(workspace, database, clock, "w1")
+        courier.send_batch(first_batch(database))
+        waiting = status(database, started.run_id)
+        with database.begin() as connection:
+            connection.execute(schema.asset.insert(), [dict(row) for row in kept])
+        clock.step(timedelta(minutes=5))
+        courier.send_batch(first_batch(database))
+        courier.close()
+
+    assert ("the content of files/prices.csv", 2) == (waiting.fault[:31], waiting.states["planned"])
+    assert 2 == len(server.received)
 
 
 def test_a_changed_file_makes_the_reviewed_plan_stale(shop, database, clock):
