@@ -8,7 +8,8 @@ from functools import cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema
 
 from core.names import did_you_mean
 
@@ -94,6 +95,11 @@ class Octets(int):
 
     def __str__(self) -> str:
         return format_size(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A number in JSON and in JSON Schemas."""
+        return handler(int)
 
 
 _SIZES: Final = {"kb": 1_000, "mb": 1_000_000}
