@@ -52,7 +52,8 @@ def close(
     _give_back(connection, held.batch_id, ids, now + pause)
     connection.execute(_FORGET, {"ids": ids})
     fault = refusals.settle(connection, held, refused, now, policy) or fault
-    changed = run.c.fault.is_distinct_from(fault)
+    # A run that was stopped keeps the reason, whatever batches under way then came to.
+    changed = run.c.fault.is_distinct_from(fault) & (run.c.state == "running")
     connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
     settle_stopped(connection, now, run_id=held.run_id)
     finish_runs(connection, now, run_id=held.run_id)

@@ -1,11 +1,12 @@
 """What refusals lead to: who is suppressed, which domain is held, which run is paused, and who is left alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select, update
 
-from campaigns import control, refusals
+from campaigns import batches, control, refusals
 from campaigns.ledger import Claim
 from core import schema
 from core.refusal_settings import Outage, Refusals, Repeated
@@ -194,6 +195,22 @@ def test_faults_of_messages_pause_their_run(database, clock, refuse):
     assert (None, "running") == (fault, run_of(database, run_id)["state"])
     _, fault = refuse(1, "message_fault", run_id=run_id, first=5, tally=False)
     assert "paused" == run_of(database, run_id)["state"]
+
+
+def test_a_stopped_run_keeps_its_reason(database, clock, refuse):
+    """
+    A batch that was under way when its run was paused, and went well, does not take back why.
+    """
+    run_id, fault = refuse(3, "message_fault")
+    with database.begin() as connection:
+        batch_id = connection.execute(
+            insert(schema.batch)
+            .values(run_id=run_id, message_ids=[], not_before=clock.now(), state="claimed", claim_count=1)
+            .returning(schema.batch.c.id)
+        ).scalar_one()
+        batches.close(connection, replace(held(connection, run_id), batch_id=batch_id), clock.now())
+
+    assert ("paused", fault) == (run_of(database, run_id)["state"], run_of(database, run_id)["fault"])
 
 
 def run_of(database, run_id):
