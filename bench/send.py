@@ -10,6 +10,8 @@ docs/performance.md; `--docs` only writes that page from the results again.
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ def main() -> None:
     if arguments.docs:
         page.write(page.known())
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every block ends what it began
     found = tools.Tools.find(arguments.tools)
     with tools.sink(found) as sink:
         shape = Shape(sink.port, arguments.connections, arguments.processes, arguments.batch_size)

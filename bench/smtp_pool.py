@@ -2,18 +2,13 @@
 
     python bench/smtp_pool.py [--tools FOLDER] [--count 20000] [--size 6000] [--commit-ms 0]
 
-`--tools` is where the two programs lie; their libraries are looked for beside them, so an unpacked package
-(`apt-get download postfix && dpkg -x postfix*.deb FOLDER`) is enough.
+`--tools` (or $CLARION_BENCH_TOOLS) is where the two programs lie; their libraries are looked for beside them, so an
+unpacked package (`apt-get download postfix && dpkg -x postfix*.deb FOLDER`) is enough.
 """
 
 import argparse
 import asyncio
-import os
 import resource
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +16,8 @@ from pathlib import Path
 
 import uvloop
 
+from bench.sending.rivals import Load, smtp_source
+from bench.sending.tools import Tools, sink
 from delivery.smtp import Endpoint, Outcome, OutcomeState, Outgoing, SmtpPool
 
 
@@ -60,48 +57,22 @@ async def run_pool(port: int, arguments: argparse.Namespace) -> None:
     assert gate.accepted_count == arguments.count
     sent = [window for window in gate.windows if window]
     print(
-        f"pool         {arguments.count / took:8.0f} messages/s  {cpu / arguments.count * 1e6:5.1f} µs CPU each"
+        f"pool           {arguments.count / took:8.0f} messages/s  {cpu / arguments.count * 1e6:5.1f} µs CPU each"
         f"  mean window {sum(sent) / len(sent):.1f}"
     )
 
 
-def run_source(port: int, arguments: argparse.Namespace, source: str, environment: dict[str, str]) -> None:
-    """The messages per second of smtp-source are printed."""
-    command = [
-        source,
-        "-s",
-        str(arguments.connections),
-        "-m",
-        str(arguments.count),
-        "-l",
-        str(arguments.size),
-    ]
-    started = time.perf_counter()
-    subprocess.run([*command, f"127.0.0.1:{port}"], env=environment, check=True)
-    print(f"smtp-source  {arguments.count / (time.perf_counter() - started):8.0f} messages/s")
+def run_source(port: int, arguments: argparse.Namespace, tools: Tools) -> None:
+    """The messages per second of smtp-source are printed: as it comes, and keeping its connections."""
+    load = Load(port, arguments.connections, arguments.size)
+    for options in ((), ("-d",)):
+        done = smtp_source(tools, load, arguments.count, *options)
+        print(f"{' '.join(('smtp-source', *options)):<14} {done.per_s:6.0f} messages/s")
 
 
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    sys.exit("smtp-sink did not start")
-
-
-def _tool(name: str, folder: Path | None) -> str:
-    found = next(iter(folder.rglob(name)), None) if folder else shutil.which(name)
-    if found is None:
-        sys.exit(f"{name} not found: install Debian's postfix, or name the folder it was unpacked to by --tools")
-    return str(found)
 
 
 def main() -> None:
@@ -114,27 +85,11 @@ def main() -> None:
     parser.add_argument("--commit-ms", type=float, default=0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    environment = dict(os.environ)
-    if arguments.tools:
-        environment["LD_LIBRARY_PATH"] = ":".join(
-            {str(library.parent) for library in arguments.tools.rglob("lib*.so*")}
-        )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    sink = subprocess.Popen(
-        [_tool("smtp-sink", arguments.tools), *as_user, "-c", f"127.0.0.1:{port}", "500"],
-        env=environment, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        _wait_for(port)
+    tools = Tools.find(arguments.tools)
+    with sink(tools) as here:
         for _ in range(arguments.rounds):
-            run_source(port, arguments, _tool("smtp-source", arguments.tools), environment)
-            uvloop.run(run_pool(port, arguments))
-    finally:
-        sink.terminate()
-        sink.wait()
+            run_source(here.port, arguments, tools)
+            uvloop.run(run_pool(here.port, arguments))
 
 
 if __name__ == "__main__":

@@ -144,9 +144,10 @@ class Courier:
     def _tell_throttles(self, connection: Connection, journey: _Journey, trip: Trip) -> None:
         """What the transport and the receivers did counts for whatever is sent next."""
         domains = {person.message_id: domain_of(person.email) for person in trip.people}
-        self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
         if unsent := Counter(domains[person.message_id] for person in trip.unsent):
             self.throttles.give_back(connection, journey.transport, unsent)
+        # Last of what locks domains: it waits for nobody, so no two workers ever wait for each other.
+        self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
         if journey.transport_fault is not None:
             routes.fault(connection, journey.transport, journey.transport_fault)
         elif trip.answers:

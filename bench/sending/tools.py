@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -78,8 +77,3 @@ def sink(tools: Tools) -> Iterator[Sink]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         process.wait()
-
-
-def nodelay(connection: socket.socket) -> None:
-    """What is written leaves at once, as it does from our pool."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -15,6 +15,8 @@ SHARE_S: Final = 0.25
 BURST: Final = timedelta(seconds=1)
 #: Messages that wait are cut into shares for this long; what comes after stays together, and asks again.
 HORIZON: Final = timedelta(seconds=30)
+#: How much before its turn a message may go whose time had come: others were late by as much, and are in its way.
+EARLY: Final = timedelta(seconds=0.1)
 #: When those who were promised their time do not use it for this long, others may.
 LAG: Final = timedelta(seconds=0.5)
 #: When nobody at all came for this long, the times that were given away belong to batches that are gone.
@@ -46,8 +48,10 @@ class Meter:
         if urgent:
             ahead = int((BURST - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
             return max(ahead, 1 if debt <= timedelta(0) else 0)
+        if booked:
+            return 0 if debt > EARLY else self.share
         is_promised = debt > -LAG and self._queue_end(now) is not None
-        return 0 if debt > timedelta(0) or (is_promised and not booked) else self.share
+        return 0 if debt > timedelta(0) or is_promised else self.share
 
     def taken(self, count: int, now: datetime) -> Self:
         """The meter after `count` messages went at `now`."""

@@ -16,6 +16,7 @@ _LOCK: Final = text("""
     WITH locked AS MATERIALIZED (SELECT * FROM throttle WHERE key = ANY(:keys) ORDER BY key FOR UPDATE)
     SELECT locked.*, clock_timestamp() AS read_at FROM locked
 """).bindparams(_KEYS)
+_LOCK_FREE: Final = text(_LOCK.text.replace("FOR UPDATE", "FOR UPDATE SKIP LOCKED")).bindparams(_KEYS)
 _ENSURE: Final = text("""
     INSERT INTO throttle (key) SELECT wanted.key FROM unnest(:keys) AS wanted (key) ORDER BY 1 ON CONFLICT DO NOTHING
 """).bindparams(_KEYS)
@@ -54,6 +55,13 @@ def lock(connection: Connection, keys: Sequence[str]) -> Locked:
         connection.execute(_ENSURE, {"keys": ordered})
         found = connection.execute(_LOCK, {"keys": ordered}).mappings().all()
     return Locked(max(row["read_at"] for row in found), {row["key"]: row for row in found})
+
+
+def lock_free(connection: Connection, keys: Sequence[str]) -> Mapping[str, RowMapping]:
+    """Those of the rows that nobody else has locked are locked, with the instant as `read_at`. Waits for nobody, so it
+    may follow `lock` in one transaction."""
+    connection.execute(_ENSURE, {"keys": sorted(set(keys))})
+    return {row["key"]: row for row in connection.execute(_LOCK_FREE, {"keys": list(keys)}).mappings()}
 
 
 def write(connection: Connection, limits: Sequence[Limit]) -> None:

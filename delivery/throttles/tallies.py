@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import BIGINT, Connection, Text, bindparam, func, select, text, update
+from sqlalchemy import BIGINT, Connection, RowMapping, Text, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.schema import domain_tally, throttle
@@ -50,6 +50,7 @@ class Tallies:
     throttles: Throttles
     _attempts: Counter[str] = field(default_factory=Counter)
     _hard: Counter[str] = field(default_factory=Counter)
+    _too_fast: set[str] = field(default_factory=set)  # domains yet to be slowed down
     _written_at: float = field(default_factory=time.monotonic)
     _pruned_at: float = field(default_factory=time.monotonic)
 
@@ -71,8 +72,8 @@ class Tallies:
                 too_fast.add(domain)
         if hard or too_fast or time.monotonic() - self._written_at > WRITE_EVERY_S:
             self.write(connection)
-        if too_fast:
-            slow_down(connection, too_fast, self.throttles)
+        if too_fast or self._too_fast:
+            self._too_fast = slow_down(connection, too_fast | self._too_fast, self.throttles)
 
     def write(self, connection: Connection) -> None:
         """Nothing is left in the process: every count is in the table, and old minutes are not."""
@@ -97,22 +98,30 @@ def prune(connection: Connection) -> None:
     connection.execute(domain_tally.delete().where(domain_tally.c.minute < func.now() - KEPT))
 
 
-def slow_down(connection: Connection, domains: Iterable[str], throttles: Throttles) -> None:
-    """Each of the domains has half the rate it had; others keep theirs (S-1.30). Repeat: safe within ten seconds."""
+def slow_down(connection: Connection, domains: Iterable[str], throttles: Throttles) -> set[str]:
+    """Each of the domains has half the rate it had; others keep theirs (S-1.30). Returned are those that somebody else
+    is deciding about at this instant: their time is later. Repeat: safe within ten seconds."""
     listed = sorted(set(domains))
-    locked = rows.lock(connection, [domain_key(domain) for domain in listed])
+    locked = rows.lock_free(connection, [domain_key(domain) for domain in listed])
     for domain in listed:
-        row = locked.rows[domain_key(domain)]
-        factor = cut(float(row["factor"]), row["factor_at"], locked.now)
-        if factor is None:
-            continue
-        is_cut = factor_at(float(row["factor"]), row["factor_at"], locked.now) < 1
-        base = row["base_rate"] if is_cut else recent_rate(connection, domain)
-        values = {"factor": factor, "factor_at": locked.now, "base_rate": base}
-        connection.execute(update(throttle).where(throttle.c.key == domain_key(domain)).values(**values))
-        rate = (throttles.configured(domain) or float(base)) * factor
-        _log.warning("%s asked for less: %.2f messages a second from now on", domain, rate)
+        row = locked.get(domain_key(domain))
+        if row is not None:
+            _cut(connection, domain, row, throttles)
     throttles.look_again()
+    return {domain for domain in listed if domain_key(domain) not in locked}
+
+
+def _cut(connection: Connection, domain: str, row: RowMapping, throttles: Throttles) -> None:
+    now, had = row["read_at"], float(row["factor"])
+    factor = cut(had, row["factor_at"], now)
+    if factor is None:
+        return
+    is_cut = factor_at(had, row["factor_at"], now) < 1
+    base = row["base_rate"] if is_cut else recent_rate(connection, domain)
+    values = {"factor": factor, "factor_at": now, "base_rate": base}
+    connection.execute(update(throttle).where(throttle.c.key == domain_key(domain)).values(**values))
+    rate = (throttles.configured(domain) or float(base)) * factor
+    _log.warning("%s asked for less: %.2f messages a second from now on", domain, rate)
 
 
 def recent_rate(connection: Connection, domain: str) -> float:

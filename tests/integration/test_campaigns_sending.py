@@ -166,3 +166,19 @@ def test_answers_survive_a_database_that_goes_away(office, database):
     assert 12 == len(recipients) == len(set(recipients))
     assert (12, 0) == (status(database, run_id).states["accepted"], status(database, run_id).states["unknown"])
     assert status(database, run_id).balanced
+
+
+def test_a_worker_told_to_stop_gives_its_batch_back_at_once(office, database):
+    """
+    A process that is to end hands nothing over any more; the batch is ready for another one, and nobody is in doubt.
+    """
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        courier.is_stopping = lambda: True
+        courier.send_batch(batch_id)
+        stopped = dict(status(database, run_id).states)
+        courier.is_stopping = lambda: False
+        courier.send_batch(batch_id)
+
+    assert 12 == stopped["planned"]
+    assert 12 == status(database, run_id).states["accepted"]
