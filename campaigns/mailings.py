@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.message_ids import identity_of, message_id_of, sender_domain
 from campaigns.versions import Version
+from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
@@ -191,7 +191,7 @@ _RECIPIENTS = (
     )
     .join(customer, customer.c.id == message.c.customer_id)
     .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
-    .where(message.c.id == any_(bindparam("ids", type_=ARRAY(BIGINT))), customer.c.address_key == message.c.address_key)
+    .where(message.c.id == any_(bindparam("ids", type_=Ids)), customer.c.address_key == message.c.address_key)
     .order_by(message.c.id)
 )
 
