@@ -56,7 +56,8 @@ def close(
     changed = run.c.fault.is_distinct_from(fault) & (run.c.state == "running")
     connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
     settle_stopped(connection, now, run_id=held.run_id)
-    finish_runs(connection, now, run_id=held.run_id)
+    if held.message_class != TRANSACTIONAL:  # its run is open-ended, and may have 100,000 batches behind it
+        finish_runs(connection, now, run_id=held.run_id)
 
 
 def cut(connection: Connection, batch_id: int, message_ids: Sequence[int], not_before: datetime) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from core.errors import UsageError
-from core.names import did_you_mean
+from core.names import near_miss
 
 _LONGEST_FIELD: Final = 10_000
 _SEPARATORS: Final = ",;\t|"
@@ -26,6 +26,9 @@ class Outcome(StrEnum):
     REJECTED = "rejected"  #: the same
     DEFERRED = "deferred"  #: taken, and still tried by the mail server
     NEVER_RECEIVED = "never_received"  #: the mail server never had it: it is sent again
+
+
+_WORDS: Final = tuple(outcome.value for outcome in Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def _counted(text: io.TextIOWrapper, raw: IO[bytes], advance: Callable[[int], No
 
 
 def _read(lines: Iterator[str], name: str, outcomes: Outcomes) -> None:
-    head = next((line for line in lines if line.strip()), "")
+    above, head = next(((number, line) for number, line in enumerate(lines, 1) if line.strip()), (0, ""))
     separator = max(_SEPARATORS, key=head.count)
     columns = _columns(next(csv.reader([head], delimiter=separator), []), name)
     csv.field_size_limit(_LONGEST_FIELD)
@@ -84,10 +87,10 @@ def _read(lines: Iterator[str], name: str, outcomes: Outcomes) -> None:
         except StopIteration:
             return
         except csv.Error as error:
-            outcomes.rejected.append(RejectedRow(rows.line_num + 1, f"not readable as CSV: {error}"))
+            outcomes.rejected.append(RejectedRow(above + rows.line_num, f"not readable as CSV: {error}"))
             continue
         if any(cell.strip() for cell in row):
-            _take(row, columns, rows.line_num + 1, outcomes)
+            _take(row, columns, above + rows.line_num, outcomes)
 
 
 def _columns(head: Sequence[str], name: str) -> tuple[int, int]:
@@ -110,11 +113,9 @@ def _take(row: Sequence[str], columns: tuple[int, int], line: int, outcomes: Out
     word = row[columns[1]].strip().lower().replace("-", "_").replace(" ", "_")
     if "@" not in message_id:
         outcomes.rejected.append(RejectedRow(line, f"not a Message-ID (got {message_id[:100]!r})"))
-    elif word not in list(Outcome):
-        expected = ", ".join(Outcome)
-        hint = did_you_mean(word[:100], list(Outcome))
-        outcomes.rejected.append(
-            RejectedRow(line, f"unknown outcome (got {word[:100]!r}, expected one of {expected}) {hint}".rstrip())
-        )
+    elif word not in _WORDS:
+        expected = f"unknown outcome (got {word[:100]!r}, expected one of {', '.join(_WORDS)})"
+        close = near_miss(word[:100], _WORDS)
+        outcomes.rejected.append(RejectedRow(line, f"{expected}; did you mean {close!r}?" if close else expected))
     else:
         outcomes.found[message_id] = Outcome(word)

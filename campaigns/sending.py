@@ -11,7 +11,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection, select
 
-from campaigns import batches, ledger, mailings
+from campaigns import batches, ledger, mailings, transactional
 from campaigns.journal import Journal
 from campaigns.ledger import Claim
 from campaigns.mailings import Studio
@@ -74,6 +74,7 @@ class Courier:
         """
         lease = self.workspace.settings.workers.lease
         with self.database.begin() as connection:
+            transactional.gather(connection, batch_id, self.clock.now())
             held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
         if held is None:
             return None

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic_core import CoreSchema
 
 from core.names import did_you_mean
@@ -221,7 +221,12 @@ def local_instant(wall: datetime, zone: str) -> datetime:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, when_used="json")]
 Share = Annotated[float, BeforeValidator(parse_share)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["500 KB", "5 MB"]}),
+]
 ZoneName = Annotated[str, BeforeValidator(parse_zone)]
 CronText = Annotated[str, BeforeValidator(parse_cron)]
 

@@ -110,7 +110,7 @@ class ScriptedServer:
     `ehlo` is the answer to EHLO; `tls` answers STARTTLS, or, with `implicit`, speaks TLS from the first byte.
     `piecemeal` sends every answer octet by octet; `cut_after` cuts a connection after so many octets from
     it, with the answer of stage `early` if there is one; `window` is how many octets it takes in before it has dealt
-    with them, `pace` the seconds it rests after each chunk. `host` and `port` are where it listens.
+    with them. `host` and `port` are where it listens.
     """
 
     def __init__(
@@ -123,7 +123,6 @@ class ScriptedServer:
         piecemeal: bool = False,
         cut_after: int | None = None,
         window: int | None = None,
-        pace: float = 0,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -140,7 +139,6 @@ class ScriptedServer:
         self._piecemeal = piecemeal
         self._cut_after = cut_after
         self.window = window or 1 << 16
-        self.pace = pace
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -300,8 +298,6 @@ class _Connection:
             if not chunk:
                 raise _Hangup
             self._talk.chunks.append(chunk)
-            if self._server.pace:
-                await asyncio.sleep(self._server.pace)
             if self._server._cut_after is not None and self._talk.octet_count > self._server._cut_after:
                 await self._cut()
             self._rest += chunk

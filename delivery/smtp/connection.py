@@ -177,10 +177,10 @@ class Connection(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         """The connection is given up if the answer that is due has not come by `now`, or the buffer got no shorter."""
-        if self._is_paused:
+        if self._is_paused and self._trouble is None:
             unwritten, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
             if self._unwritten < unwritten:
-                self._set_deadline()
+                self.deadline = now + self._endpoint.timers.block
         if now > self.deadline:
             awaited = self.session.awaited if self.session is not None else None
             what = awaited.name if awaited is not None else "anything"

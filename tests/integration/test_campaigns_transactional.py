@@ -293,6 +293,29 @@ def _until(happened):
     raise AssertionError("it did not happen")
 
 
+def test_orders_that_wait_go_on_one_trip(shop, clock):
+    """
+    A batch that is taken brings along what else of its run is due; what somebody holds, or is not due, is left.
+    """
+    posted = [shop.order(f"order-{n}") for n in range(6)]
+    with shop.database.begin() as connection:
+        due = [batch_id for batch_id, _ in batches.due_batches(connection, now=clock.now(), again_after=None)]
+        table = schema.batch
+        connection.execute(
+            update(table).where(table.c.id == due[4]).values(not_before=clock.now() + timedelta(hours=1))
+        )
+        held = {"state": "claimed", "claim_count": 1, "lease_until": func.now() + timedelta(hours=1)}
+        connection.execute(update(table).where(table.c.id == due[5]).values(**held))
+    with serving() as server:
+        courier = shop.courier(server)
+        sent = [courier.send_batch(batch_id) for batch_id in due]
+
+        assert 4 == len(server.received) == sent[0].messages
+    assert [None] * 5 == sent[1:]
+    status = shop.status(posted[0].run_id)
+    assert (4, 2, ()) == (status.states["accepted"], status.states["planned"] + status.states["claimed"], status.broken)
+
+
 def test_a_new_version_has_a_run_of_its_own(shop, clock):
     """
     Orders after a change of files go out in the new words; the former run ends when it has nothing open.

@@ -127,24 +127,6 @@ def test_server_that_stops_reading_is_given_up() -> None:
     assert {1: OutcomeState.DEFERRED, 2: A} == asyncio.run(scenario()).states
 
 
-def test_server_that_reads_slowly_is_waited_for() -> None:
-    """
-    The time of a block counts from the last progress: a large message may take many times as long (S-1.21).
-    """
-
-    async def scenario() -> tuple[Gate, float]:
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        async with ScriptedServer(ehlo=b"250-a\r\n250 PIPELINING", pace=0.006) as server:
-            gate = await deliver(server, [make_outgoing(1, content=LARGE)], timers=Timers(block=0.3, quit=1))
-        return gate, clock() - started
-
-    gate, took_s = asyncio.run(scenario())
-
-    assert {1: A} == gate.states
-    assert took_s > 0.6
-
-
 def test_message_known_to_be_too_large_needs_no_connection() -> None:
     """
     After one connection told the largest size, a larger message fails as a message fault without another (S-1.20).

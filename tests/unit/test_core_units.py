@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import TypeAdapter
 
 from core.units import (
+    Size,
     _zones,
     format_duration,
     format_size,
@@ -64,6 +66,13 @@ def test_size_that_is_none_says_what_was_expected(value):
     """
     with pytest.raises(ValueError, match="expected a size such as '5 MB'"):
         parse_size(value)
+
+
+def test_size_is_a_text_to_editors():
+    """
+    The JSON Schema of a size asks for a text, as people write it, not for a number.
+    """
+    assert "string" == TypeAdapter(Size).json_schema()["type"]
 
 
 @pytest.mark.parametrize(

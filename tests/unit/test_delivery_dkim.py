@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from campaigns.batches import RETRY_WAITS
 from core.clock import SteppedClock
+from core.dkim_settings import checked_domain
 from core.errors import ConfigError
 from delivery.dkim import VALID_FOR, Signer, signer_for
 from delivery.dkim.canonical import relaxed_body, relaxed_fields, split
@@ -267,6 +268,16 @@ def test_lines_of_the_signature_are_short():
     field_lines = signed[: -len(make_content())].decode().split("\r\n")
     assert 78 >= max(map(len, field_lines))
     assert all(line.startswith((" ", "DKIM-Signature: v=1;")) for line in field_lines if line)
+
+
+def test_domain_of_the_settings_is_signed_as_a_labels():
+    """
+    However clarion.yaml spells a domain, d= and i= are its A-labels.
+    """
+    key = SigningKey(checked_domain("Bücher.Example"), "s", RSA.private)
+
+    (tags,) = signatures_of(Signer((key,)).sign(make_content()))
+    assert ("xn--bcher-kva.example", "@xn--bcher-kva.example") == (tags["d"], tags["i"])
 
 
 def test_signer_is_chosen_by_the_domain_of_the_address():
