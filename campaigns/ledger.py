@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, select, text, update
 
 from campaigns.states import WAITING, State
 from core.arrays import Ids, among
 from core.schema import customer, kept_content, message
-from suppression.gate import skip_reason
+from suppression.gate import TRANSACTIONAL, skip_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ _CLAIM_BATCH: Final = text("""
     WHERE batch.id = before.id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
       AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
-    RETURNING batch.claim_count, batch.message_ids, batch.run_id, run.version_id, run.campaign, v.topic,
-              v.message_class, v.valid_for, run.valid_until, before.worker AS previous_worker
+    RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.run_id, run.version_id, run.campaign,
+              v.topic, v.message_class, v.valid_for, run.valid_until, before.worker AS previous_worker
 """)
 
 
@@ -65,7 +65,7 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
     if row.valid_until is not None and now > row.valid_until:
         skip(connection, ids, "expired", now)
     if row.valid_for is not None:  # of a transactional campaign, whose run is open-ended
-        late = select(message.c.id).where(message.c.id.in_(ids), message.c.not_before + row.valid_for < now)
+        late = select(message.c.id).where(among(message.c.id, ids), message.c.not_before + row.valid_for < now)
         skip(connection, list(connection.execute(late).scalars()), "expired", now)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
@@ -79,17 +79,29 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         campaign=row.campaign,
         topic=row.topic,
         message_class=row.message_class,
-        message_ids=_sendable(connection, ids, gate, now),
+        message_ids=_sendable(connection, _due(row), gate, now),
         lease=lease,
         worker=worker,
     )
 
 
-def _sendable(connection: Connection, ids: list[int], gate: ColumnElement[Any], now: datetime) -> tuple[int, ...]:
-    """Those of the messages that wait and that nothing stands against; the others that wait are skipped."""
-    waiting = among(message.c.id, ids) & message.c.state.in_(WAITING)
-    asked = select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(waiting)
-    reasons = {row.id: row.reason for row in connection.execute(asked)}
+def _due(row: Row[Any]) -> ColumnElement[bool]:
+    """SQL: the messages of the claimed batch that wait. One that a lost worker's server put off waits its time; a
+    transactional one in doubt does not."""
+    is_planned = message.c.state == State.PLANNED
+    if row.message_class != TRANSACTIONAL:
+        is_planned |= message.c.attempt_count <= row.attempt_count
+    else:
+        is_planned |= message.c.state == State.DEFERRED
+    return among(message.c.id, row.message_ids) & message.c.state.in_(WAITING) & is_planned
+
+
+def _sendable(
+    connection: Connection, due: ColumnElement[bool], gate: ColumnElement[Any], now: datetime
+) -> tuple[int, ...]:
+    """Those of the messages that nothing stands against; the others are skipped."""
+    asked = select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(due)
+    reasons: dict[int, str | None] = {row.id: row.reason for row in connection.execute(asked).all()}
     for reason in {reason for reason in reasons.values() if reason is not None}:
         skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
     return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))

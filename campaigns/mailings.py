@@ -201,7 +201,7 @@ def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[R
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
-    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}):
+    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}).all():  # row by row takes twice as long
         message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values = row
         shown = dict(zip(_NAMES, values, strict=True))
         identity = identity_of(campaign, step, occurrence, key)

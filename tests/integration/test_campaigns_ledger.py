@@ -436,3 +436,64 @@ def test_every_state_has_its_transitions():
     """
     assert set(State) == set(TRANSITIONS)
     assert all(TRANSITIONS[state] for state in OPEN)
+
+
+def test_what_a_lost_workers_server_put_off_still_waits(database, planned, clock):
+    """
+    A message deferred by the answer to a worker that was lost before it closed its batch is not tried at once by the
+    next worker: it waits in a batch of its own.
+    """
+    _, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids[:1], [], clock)
+    hand_over(database, held, [], [(ids[0], DEFERRED)], clock)
+    expire_lease(database, batch_id)
+    heir = claim(database, batch_id, clock, worker="w2")
+    close(database, heir, clock)
+
+    assert tuple(ids[1:]) == heir.message_ids
+    with database.begin() as connection:
+        waits = select(schema.batch.c.message_ids, schema.batch.c.not_before).order_by(schema.batch.c.id)
+        found = [(row.message_ids, row.not_before) for row in connection.execute(waits)]
+    assert [(ids[1:], clock.now()), ([ids[0]], clock.now() + batches.RETRY_WAITS[0])] == found
+
+
+def test_an_answer_reported_twice_is_one_attempt(database, planned, clock):
+    """
+    When the database went away in the middle of it, a worker repeats its report: a refused envelope counts once.
+    """
+    _, batch_id, ids = planned
+    held = claim(database, batch_id, clock)
+    for _ in range(2):
+        hand_over(database, held, [], [(ids[0], DEFERRED), (ids[1], FAILED)], clock)
+
+    with database.begin() as connection:
+        tried = select(schema.attempt.c.message_id, schema.attempt.c.number).order_by(schema.attempt.c.message_id)
+        assert [(ids[0], 1), (ids[1], 1)] == [tuple(row) for row in connection.execute(tried)]
+
+
+def test_content_is_kept_until_its_message_is_settled(database, planned, clock):
+    """
+    The bytes of a deferred message are kept, those of an accepted one are not, and they go with its last answer.
+    """
+    _, batch_id, ids = planned
+
+    def kept():
+        with database.begin() as connection:
+            return list(connection.execute(select(schema.kept_content.c.message_id)).scalars())
+
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids, [], clock)
+    hand_over(database, held, [], [(ids[0], DEFERRED), *((i, ACCEPTED) for i in ids[1:])], clock)
+    close(database, held, clock)
+    assert [ids[0]] == kept()
+
+    clock.step(timedelta(minutes=6))
+    with database.begin() as connection:
+        again = connection.execute(select(schema.batch.c.id).where(schema.batch.c.state == "ready")).scalar_one()
+    second = claim(database, again, clock)
+    hand_over(database, second, ids[:1], [], clock)
+    hand_over(database, second, [], [(ids[0], ACCEPTED)], clock)
+    close(database, second, clock)
+
+    assert [] == kept()
