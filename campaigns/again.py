@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from campaigns import batches
 from campaigns.runs import WORK_CHANNEL
+from core.arrays import Ids
 
 # Attempts go on counting, so that each has a number of its own. Stage 0: whatever stage their run is in, they may go.
 _CUT: Final = text("""
@@ -23,7 +24,7 @@ _CUT: Final = text("""
     ) AS sliced
     GROUP BY run_id, message_class, attempt_count, slice ORDER BY run_id, attempt_count, slice
     RETURNING run_id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 _RUN_AGAIN: Final = text("""
     UPDATE run SET state = 'running', finished_at = NULL WHERE id = ANY(:runs) AND state = 'finished'
 """).bindparams(bindparam("runs", type_=ARRAY(BIGINT)))
@@ -39,7 +40,7 @@ _TAKE_OUT: Final = text("""
     )
     UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
     FROM open WHERE batch.id = open.id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def take_out(connection: Connection, message_ids: Sequence[int]) -> None:

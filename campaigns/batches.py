@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from campaigns import ledger, refusals
 from campaigns.ledger import Claim
 from campaigns.states import WAITING, State
-from core.database import among
+from core.arrays import Ids, among
 from core.refusal_settings import Refusals
 from core.schema import batch, campaign_version, message, run
 from suppression.gate import TRANSACTIONAL
@@ -70,11 +70,11 @@ def cut(connection: Connection, batch_id: int, message_ids: Sequence[int], not_b
 _CUT: Final = text("""
     INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
     SELECT run_id, queue, stage, attempt_count, waits_from, :ids, :not_before FROM batch WHERE id = :batch_id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 _TAKE_OUT: Final = text("""
     UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
     WHERE id = :batch_id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before: datetime) -> None:
@@ -101,16 +101,16 @@ _PUT_OFF: Final = text("""
     WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
       AND m.attempt_count - b.waits_from <= cardinality(:waits)
     GROUP BY b.id, m.attempt_count
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)), bindparam("waits", type_=ARRAY(Interval)))
+""").bindparams(bindparam("ids", type_=Ids), bindparam("waits", type_=ARRAY(Interval)))
 _GIVE_UP: Final = text("""
     UPDATE message AS m SET state = 'failed', state_at = :now FROM batch AS b
     WHERE b.id = :batch_id AND m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count - b.waits_from > :most
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 #: Content is kept for what may have to be sent again; the rest is settled.
 _FORGET: Final = text("""
     DELETE FROM kept_content AS k USING message AS m
     WHERE k.message_id = ANY(:ids) AND m.id = k.message_id AND m.state NOT IN ('planned', 'deferred', 'unknown')
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def _put_off(connection: Connection, batch_id: int, ids: list[int], message_class: str, now: datetime) -> None:

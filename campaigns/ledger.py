@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns.states import WAITING, State
-from core.database import among
+from core.arrays import Ids, among
 from core.schema import customer, kept_content, message
 from suppression.gate import skip_reason
 
@@ -114,7 +113,7 @@ _DOUBT: Final = text("""
     )
     INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)
     SELECT id, attempt_count, '', :worker, 'unknown', :why, :now FROM lost
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:

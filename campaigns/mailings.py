@@ -12,13 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
-from campaigns.message_ids import identity_of, message_id_of
+from campaigns.message_ids import identity_of, message_id_of, sender_domain
 from campaigns.versions import Version
-from core.addresses import parse_address
+from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
@@ -82,7 +81,10 @@ class Studio:
         Raises:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
-        return letter.mailing.render(self._context(letter.version, recipient), self._urls(letter.version, recipient))
+        return self._rendered(letter, recipient, self._urls(letter.version, recipient))
+
+    def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls) -> Rendered:
+        return letter.mailing.render(self._context(letter.version, recipient), urls)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
         """The whole mail for this recipient, headers included.
@@ -90,7 +92,8 @@ class Studio:
         Raises:
             RenderError: as for `render`.
         """
-        rendered = self.render(letter, recipient)
+        urls = self._urls(letter.version, recipient)
+        rendered = self._rendered(letter, recipient, urls)
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
@@ -105,17 +108,10 @@ class Studio:
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            headers=self._headers(version, recipient),
+            headers=_headers(version, urls.unsubscribe),
             images=letter.enclosures.images_in(rendered.html),
             attachments=letter.enclosures.attachments,
         )
-
-    def _headers(self, version: Version, recipient: Recipient) -> tuple[tuple[str, str], ...]:
-        """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
-        if version.is_transactional:
-            return AUTOMATIC_HEADERS
-        list_id = f"<{version.definition.consent_topic}.{parse_address(version.sender.email).domain}>"
-        return (*bulk_headers(self._urls(version, recipient).unsubscribe), ("List-Id", list_id))
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
         return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
@@ -134,6 +130,14 @@ class Studio:
             "campaign": {"name": version.campaign, "topic": version.definition.consent_topic},
             "sender": {"name": sender.name, "email": sender.email},
         }
+
+
+def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:
+    """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
+    if version.is_transactional:
+        return AUTOMATIC_HEADERS
+    list_id = f"<{version.definition.consent_topic}.{sender_domain(version.sender.email)}>"
+    return (*bulk_headers(unsubscribe), ("List-Id", list_id))
 
 
 #: What templates may know of a customer: columns of both tables under the names marketers use.
@@ -187,7 +191,7 @@ _RECIPIENTS = (
     )
     .join(customer, customer.c.id == message.c.customer_id)
     .outerjoin(customer_metrics, customer_metrics.c.customer_id == customer.c.id)
-    .where(message.c.id == any_(bindparam("ids", type_=ARRAY(BIGINT))), customer.c.address_key == message.c.address_key)
+    .where(message.c.id == any_(bindparam("ids", type_=Ids)), customer.c.address_key == message.c.address_key)
     .order_by(message.c.id)
 )
 

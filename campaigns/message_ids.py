@@ -1,5 +1,6 @@
 """The Message-ID of a message: computed from its row, so that every attempt has the same one and none is stored."""
 
+from functools import lru_cache
 from uuid import UUID
 
 from core.addresses import parse_address
@@ -14,4 +15,10 @@ def identity_of(campaign: str, step: str, occurrence: str, address_key: UUID) ->
 def message_id_of(secret: bytes, identity: str, sender_email: str) -> str:
     """The Message-ID without its angle brackets, under the sender's domain."""
     token = keyed_hash(secret, "message-id", identity.encode()).hex()
-    return f"{token}@{parse_address(sender_email).domain}"
+    return f"{token}@{sender_domain(sender_email)}"
+
+
+@lru_cache(maxsize=64)
+def sender_domain(sender_email: str) -> str:
+    """The domain that a sender's messages are known by."""
+    return parse_address(sender_email).domain

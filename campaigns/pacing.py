@@ -6,26 +6,26 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BIGINT, Connection, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, bindparam, select, text
 
 from campaigns.ledger import Claim
 from campaigns.mailings import Recipient
 from core.addresses import parse_address
+from core.arrays import Ids
 from core.schema import batch
 from delivery.throttles import Slot, Throttles
 
 _URGENT: Final = "transactional"
 _SHRINK: Final = text("""
     UPDATE batch SET message_ids = :ids WHERE id = :batch_id AND claim_count = :token AND state = 'claimed'
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 # What would come too late anyway is looked at as soon as it has expired, so that its run can end.
 _WAIT: Final = text("""
     INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before, booked_at)
     SELECT batch.run_id, batch.queue, batch.stage, batch.attempt_count, batch.waits_from, :ids,
            least(:not_before, run.valid_until + interval '1 second'), now()
     FROM batch JOIN run ON run.id = batch.run_id WHERE batch.id = :batch_id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def pace(

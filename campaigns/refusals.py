@@ -18,6 +18,7 @@ from sqlalchemy import ARRAY, BIGINT, Connection, Row, Text, bindparam, insert, 
 from sqlalchemy import UUID as UUID_TYPE
 
 from campaigns.pacing import domain_of
+from core.arrays import Ids
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.schema import audit
 from core.units import format_duration
@@ -85,7 +86,7 @@ _REFUSALS: Final = text(r"""
         ORDER BY m.id, a.number DESC, a.answered_at DESC
     ) AS last
     WHERE bounce_class IS NOT NULL ORDER BY id
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def _refusals(connection: Connection, message_ids: Sequence[int]) -> list[Refusal]:
@@ -158,7 +159,7 @@ def _held_domains(connection: Connection, domains: Iterable[str]) -> frozenset[s
 
 _SOFT: Final = text("""
     UPDATE attempt SET bounce_class = 'soft' WHERE message_id = ANY(:ids) AND bounce_class = 'hard'
-""").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+""").bindparams(bindparam("ids", type_=Ids))
 
 
 def _count_as_soft(connection: Connection, message_ids: Sequence[int]) -> None:

@@ -17,8 +17,9 @@ from campaigns.ledger import Claim
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
 from campaigns.trip import Desk, JournalFor, Trip
+from core.arrays import among
 from core.clock import Clock
-from core.database import Database, among
+from core.database import Database
 from core.errors import EngineError, TransportError
 from core.schema import kept_content
 from core.workspace import Workspace

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from campaigns.ledger import Claim
 from campaigns.states import State
-from core.database import array_text
+from core.arrays import array_text
 from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState

@@ -14,7 +14,7 @@ from core.workspace import Workspace
 
 if TYPE_CHECKING:
     from psycopg import Cursor
-    from sqlalchemy import ColumnElement, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
 
 @dataclass(frozen=True)
@@ -108,31 +108,6 @@ def copy_rows(connection: "Connection", table: str, columns: Sequence[str], rows
             copy.write_row(row)
             count += 1
     return count
-
-
-def among(column: "ColumnElement[int]", ids: Iterable[int]) -> "ColumnElement[bool]":
-    """SQL: the column is one of `ids`, given as one array: a thousand parameters take milliseconds to put together."""
-    from sqlalchemy import any_, literal
-    from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
-
-    return column == any_(literal(list(ids), ARRAY(BIGINT)))
-
-
-def array_text(values: Iterable[int | bool | str | None]) -> str:
-    """`values` as PostgreSQL writes an array, for a parameter that is cast to one.
-
-    psycopg dumps lists item by item, and picks the type by the values: for the eleven short lists of a window that took
-    longer than PostgreSQL took to carry it out.
-    """
-    return "{" + ",".join(map(_array_item, values)) + "}"
-
-
-def _array_item(value: int | bool | str | None) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
 
 
 def analyze(connection: "Connection", *tables: str) -> None:

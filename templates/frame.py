@@ -13,8 +13,9 @@ from templates.locales import locale_of
 from templates.masking import Mask, hide_in_html, hide_in_text
 
 _BUILTIN: Final = Path(__file__).parent / "builtin"
-#: Filler after the preheader, so that clients do not show the first words of the body behind it.
-_FILLER: Final = "&#847;&zwnj;&nbsp;" * 60
+#: Filler after the preheader, so that clients do not show the first words of the body behind it; in lines that need
+#: no transfer encoding.
+_FILLER: Final = ("&#847;&zwnj;&nbsp;" * 15 + "\n") * 4
 _HIDDEN: Final = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px"
 _PIXEL: Final = (
     '{% if _pixel %}<img src="{{ _pixel | e }}" width="1" height="1" alt="" style="display:block;border:0">{% endif %}'

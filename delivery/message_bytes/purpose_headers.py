@@ -1,5 +1,7 @@
 """The header lines that say what kind of mail this is: bulk, or automatic."""
 
+import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from core.errors import RenderError
@@ -7,6 +9,16 @@ from core.errors import RenderError
 #: Of automatic mail that is not bulk: confirmations, reminders, receipts (S-2.22, RFC 3834).
 AUTOMATIC_HEADERS = (("Auto-Submitted", "auto-generated"),)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_UNFIT = re.compile(r'[<>, "\\]')
+
+
+@lru_cache(maxsize=64)
+def _may_be_posted(origin: str) -> bool | None:
+    """Whether one-click unsubscription may lead to this scheme and host; None: it is no web address at all."""
+    parts = urlsplit(origin)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        return None
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK
 
 
 def bulk_headers(unsubscribe_url: str, *, mailto: str | None = None) -> tuple[tuple[str, str], ...]:
@@ -18,16 +30,16 @@ def bulk_headers(unsubscribe_url: str, *, mailto: str | None = None) -> tuple[tu
     Raises:
         RenderError: `unsubscribe_url` or `mailto` is not a URI that fits between angle brackets.
     """
-    parts = urlsplit(unsubscribe_url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+    may_be_posted = _may_be_posted("/".join(unsubscribe_url.split("/", 3)[:3]))
+    if may_be_posted is None:
         raise RenderError(f"not an unsubscribe address (got {unsubscribe_url!r}, expected https://…)")
     if mailto is not None and not mailto.startswith("mailto:"):
         raise RenderError(f"not a mail address for unsubscribing (got {mailto!r}, expected mailto:…)")
     uris = [uri for uri in (unsubscribe_url, mailto) if uri is not None]
     for uri in uris:
-        if not uri.isascii() or any(character in uri for character in '<>, "\\'):
+        if not uri.isascii() or _UNFIT.search(uri):
             raise RenderError(f"List-Unsubscribe: the URI holds a character that must be escaped (got {uri!r})")
     fields = [("List-Unsubscribe", ", ".join(f"<{uri}>" for uri in uris))]
-    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+    if may_be_posted:
         fields.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     return (*fields, ("Precedence", "bulk"))
