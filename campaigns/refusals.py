@@ -103,12 +103,16 @@ def _refusal(row: Row[tuple[object, ...]]) -> Refusal:
 
 # --- outages ---------------------------------------------------------------------------------------------
 
-#: The time ends with the domain's newest tally, so that it does not matter whose clock counted.
+#: The time ends with the domain's newest tally, and begins after it was last held: somebody has let it go again since.
 _HARD_SHARES: Final = text("""
     SELECT t.domain, sum(t.attempt_count) AS attempts, sum(t.hard_count) AS hard
-    FROM domain_tally AS t
-    JOIN (SELECT domain, max(minute) AS newest FROM domain_tally WHERE domain = ANY(:domains) GROUP BY domain) AS last
-      ON last.domain = t.domain AND t.minute > last.newest - :within
+    FROM (
+        SELECT domain, greatest(max(minute) - :within, (
+                   SELECT max(at) FROM audit WHERE action = 'domain.hold' AND subject = 'domain:' || domain_tally.domain
+               )) AS since
+        FROM domain_tally WHERE domain = ANY(:domains) GROUP BY domain
+    ) AS asked
+    JOIN domain_tally AS t ON t.domain = asked.domain AND t.minute > asked.since
     GROUP BY t.domain
     HAVING sum(t.attempt_count) >= :attempts AND sum(t.hard_count) > :share * sum(t.attempt_count)
     ORDER BY t.domain
@@ -119,8 +123,6 @@ _HOLD: Final = text("""
     SET held_at = now(), held_until = NULL, held_because = excluded.held_because, held_by = excluded.held_by
     WHERE throttle.held_at IS NULL OR throttle.held_until IS NOT NULL
 """)
-#: Counted anew once somebody has let the domain go again.
-_FORGET: Final = text("DELETE FROM domain_tally WHERE domain = :domain")
 
 
 def _hold_domains(
@@ -136,7 +138,6 @@ def _hold_domains(
             f"{format_duration(outage.within)}, more likely an outage than dead addresses"
         )
         connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HELD_BY})
-        connection.execute(_FORGET, {"domain": domain})
         lifted = lift_refused(connection, domain, since=now - outage.within, because=told, now=now)
         _count_as_soft(connection, lifted)
         detail = {"attempts": int(attempts), "hard": int(hard), "run": held.run_id, "lifted": len(lifted)}
@@ -172,7 +173,8 @@ def _count_as_soft(connection: Connection, message_ids: Sequence[int]) -> None:
 _REPEATED: Final = text("""
     SELECT r.key, count(*) AS times
     FROM unnest(:customers, :keys) AS r(customer_id, key)
-    JOIN message AS m ON m.customer_id = r.customer_id AND m.address_key = r.key AND m.state = 'failed'
+    JOIN message AS m ON m.customer_id = r.customer_id AND m.address_key = r.key
+                      AND m.state IN ('failed', 'bounced')
     JOIN LATERAL (
         SELECT bounce_class, answered_at FROM attempt
         WHERE message_id = m.id ORDER BY number DESC, answered_at DESC LIMIT 1

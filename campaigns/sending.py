@@ -142,6 +142,8 @@ class Courier:
             batches.close(
                 connection, journey.held, now, pause=pause, fault=journey.fault, refused=refused, policy=policy
             )
+        if refused:  # their domain may be held by now
+            self.throttles.look_again()
 
     def _tell_throttles(self, connection: Connection, journey: _Journey, trip: Trip) -> None:
         """What the transport and the receivers did counts for whatever is sent next."""

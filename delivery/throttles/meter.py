@@ -1,8 +1,8 @@
 """The arithmetic of one rate: how many may go now, and when the others. Pure; instants are the database's.
 
 A generic cell rate algorithm (GCRA): `next_at` moves on by one interval for each message, and nothing goes before
-it. What comes late makes up for at most one second; after a longer pause the count begins anew, so that no burst
-follows it.
+it. What comes late makes up for half a second at most; after a longer pause the count begins anew, so that no
+burst follows it.
 """
 
 from dataclasses import dataclass, replace
@@ -11,14 +11,18 @@ from typing import Final, Self
 
 #: How much of a rate is let through at once, in seconds: small enough that no second shows more than its share.
 SHARE_S: Final = 0.25
-#: How late a message may be to make up for it, and how far ahead of its rate an urgent one may go.
+#: How far ahead of its rate an urgent message may go.
 BURST: Final = timedelta(seconds=1)
+#: How late a message may be to make up for it. Made up for a whole second, five seconds of a rate of 100 saw 115 each.
+CATCH_UP: Final = timedelta(seconds=0.5)
 #: Messages that wait are cut into shares for this long; what comes after stays together, and asks again.
 HORIZON: Final = timedelta(seconds=30)
-#: How much before its turn a message may go whose time had come: others were late by as much, and are in its way.
+SHARE: Final = timedelta(seconds=SHARE_S)
+#: How much before its turn a share may go whose time had come: others were late by as much, and are in its way. A few
+#: messages to a slow domain fit in beside the shares of their transport: the tolerance counts them with what is there.
 EARLY: Final = timedelta(seconds=0.1)
 #: When those who were promised their time do not use it for this long, others may.
-LAG: Final = timedelta(seconds=0.5)
+LAG: Final = timedelta(seconds=0.4)
 #: When nobody at all came for this long, the times that were given away belong to batches that are gone.
 ABANDONED: Final = timedelta(seconds=5)
 #: The longest wait for a rate: a queue that is longer asks again, since it may have become shorter meanwhile.
@@ -49,7 +53,8 @@ class Meter:
             ahead = int((BURST - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
             return max(ahead, 1 if debt <= timedelta(0) else 0)
         if booked:
-            return 0 if debt > EARLY else self.share
+            room = int((SHARE + EARLY - max(debt, timedelta(0))) / timedelta(seconds=1) * self.per_s)
+            return min(self.share, max(room, 1 if debt <= EARLY else 0))
         is_promised = debt > -LAG and self._queue_end(now) is not None
         return 0 if debt > timedelta(0) or is_promised else self.share
 
@@ -73,8 +78,8 @@ class Meter:
         return replace(self, next_at=self._begin(now), booked_until=begin + self.length(count))
 
     def _begin(self, now: datetime) -> datetime:
-        """From when on the next message counts: no earlier than the burst before `now`, unless nothing went lately."""
-        return self.next_at if self.next_at is not None and self.next_at >= now - BURST else now
+        """From when on the next message counts: a little before `now` for who is late, unless nothing went lately."""
+        return self.next_at if self.next_at is not None and self.next_at >= now - CATCH_UP else now
 
     def _queue_end(self, now: datetime) -> datetime | None:
         """Until when every instant is promised; None when none is, or those who had a promise are gone."""

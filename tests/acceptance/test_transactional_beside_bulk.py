@@ -157,7 +157,11 @@ def _legs(database, workspace, committed):
     with database.begin() as connection:
         rows = connection.execute(told, {"ids": list(committed), "lease": lease}).all()
     return [
-        tuple((at - committed[row.id]).total_seconds() for at in (row.published_at, row.claimed_at, row.accepted_at))
+        # One that was brought along by an earlier one's batch was told before it was there.
+        tuple(
+            max(0.0, (at - committed[row.id]).total_seconds())
+            for at in (row.published_at, row.claimed_at, row.accepted_at)
+        )
         for row in rows
     ]
 
@@ -175,7 +179,8 @@ def test_an_order_is_accepted_within_two_seconds_beside_200_000(make_workspace, 
     """
     store = tmp_path / "store"
     store.mkdir()
-    settings = MINIMAL_SETTINGS + f"web: {{{{host: 127.0.0.1, port: {free_port()}}}}}\n"
+    settings = MINIMAL_SETTINGS.replace("connections: 4", "connections: 20")
+    settings += f"web: {{{{host: 127.0.0.1, port: {free_port()}}}}}\n"
     with _sink(store) as port:
         workspace = make_workspace(files=FILES, settings=settings, smtp_port=port)
         try:

@@ -1,7 +1,7 @@
 """What refusals lead to: who is suppressed, which domain is held, which run is paused, and who is left alone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -37,7 +37,7 @@ def refuse(database, clock):
                 for n in range(first, first + number)
             ]
             if tally:
-                minute = clock.now().replace(second=0, microsecond=0)
+                minute = tallied_at(clock)
                 hard = number if kind == "hard" else 0
                 counted = {"domain": domain, "minute": minute, "attempt_count": number, "hard_count": hard}
                 connection.execute(insert(schema.domain_tally).values(**counted))
@@ -45,6 +45,11 @@ def refuse(database, clock):
             return run_id, refusals.settle(connection, held(connection, run_id), ids, clock.now(), policy)
 
     return build
+
+
+def tallied_at(clock):
+    """The minute of a tally: by the database's clock, as far on from now as the tests' clock is from its start."""
+    return (datetime.now(UTC) + (clock.now() - datetime(2026, 3, 2, 12, tzinfo=UTC))).replace(second=0, microsecond=0)
 
 
 def refused_message(connection, run_id, email, kind, state, at):
@@ -235,7 +240,7 @@ def test_a_domain_that_is_out_of_order_is_held_and_suppresses_nobody(database, c
     assert 6 == len(suppressed(database, clock))
     clock.step(timedelta(minutes=5))
     with database.begin() as connection:
-        delivered = {"domain": "firm.example", "minute": clock.now(), "attempt_count": 40, "hard_count": 0}
+        delivered = {"domain": "firm.example", "minute": tallied_at(clock), "attempt_count": 40, "hard_count": 0}
         connection.execute(insert(schema.domain_tally).values(**delivered))
     clock.step(timedelta(minutes=5))
 
@@ -265,7 +270,7 @@ def test_an_outage_has_its_bounds(database, clock, refuse, hard, others, held_do
     """
     with database.begin() as connection:
         if others:
-            minute = clock.now() - timedelta(minutes=10)
+            minute = tallied_at(clock) - timedelta(minutes=10)
             counted = {"domain": "firm.example", "minute": minute, "attempt_count": others, "hard_count": 0}
             connection.execute(insert(schema.domain_tally).values(**counted))
     refuse(hard, "hard", policy=Refusals(outage=Outage()))
