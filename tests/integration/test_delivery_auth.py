@@ -165,8 +165,9 @@ def test_expired_token_is_renewed_for_the_next_connection(tmp_path: Path) -> Non
     async def scenario() -> None:
         async with at:
             endpoint = Endpoint(
-                "127.0.0.1", at.port, Tls.IMPLICIT, user="shop@paper.example", tokens=source, messages_per_connection=2
-            )
+                "127.0.0.1", at.port, Tls.IMPLICIT, user="shop@paper.example", tokens=source,
+                connections=1, messages_per_connection=2,
+            )  # fmt: skip
             pool = SmtpPool(endpoint, ssl_context=trusting())
             await pool.deliver([make_outgoing(1), make_outgoing(2)], gate)
             authority.token = "t2"

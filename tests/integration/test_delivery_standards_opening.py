@@ -59,7 +59,7 @@ def _script(stage: str, answer: Scripted) -> Script:
 async def _ended(stage: str, answer: Scripted, *, piecemeal: bool) -> tuple[str, Gate, ScriptedServer]:
     server = ScriptedServer(_script(stage, answer), tls=server_context("127.0.0.1"), piecemeal=piecemeal)
     gate = Gate()
-    quick = Timers(connect=5, greeting=0.4, hello=0.4, quit=0.2)
+    quick = Timers(connect=5, greeting=1, hello=1, quit=0.5)
     try:
         async with server:
             await deliver(
@@ -80,7 +80,7 @@ def test_reply_class_decides_before_the_first_message(case: str, piecemeal: bool
     answer, expected = GRID[case]
 
     async def scenario() -> list[tuple[str, Gate, ScriptedServer]]:
-        return [await _ended(stage, answer, piecemeal=piecemeal) for stage in STAGES]
+        return await asyncio.gather(*(_ended(stage, answer, piecemeal=piecemeal) for stage in STAGES))
 
     for stage, letter, (ended, gate, server) in zip(STAGES, expected, asyncio.run(scenario()), strict=True):
         assert (stage, letter) == (stage, ended)
@@ -92,8 +92,8 @@ def test_slow_server_is_waited_for() -> None:
     """
     Answers that each come within their time are waited for, however long the dialogue takes as a whole (S-1.21).
     """
-    script: Script = {step: Late(0.15) for step in ("greeting", "ehlo", "mail", "recipient", "data", "end")}
-    timers = Timers(greeting=0.4, hello=0.4, mail=0.4, recipient=0.4, data=0.4, end_of_data=0.4)
+    script: Script = {step: Late(0.2) for step in ("greeting", "ehlo", "mail", "recipient", "data", "end")}
+    timers = Timers(greeting=0.9, hello=0.9, mail=0.9, recipient=0.9, data=0.9, end_of_data=0.9)
 
     async def scenario() -> Gate:
         async with ScriptedServer(script) as server:

@@ -9,7 +9,7 @@ from tests.smtp_server import DROP, LOCK_STEP, PIPELINING, STALL, Gate, Script, 
 
 A, D, F, U = OutcomeState.ACCEPTED, OutcomeState.DEFERRED, OutcomeState.FAILED, OutcomeState.UNKNOWN
 QUICK = Timers(
-    connect=1, greeting=0.1, hello=0.1, mail=0.1, recipient=0.1, data=0.1, block=0.1, end_of_data=0.1, quit=0.1
+    connect=5, greeting=0.6, hello=0.6, mail=0.6, recipient=0.6, data=0.6, block=0.6, end_of_data=0.6, quit=0.6
 )
 STEPS = ("mail", "recipient", "data", "end")
 _LONG = b"x" * 3000
@@ -119,7 +119,7 @@ def test_answer_to_quit_changes_nothing(mode: str) -> None:
             return await deliver(server, 3, timers=QUICK, messages_per_connection=2)
 
     async def scenario() -> list[Gate]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await asyncio.gather(*map(delivered, AFTERTHOUGHTS))
 
     for answer, gate in zip(AFTERTHOUGHTS, asyncio.run(scenario()), strict=True):
