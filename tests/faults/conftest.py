@@ -23,11 +23,16 @@ def quiet_broker(broker: str) -> str:
 def make_workplace(make_workspace, database: Database, quiet_broker: str):
     """Builds a workspace for `count` people, whose mail goes to `port`."""
 
+    built = []
+
     def build(port: int, count: int = 12, files: dict[str, str] = FILES, settings: str = SETTINGS) -> Workplace:
         populate(database, count)
         workspace = make_workspace(
             database=database, broker=quiet_broker, smtp_port=port, files=files, settings=settings
         )
-        return Workplace(workspace, database)
+        built.append(Workplace(workspace, database))
+        return built[-1]
 
-    return build
+    yield build
+    for workplace in built:
+        workplace.close()

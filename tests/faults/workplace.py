@@ -6,7 +6,9 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
+from celery import Celery
 from sqlalchemy import insert, text
 
 from core import schema
@@ -52,10 +54,18 @@ class Workplace:
     workspace: Workspace
     database: Database
 
-    @property
+    @cached_property
+    def _app(self) -> Celery:
+        return make_app(self.workspace.settings.broker)
+
+    @cached_property
     def _ticks(self) -> Ticks:
-        app = make_app(self.workspace.settings.broker)
-        return Ticks(self.database, app, SystemClock(), self.workspace.settings.workers.batch_size)
+        return Ticks(self.database, self._app, SystemClock(), self.workspace.settings.workers.batch_size)
+
+    def close(self) -> None:
+        """Its connections to the broker are closed. Repeat: safe."""
+        if "_app" in self.__dict__:
+            self._app.close()
 
     def tell(self) -> int:
         """Workers are told what is due, as a scheduler would; the number of batches."""
@@ -110,9 +120,8 @@ class Workplace:
         """What lost workers held is sent by those that run, until nothing is open."""
 
         def is_over() -> bool:
-            ticks = self._ticks
-            ticks.publish()
-            ticks.settle()
+            self.tell()
+            self._ticks.settle()
             return self.scalar("SELECT count(*) FROM batch WHERE state <> 'done'") == 0
 
         self.expire_leases()
