@@ -115,7 +115,10 @@ class Trip:
             if content is not None:
                 self._contents[person.message_id] = content
                 mail_from = sender if paths is None else paths.path(person.message_id)
-                yield Outgoing(person.message_id, mail_from, person.email, content, person.smtputf8, person.envelope_id)
+                yield Outgoing(
+                    person.message_id, mail_from, person.email, content, person.smtputf8, person.envelope_id,
+                    in_crlf=True,  # `write_message` makes no other lines
+                )  # fmt: skip
 
     def _content(self, person: Recipient) -> bytes | None:
         """The bytes before signing; None, and one more failed, where this person's mailing cannot be rendered.

@@ -146,7 +146,11 @@ def _required(value: Any, name: str) -> Any:
 
 
 def _escaped(value: str) -> str:
-    return value if type(value) is Markup else referenced(str(escape(value)))
+    if type(value) is Markup:
+        return value
+    if _special(value):
+        value = str(escape(value))
+    return value if value.isascii() else referenced(value)
 
 
 def _writers(*, html: bool) -> tuple[Filter, Filter]:

@@ -17,7 +17,7 @@ from jinja2.utils import _PassArg
 from markupsafe import Markup, escape, soft_str
 
 from core.errors import RenderError
-from templates.budget import BUDGET, MAX_ITEMS, MAX_TEXT, SCALARS, Budget, check_size
+from templates.budget import BUDGET, MAX_ITEMS, MAX_TEXT, SCALARS, STEP, Budget, check_size
 from templates.formats import date_text, money_text, number_text
 
 Filter = Callable[..., Any]
@@ -102,12 +102,9 @@ def _nl2br(environment: Any, value: Any) -> str:
 _OURS: Final[Mapping[str, Filter]] = {
     "batch": _batch,
     "d": _default,
-    "date": date_text,
     "default": _default,
     "join": _join,
-    "money": money_text,
     "nl2br": _nl2br,
-    "number": number_text,
     "replace": _replace,
     "round": _round,
     "sum": _sum,
@@ -115,10 +112,26 @@ _OURS: Final[Mapping[str, Filter]] = {
 }
 
 
+_WRITERS: Final[Mapping[str, Filter]] = {"date": date_text, "money": money_text, "number": number_text}
+
+
 def public_filters() -> dict[str, Filter]:
     """Every filter that templates may use, charging the message's budget."""
     plain: dict[str, Filter] = {name: FILTERS[name] for name in _FROM_JINJA} | dict(_OURS)
-    return {name: _charged(function) for name, function in plain.items()}
+    charged = {name: _charged(function) for name, function in plain.items()}
+    return charged | {name: _written(function) for name, function in _WRITERS.items()}
+
+
+def _written(function: Filter) -> Filter:
+    """`function`, which makes a short text of a number or date: quick to charge, and asked for in most mailings."""
+
+    @pass_context
+    def written(context: Context, value: Any, *args: Any, **kwargs: Any) -> str:
+        budget: Budget = context.parent[BUDGET]
+        budget.spend(STEP + (len(value) if type(value) is str else 0))
+        return budget.kept(function(context, value, *args, **kwargs))  # type: ignore[no-any-return]
+
+    return written
 
 
 def _length(value: Any) -> int:

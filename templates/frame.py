@@ -18,7 +18,7 @@ _BUILTIN: Final = Path(__file__).parent / "builtin"
 _FILLER: Final = ("&#847;&zwnj;&nbsp;" * 15 + "\n") * 4
 _HIDDEN: Final = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px"
 _PIXEL: Final = (
-    '{% if _pixel %}<img src="{{ _pixel | e }}" width="1" height="1" alt="" style="display:block;border:0">{% endif %}'
+    '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt="" style="display:block;border:0">{% endif %}'
 )
 
 

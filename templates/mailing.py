@@ -97,7 +97,7 @@ class Mailing:
             **context,
             "unsubscribe_url": urls.unsubscribe,
             "view_url": urls.view,
-            "_pixel": urls.pixel,
+            "_pixel": str(escape(urls.pixel)) if urls.pixel else None,
             "_urls": urls,
             "_clicks": clicks,
             BUDGET: Budget(),

@@ -77,7 +77,7 @@ def envelope_of(outgoing: Outgoing) -> Envelope | Outcome:
     except AddressError as error:
         return _failed("5.1.3", f"recipient: {error.message}")
     content = outgoing.content
-    if not _has_crlf_lines_only(content):
+    if not outgoing.in_crlf and not _has_crlf_lines_only(content):
         return _failed("5.6.0", "message holds a bare CR or LF")
     smtputf8 = outgoing.smtputf8 or not (recipient.isascii() and path.isascii())
     return Envelope(
@@ -108,7 +108,7 @@ def _has_crlf_lines_only(content: bytes) -> bool:
 
 
 def _stuffed(content: bytes) -> bytes:
-    if b"\n." in content:
+    if content.find(b"\r\n.") >= 0:
         content = content.replace(b"\n.", b"\n..")
     return b"." + content if content.startswith(b".") else content
 
