@@ -17,7 +17,6 @@ from markupsafe import Markup, escape
 from core.errors import RenderError
 from templates.addresses import is_web, rendered_target
 from templates.budget import BUDGET, MAX_TEXT, Budget, size_checked
-from templates.characters import referenced
 from templates.filters import is_empty, joined
 from templates.formats import shown_value
 
@@ -145,14 +144,6 @@ def _required(value: Any, name: str) -> Any:
     return value
 
 
-def _escaped(value: str) -> str:
-    if type(value) is Markup:
-        return value
-    if _special(value):
-        value = str(escape(value))
-    return value if value.isascii() else referenced(value)
-
-
 def _writers(*, html: bool) -> tuple[Filter, Filter]:
     """`shown` and `printed` for HTML or plain text. Written out twice: a call less is a tenth of a message's time."""
 
@@ -165,7 +156,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return _escaped(value) if html and (_special(value) or not value.isascii()) else value
+        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
 
     @pass_context
     def printed(context: Context, value: Any, name: str) -> str:
@@ -178,7 +169,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return _escaped(value) if html and (_special(value) or not value.isascii()) else value
+        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
 
     return shown, printed
 

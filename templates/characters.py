@@ -1,21 +1,25 @@
 """Signs that pure ASCII can say: a page without any other character is sent as it is, and not encoded (S-2.7)."""
 
-import re
 from typing import Final
 
-_STYLE = re.compile(r"(<style\b.*?</style>)", re.DOTALL | re.IGNORECASE)
-#: The invisible ones of the preheader's filler, and what word processors put in the place of plain signs.
-_SIGNS: Final = {sign: f"&#{ord(sign)};" for sign in "\u00a0\u00ad\u00b7\u034f\u200b\u200c\u2013\u2014"
-                               "\u2018\u2019\u201c\u201d\u2022\u2026\u2192\u20ac\u00a9\u00ae\u2122"}  # fmt: skip
-_SIGN = re.compile(f"[{''.join(_SIGNS)}]")
+#: What word processors and number formats put in the place of plain signs, and the blank of the preheader's filler.
+_SIGNS: Final = {
+    sign: f"&#{ord(sign)};" for sign in "\u20ac\u00a0\u2013\u2014\u2018\u2019\u201c\u201d\u2022\u2026\u00b7"
+}
+#: As an HTML parser leaves the filler behind (`templates.frame`).
+_FILLER: Final = ("\u034f\u200c", "&#847;&#8204;")
+
+
+def filler_in_ascii(page: str) -> str:
+    """`page` with the preheader's filler as it was written."""
+    return page.replace(*_FILLER)
 
 
 def in_ascii(page: str) -> str:
-    """`page` with those signs as character references, outside of style sheets, where none may stand."""
-    pieces = _STYLE.split(page)
-    return "".join(piece if _STYLE.match(piece) else referenced(piece) for piece in pieces)
-
-
-def referenced(html: str) -> str:
-    """Escaped text with those signs as character references."""
-    return _SIGN.sub(lambda found: _SIGNS[found[0]], html)
+    """`page` with those signs as character references. Its style sheets must hold none: there they mean nothing."""
+    if page.isascii():
+        return page
+    for sign, reference in _SIGNS.items():
+        if sign in page:
+            page = page.replace(sign, reference)
+    return page

@@ -17,7 +17,7 @@ from core.settings import Organisation
 from core.workspace import raise_if
 from templates import mjml
 from templates.attaching import attachments_of, size_problems
-from templates.characters import in_ascii
+from templates.characters import filler_in_ascii
 from templates.chunks import Chunk, Kind, cut, script_of
 from templates.definition import Definition, TemplateSource, parse_definition
 from templates.files import NO_FILES, Asset, Attachment, Shelf
@@ -243,7 +243,7 @@ def _finished(page: str, texts: _Texts, mask: Mask, organisation: Organisation, 
     )
     page = mask.commented(page)
     try:
-        finished = in_ascii(_INLINER.inline(page))
+        finished = filler_in_ascii(_INLINER.inline(page))
     except css_inline.InlineError as error:
         raise ConfigError(problems=[Problem(texts.definition.source.file, 0, f"CSS: {error}")]) from None
     raise_if(_lost(mask.lost(page, finished), "HTML"))

@@ -16,6 +16,7 @@ from templates.locales import Locale, locale_of
 
 _SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
 _WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND", "CLP"})
+_LONGEST_CURRENCY: Final = 8
 _UNITS: Final = tuple(Decimal(1).scaleb(-digits) for digits in range(10))
 _DIRECTIVE = re.compile(r"%(-?.?)")
 #: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
@@ -131,13 +132,15 @@ def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
 @pass_context
 def number_text(context: Context, value: Any, digits: int = 0) -> str:
     """`value` with the thousands and decimal signs of the customer's language."""
-    return _grouped(_decimal(value, "number"), digits, _locale(context))
+    return _grouped(_decimal(value, "number") + 0, int(digits), _locale(context))  # + 0: no zero has a sign
 
 
 @pass_context
 def money_text(context: Context, value: Any, currency: str = "EUR", digits: int | None = None) -> str:
     """`value` as an amount of `currency` (an ISO code); the sign stands where the customer's language puts it."""
-    return _amount(_decimal(value, "money"), currency, digits, _locale(context))
+    if len(currency) > _LONGEST_CURRENCY:
+        raise RenderError(f"money: got a currency of {len(currency)} characters, expected a code such as EUR")
+    return _amount(_decimal(value, "money"), str(currency), digits, _locale(context))
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ from markupsafe import escape
 from core.errors import RenderError
 from core.settings import Organisation
 from templates.budget import BUDGET, Budget
+from templates.characters import in_ascii
 from templates.check import check_templates, lint_mailing
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
@@ -22,6 +23,7 @@ from templates.program import Program
 from templates.sandbox import GLOBALS
 
 #: CR, LF and every other control or line separator: none may reach a header (S-2.1).
+_STYLES: Final = re.compile(r"<style\b.*?</style>", re.DOTALL | re.IGNORECASE)
 _NOT_IN_HEADERS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -83,6 +85,7 @@ class Mailing:
     html: Program | None = field(repr=False)
     text: Program = field(repr=False)
     constants: Mapping[str, Any] = field(repr=False)
+    has_plain_styles: bool = True  # its style sheets hold ASCII only
 
     def render(self, context: Mapping[str, object], urls: Urls) -> Rendered:
         """The mailing for one customer. Values are printed, never read as templates.
@@ -110,7 +113,8 @@ class Mailing:
         if self.html is None:
             return Rendered(subject, preheader, None, text)
         values["_clicks"] = [str(escape(url)) if "&" in url else url for url in clicks]
-        return Rendered(subject, preheader, self.html.run(values), text)
+        html = self.html.run(values)
+        return Rendered(subject, preheader, in_ascii(html) if self.has_plain_styles else html, text)
 
 
 def one_line(text: str) -> str:
@@ -155,4 +159,5 @@ def compile_mailing(
         html=parts.html,
         text=parts.text,
         constants=constants,
+        has_plain_styles=all(style.isascii() for style in _STYLES.findall(parts.outline or "")),
     )
