@@ -28,27 +28,51 @@ _CUT: Final = text("""
 _RUN_AGAIN: Final = text("""
     UPDATE run SET state = 'running', finished_at = NULL WHERE id = ANY(:runs) AND state = 'finished'
 """).bindparams(bindparam("runs", type_=ARRAY(BIGINT)))
-
-
-# The batch they were in may be under way with other messages; it must not send these too.
-_TAKE_OUT: Final = text("""
-    WITH open AS (
-        SELECT b.id FROM batch AS b
-        WHERE b.run_id IN (SELECT run_id FROM message WHERE id = ANY(:ids))
-          AND b.state <> 'done' AND b.message_ids && :ids
-        ORDER BY b.id FOR UPDATE
+# A batch that a worker holds, or that somebody else is at, is left alone: its hand-overs do not wait for this.
+_LOCK_READY: Final = text("""
+    WITH holding AS MATERIALIZED (
+        SELECT b.id FROM batch AS b CROSS JOIN LATERAL unnest(b.message_ids) AS held (id)
+        JOIN unnest(:ids) AS wanted (id) ON wanted.id = held.id
+        WHERE b.run_id IN (SELECT run_id FROM message WHERE id = ANY(:ids)) AND b.state = 'ready'
     )
-    UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
-    FROM open WHERE batch.id = open.id
+    SELECT id FROM batch WHERE id IN (SELECT id FROM holding) AND state = 'ready'
+    ORDER BY id FOR UPDATE SKIP LOCKED
+""").bindparams(bindparam("ids", type_=Ids))
+# A statement of its own: it sees what was committed before the locks were had.
+_TAKE_OUT: Final = text("""
+    WITH over AS MATERIALIZED (
+        SELECT id, run_id FROM message WHERE id = ANY(:ids) AND state IN ('failed', 'unknown')
+    ), elsewhere AS MATERIALIZED (
+        SELECT held.id FROM batch AS b CROSS JOIN LATERAL unnest(b.message_ids) AS held (id)
+        WHERE b.run_id IN (SELECT run_id FROM over) AND b.state <> 'done' AND NOT b.id = ANY(:locked)
+    ), free AS MATERIALIZED (
+        SELECT over.id FROM over LEFT JOIN elsewhere ON elsewhere.id = over.id WHERE elsewhere.id IS NULL
+    ), kept AS (
+        SELECT b.id, array_agg(held.id ORDER BY held.id) FILTER (WHERE free.id IS NULL) AS message_ids
+        FROM batch AS b CROSS JOIN LATERAL unnest(b.message_ids) AS held (id) LEFT JOIN free ON free.id = held.id
+        WHERE b.id = ANY(:locked) GROUP BY b.id
+    ), taken AS (
+        UPDATE batch SET message_ids = coalesce(kept.message_ids, '{}') FROM kept WHERE batch.id = kept.id
+    )
+    SELECT id FROM free ORDER BY id
+""").bindparams(bindparam("ids", type_=Ids), bindparam("locked", type_=Ids))
+# Whoever ends runs looks at their batches when it has this lock: it finds the new ones.
+_LOCK_RUNS: Final = text("""
+    SELECT id FROM run WHERE id IN (SELECT run_id FROM message WHERE id = ANY(:ids)) ORDER BY id FOR NO KEY UPDATE
 """).bindparams(bindparam("ids", type_=Ids))
 
 
-def take_out(connection: Connection, message_ids: Sequence[int]) -> None:
-    """These messages, which nobody is sending, are in no open batch.
+def take_out(connection: Connection, message_ids: Sequence[int]) -> list[int]:
+    """Those of the messages that are over (failed, or in doubt) and in no open batch, or out of it from now on.
 
-    Called before they are planned: claims too lock batches before messages.
+    Only they may be planned again. Not among them is what a worker still has in hands, and what somebody else has
+    planned meanwhile. Called before they are planned: claims too lock batches before messages.
     """
-    connection.execute(_TAKE_OUT, {"ids": list(message_ids)})
+    ids = sorted(set(message_ids))
+    if not ids:
+        return []
+    locked = list(connection.execute(_LOCK_READY, {"ids": ids}).scalars())
+    return list(connection.execute(_TAKE_OUT, {"ids": ids, "locked": locked}).scalars())
 
 
 def send_again(
@@ -59,6 +83,7 @@ def send_again(
     A finished run is running again; of a cancelled one they are skipped. `anew`: a server that says "later" is asked as
     long as a first time, else what is left of that counts on. Atomic with the connection's transaction.
     """
+    connection.execute(_LOCK_RUNS, {"ids": list(message_ids)})
     given = {"ids": list(message_ids), "anew": anew, "size": size, "now": now}
     runs = sorted(set(connection.execute(_CUT, given).scalars()))
     connection.execute(_RUN_AGAIN, {"runs": runs})

@@ -186,10 +186,13 @@ def settle(
 ) -> Counter[str]:  # fmt: skip
     """The findings are in the ledger, each with an attempt that says why; how many by state is returned.
 
-    What was never received is planned again, in batches of at most `size`. Refusals have their consequences.
+    What was never received is planned again, in batches of at most `size`; what of it a worker has in hands stays in
+    doubt. Refusals have their consequences.
     Atomic with the connection's transaction. Repeat: safe, what is settled stays so.
     """
-    take_out(connection, [one.doubt.id for one in found if one.state is State.PLANNED])
+    never = {one.doubt.id for one in found if one.state is State.PLANNED}
+    free = frozenset(take_out(connection, sorted(never)))
+    found = [one for one in found if one.doubt.id not in never or one.doubt.id in free]
     changed = connection.execute(_SETTLE, _columns(found) | {"worker": WORKER, "now": now}).all() if found else []
     again = [row.id for row in changed if row.state == State.PLANNED]
     if again:

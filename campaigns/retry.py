@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from campaigns.again import send_again, take_out
 from core.errors import NotFound
-from core.schema import attempt, audit, campaign_version, customer, message, run
+from core.schema import attempt, audit, batch, campaign_version, customer, message, run
 from delivery.bounce_classes import BounceClass
 from suppression.gate import skip_reason
 
@@ -114,6 +114,7 @@ def _judged(version: RowMapping, state: str, classes: Collection[str], now: date
             (kind.not_in(list(classes)), literal("of another class: ") + kind),
             (run.c.valid_until < now, "expired"),
             (customer.c.address_key.is_distinct_from(message.c.address_key), "address_changed"),
+            (message.c.id.in_(_in_hands(version["campaign"])), "its batch is being sent: try again in a minute"),
         ),
         gate,
     )
@@ -125,6 +126,12 @@ def _judged(version: RowMapping, state: str, classes: Collection[str], now: date
         .where(and_(run.c.version_id == version["id"], message.c.state == state))
         .order_by(message.c.id)
     )
+
+
+def _in_hands(campaign: str) -> Any:
+    """SQL: the messages of batches that workers hold."""
+    held = select(func.unnest(batch.c.message_ids)).join(run, run.c.id == batch.c.run_id)
+    return held.where(run.c.campaign == campaign, batch.c.state == "claimed")
 
 
 _PLAN: Final = text("""
@@ -142,13 +149,13 @@ def again(
 ) -> int:
     """The messages are planned again, each with an attempt that says `why`; how many is returned.
 
-    Their finished runs are running again. One that changed since it was looked at is left as it is. Atomic with the
-    connection's transaction. Repeat: safe, what is planned is neither failed nor in doubt any more.
+    Their finished runs are running again. One that changed since it was looked at, or that a worker has in hands, is
+    left as it is. Atomic with the connection's transaction. Repeat: safe, what is planned is neither failed nor in doubt any more.
     """
     if not retry.message_ids:
         return 0
-    take_out(connection, retry.message_ids)
-    given = {"ids": list(retry.message_ids), "why": why, "now": now}
+    free = take_out(connection, retry.message_ids)
+    given = {"ids": free, "why": why, "now": now}
     planned = list(connection.execute(_PLAN, given).scalars())
     runs = send_again(connection, planned, anew=True, size=size, now=now)
     detail = {"messages": len(planned), "runs": runs, "classes": dict(retry.classes)}
