@@ -11,9 +11,10 @@ from celery import Celery, signals
 
 from campaigns.sending import Courier
 from core.clock import SystemClock
-from core.database import open_database
+from core.database import Database, open_database
 from core.workspace import Workspace
 from workers.celery_app import SEND_BATCH
+from workers.fresh_settings import FreshWorkspace
 
 _log = logging.getLogger("clarion.worker")
 
@@ -23,21 +24,28 @@ class Station:
 
     def __init__(self, workspace: Workspace, is_stopping: Callable[[], bool]) -> None:
         self._workspace = workspace
+        self._fresh = FreshWorkspace(workspace)
         self._is_stopping = is_stopping
         self._courier: Courier | None = None
 
     def open(self, **_: Any) -> None:
         """The courier is there, with a database connection of this process alone."""
-        database = open_database(self._workspace, "worker")
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        self._courier = Courier(self._workspace, database, SystemClock(), name, self._is_stopping)
+        self._courier = self._courier_on(open_database(self._workspace, "worker"))
 
     @property
     def courier(self) -> Courier:
+        """The courier, with the settings of the file as it stands now; connections of other settings are closed."""
         if self._courier is None:
             self.open()
         assert self._courier is not None  # noqa: S101  open() made it
+        if self._fresh.renew():
+            self._courier.close()
+            self._courier = self._courier_on(self._courier.database)
         return self._courier
+
+    def _courier_on(self, database: Database) -> Courier:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        return Courier(self._fresh.current, database, SystemClock(), name, self._is_stopping)
 
     def close(self, **_: Any) -> None:
         """Connections are closed politely."""
