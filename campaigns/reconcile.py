@@ -29,8 +29,6 @@ from delivery.smtp import OutcomeState
 WORKER: Final = "reconcile"
 #: Times of traditional logs are whole seconds.
 _TICK: Final = timedelta(seconds=2)
-#: A doubt is recorded when the next worker takes the batch: the server may have had nothing more to write by then.
-_LATE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +116,13 @@ def _by_evidence(doubt: Doubt, evidence: Evidence) -> Finding | None:
 
 
 def _covers(log: Log, doubt: Doubt) -> bool:
+    """The log begins before the hand-over can have begun, and goes on until it was known to have no answer.
+
+    One that ends sooner may have been copied, or flushed, before the server wrote what it took: nothing is concluded.
+    """
     if log.first_at is None or log.last_at is None:
         return False
-    return log.first_at <= doubt.since and doubt.until <= log.last_at + _LATE
+    return log.first_at <= doubt.since and doubt.until <= log.last_at + _TICK
 
 
 def by_outcomes(doubts: Sequence[Doubt], outcomes: Outcomes, *, complete: bool) -> Findings:

@@ -184,6 +184,26 @@ def test_a_log_that_begins_too_late_proves_nothing(office):
     assert ({reason: 5}, {reason: 5}) == (late["left"], early["left"])
 
 
+def test_a_log_that_ends_before_the_doubt_proves_nothing(office):
+    """
+    A log whose last line is older than the doubt may have been copied before the server wrote what it took; with one
+    line after it, it covers the time.
+    """
+    log, noticed_at = office.log, office.clock.now() - timedelta(hours=1)
+    log.write("anvil", "statistics")
+    log.at = noticed_at - timedelta(seconds=30)
+    log.delivered("4AAAA5", office.message_ids[5], "p5@firm.example")
+    log.at = noticed_at - timedelta(seconds=10)
+    log.write("anvil", "statistics")
+    early = office.reconcile("--complete")
+
+    assert {"not in the log, which does not cover the time of its hand-over": 5} == early["left"]
+    assert ["unknown"] * 5 == office.states()[:5]
+    log.at = noticed_at + timedelta(seconds=1)
+    log.write("postfix/master", "mark")
+    assert {"planned": 5} == office.reconcile("--complete")["settled"]
+
+
 def test_a_log_of_another_server_proves_nothing(office):
     """
     A log that lacks a message the transport accepted in its time is not complete, whatever the operator says.
