@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
@@ -22,6 +22,9 @@ from templates.mailing import Mailing, compile_mailing
 
 #: The one step of a broadcast or recurring campaign.
 SEND_STEP = "send"
+#: Settings of a sender that came later. At their defaults they are not stored: versions of unchanged files keep their
+#: fingerprint, and a cancelled recurring campaign does not begin again with an upgrade.
+_LATER: Final[Mapping[str, object]] = {"return_path": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,13 @@ class Version:
 
     def stored(self) -> dict[str, Any]:
         """The version as plain JSON values; `from_stored` reads it back. Holds no secret."""
+        sender = self.sender.model_dump(mode="json")
         files = {"files": {name: [file.digest, file.size] for name, file in sorted(self.assets.items())}}
         return (files if self.assets else {}) | {
             "campaign": self.definition.stored(),
             "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
             "templates": {name: source.text for name, source in sorted(self.templates.items())},
-            "sender": self.sender.model_dump(mode="json"),
+            "sender": {key: value for key, value in sender.items() if key not in _LATER or value != _LATER[key]},
             "organisation": self.organisation.model_dump(mode="json"),
             "topics": sorted(self.topics),
             "transport": self.transport,
