@@ -6,10 +6,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from campaigns import batches, ledger, mailings, transactional
 from campaigns.journal import Journal
@@ -48,6 +48,7 @@ class _Journey:
     held: Claim
     gone: list[int] = field(default_factory=list)  # messages without a customer, or whose customer moved away
     transport: str = ""
+    chosen_at: datetime | None = None  # by the database's clock
     trip: Trip | None = None
     fault: str | None = "a bug: the worker's log has its traceback"
     transport_fault: TransportFault | None = None
@@ -112,7 +113,7 @@ class Courier:
             return
         route = letter.version.transport
         self._know(route)
-        journey.transport = routes.choose(connection, self.workspace.settings, route, salt=journey.held.batch_id)
+        self._choose(journey, route)
         journey.held, people = pace(connection, journey.held, people, journey.transport, self.throttles)
         sender = letter.version.sender
         desk = Desk(
@@ -125,6 +126,12 @@ class Courier:
         )
         tried = [person.message_id for person in people if person.attempt_count]
         journey.trip = Trip(desk, journey.held, people, _kept(connection, tried))
+
+    def _choose(self, journey: _Journey, route: str) -> None:
+        """In a transaction of its own: while rates are locked, the row of a transport on trial is not."""
+        with self.database.begin() as connection:
+            journey.chosen_at = connection.execute(select(func.now())).scalar_one()
+            journey.transport = routes.choose(connection, self.workspace.settings, route, salt=journey.held.batch_id)
 
     def _close_batch(self, journey: _Journey) -> None:
         now, trip = self.clock.now(), journey.trip
@@ -154,8 +161,8 @@ class Courier:
         self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
         if journey.transport_fault is not None:
             routes.fault(connection, journey.transport, journey.transport_fault)
-        elif trip.answers:
-            routes.well(connection, journey.transport)
+        elif any(outcome.code is not None for _, outcome in trip.answers):  # a server said it
+            routes.well(connection, journey.transport, began=journey.chosen_at)
 
     def _pause(self, connection: Connection, journey: _Journey) -> timedelta:
         """How long what is left of the batch waits: not at all where another transport may take it."""

@@ -7,7 +7,7 @@ failed trial doubles the pause (standards S-1.8). Owns `throttle.fault_count`.
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, func, select, update
@@ -29,7 +29,6 @@ LONGEST_PAUSE: Final = timedelta(minutes=30)
 #: How long a batch may try a held transport before another one may.
 _TRIAL: Final = timedelta(minutes=1)
 _ACTOR: Final = "clarion"
-_OURS: Final = (HeldBy.BREAKER, HeldBy.TRIAL)
 
 
 def fault(connection: Connection, transport: str, error: TransportFault) -> None:
@@ -57,18 +56,23 @@ def fault(connection: Connection, transport: str, error: TransportFault) -> None
     connection.execute(mine.values(**values))
 
 
-def well(connection: Connection, transport: str) -> None:
-    """The transport served: faults are forgotten, and a breaker's hold is over. An operator's stays. Repeat: safe."""
+def well(connection: Connection, transport: str, *, began: datetime | None = None) -> None:
+    """The transport served: faults are forgotten, and a hold that is on trial is over. Repeat: safe.
+
+    `began`: when the batch that was served chose the transport, by the database's clock. One that began before the
+    hold was served by connections made before, and shows nothing: a refused password is still refused.
+    """
     mine = throttle.c.key == transport_key(transport)
-    ours = throttle.c.held_by.in_([HeldBy.BREAKER, HeldBy.TRIAL])
-    row = connection.execute(select(throttle.c.fault_count, ours).where(mine)).one_or_none()
-    if row is None or (row[0] == 0 and not row[1]):
+    query = select(throttle.c.fault_count, throttle.c.held_at, throttle.c.held_by).where(mine)
+    row = connection.execute(query).one_or_none()
+    if row is None or (row.fault_count == 0 and row.held_at is None):
         return
-    if row[1]:
+    if row.held_at is None:
+        free = throttle.c.held_at.is_(None)  # still: a hold that came meanwhile keeps its count
+        connection.execute(update(throttle).where(mine, free).values(fault_count=0))
+    elif row.held_by == HeldBy.TRIAL and (began is None or began > row.held_at):
         holds.release(connection, transport_key(transport), actor=_ACTOR)
         _log.warning("transport %s serves again", transport)
-    else:
-        connection.execute(update(throttle).where(mine).values(fault_count=0))
 
 
 def pause_after(fault_count: int, *, temporary: bool) -> timedelta:

@@ -44,8 +44,7 @@ def _today(line: Limit, limits: Mapping[str, Limit], wanted: Mapping[str, int]) 
     left: dict[str, int] = {}
     later: list[Slot] = []
     for domain, count in wanted.items():
-        ends = max(filter(None, (line.held_until, limits[domain].held_until)), default=None)
-        if ends is not None:
+        if (ends := limits[domain].held_until) is not None:
             later.append(Slot(ends, domain, count))
             continue
         left[domain] = count if limits[domain].left_today is None else min(count, limits[domain].left_today or 0)

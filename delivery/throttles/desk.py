@@ -165,7 +165,7 @@ class Throttles:
         desk = _Desk(locked.now, locked.now.astimezone(ZoneInfo(self.zone)).date(), Limit(transport_key(transport)))
         way = self.transports[transport]
         if (row := locked.rows.get(transport_key(transport))) is not None:
-            desk.line = _limit(row, way.rate, locked.now)
+            desk.line = Limit(row["key"], meter=_meter(row, way.rate))  # whether it is held, its route has asked
         for domain in domains:
             if (row := locked.rows.get(domain_key(domain))) is not None:
                 desk.limits[domain] = _limit(row, self._rate(domain, row, locked.now), locked.now)
@@ -217,8 +217,11 @@ class _Desk:
 
 
 def _limit(row: RowMapping, rate: float | None, now: datetime) -> Limit:
-    meter = Meter(rate, row["next_at"], row["booked_until"]) if rate is not None else None
-    return Limit(row["key"], hold_end(row["held_at"], row["held_until"], now), meter)
+    return Limit(row["key"], hold_end(row["held_at"], row["held_until"], now), _meter(row, rate))
+
+
+def _meter(row: RowMapping, rate: float | None) -> Meter | None:
+    return Meter(rate, row["next_at"], row["booked_until"]) if rate is not None else None
 
 
 def _midnight(day: date) -> datetime:

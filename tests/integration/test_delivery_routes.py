@@ -15,6 +15,7 @@ from delivery import holds, routes
 from delivery.breaker import FIRST_PAUSE, FIRST_PAUSE_TO_MEND, LONGEST_PAUSE, pause_after
 from delivery.holds import HeldBy
 from delivery.smtp import TransportFault
+from delivery.throttles import Throttles
 
 REFUSED = TransportFault("the server refused the password (535 5.7.8)", temporary=False)
 GONE = TransportFault("connection refused", temporary=True)
@@ -52,9 +53,14 @@ def fault(database, transport, error):
         routes.fault(connection, transport, error)
 
 
-def well(database, transport):
+def well(database, transport, **when):
     with database.begin() as connection:
-        routes.well(connection, transport)
+        routes.well(connection, transport, **when)
+
+
+def now_of(database):
+    with database.begin() as connection:
+        return connection.execute(select(func.clock_timestamp())).scalar_one()
 
 
 def end_pauses(database):
@@ -178,6 +184,40 @@ def test_failed_trials_make_the_pause_longer_and_a_good_one_ends_the_hold(databa
         assert [] == holds.holds(connection)
         assert ["hold", "release"] == list(connection.execute(select(audit.c.action).order_by(audit.c.id)).scalars())
         assert 0 == connection.execute(select(throttle.c.fault_count)).scalar_one()
+
+
+@pytest.mark.parametrize("limit", [{}, {"rate": "100/s"}, {"warm_up": {"start": "2020-01-01", "daily": [1]}}])
+def test_trial_carries_messages_whatever_limits_the_transport(database, limit):
+    """
+    The batch that tries a held transport is let through by its throttle; a hold is the route's concern alone.
+    """
+    settings = make_settings(a={"url": "smtp://127.0.0.1"} | limit)
+    throttles = Throttles.of(settings)
+    fault(database, "a", REFUSED)
+    end_pauses(database)
+
+    with database.begin() as connection:
+        way = routes.choose(connection, settings, "a", salt=1)
+        assert {"x.example": 5} == throttles.admit(connection, way, {"x.example": 5})
+
+
+def test_success_that_began_before_the_hold_does_not_end_it(database):
+    """
+    Another worker's open connections still serve after a password was refused: only a trial since then counts.
+    """
+    began = now_of(database)
+    fault(database, "a", REFUSED)
+    well(database, "a")
+    with pytest.raises(routes.AllHeld):
+        choose(database, name="a")
+    end_pauses(database)
+    assert "a" == choose(database, name="a")
+    well(database, "a", began=began)
+    with pytest.raises(routes.AllHeld):
+        choose(database, name="a")
+    well(database, "a", began=now_of(database))
+
+    assert "a" == choose(database, name="a")
 
 
 def test_pause_is_bounded():
