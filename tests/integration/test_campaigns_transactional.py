@@ -15,7 +15,7 @@ from campaigns import batches, control
 from campaigns import catalogue as files
 from campaigns.sending import Courier
 from campaigns.status import status_of
-from campaigns.transactional import finish_superseded, post, standing
+from campaigns.transactional import finish_superseded, gather, post, standing
 from campaigns.why import explain
 from core import schema
 from core.errors import NotFound, PlanError, UsageError
@@ -314,6 +314,27 @@ def test_orders_that_wait_go_on_one_trip(shop, clock):
     assert [None] * 5 == sent[1:]
     status = shop.status(posted[0].run_id)
     assert (4, 2, ()) == (status.states["accepted"], status.states["planned"] + status.states["claimed"], status.broken)
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_batch_that_may_not_go_gathers_nothing(shop, clock, is_paused):
+    """
+    A batch whose time is yet to come, or whose run is paused, leaves the others where they wait: they go at theirs.
+    """
+    for number in range(3):
+        shop.order(f"order-{number}")
+    table = schema.batch
+    with shop.database.begin() as connection:
+        due = [batch_id for batch_id, _ in batches.due_batches(connection, now=clock.now(), again_after=None)]
+        if is_paused:
+            control.order(connection, "receipt", "pause", actor="ann", now=clock.now())
+        else:
+            later = clock.now() + timedelta(minutes=2)
+            connection.execute(update(table).where(table.c.id == due[0]).values(not_before=later))
+        gather(connection, due[0], clock.now())
+
+        sizes = select(func.cardinality(table.c.message_ids)).where(table.c.state == "ready")
+        assert [1, 1, 1] == list(connection.execute(sizes).scalars())
 
 
 def test_a_new_version_has_a_run_of_its_own(shop, clock):
