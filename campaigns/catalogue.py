@@ -9,6 +9,7 @@ from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound, Problem
 from core.names import did_you_mean
 from core.settings import NAME_PATTERN, Attachments, Settings
+from core.settings_mistakes import token_mistakes
 from core.units import quoted
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
@@ -83,10 +84,10 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     campaigns, campaign_problems = _load_campaigns(workspace)
     vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
     used_by = _templates_by_class(campaigns)
-    used_by = _templates_by_class(campaigns)
     problems = [
         *document.problems,
         *(_check_keys(settings, document, workspace) if settings is not None and settings.dkim else ()),
+        *(token_mistakes(settings, document, workspace.root) if settings is not None else ()),
         *segment_problems,
         *template_problems,
         *campaign_problems,

@@ -16,6 +16,7 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from psycopg import Cursor
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,14 @@ class Database:
         """Every pooled connection is closed; the next use opens new ones."""
         if "engine" in self.__dict__:
             self.engine.dispose()
+
+
+def is_gone(error: "DBAPIError") -> bool:
+    """Whether the server went away, or another one took its place (SQLSTATE 25006: this one no longer writes)."""
+    from sqlalchemy.exc import OperationalError
+
+    is_demoted = getattr(error.orig, "sqlstate", None) == "25006"
+    return error.connection_invalidated or is_demoted or isinstance(error, OperationalError)
 
 
 def _from_json(content: bytes | str) -> Any:

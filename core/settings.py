@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
 from core.dkim_settings import DkimSettings
@@ -17,7 +17,6 @@ from core.transport_settings import (
     DomainPattern,
     Route,
     Transport,
-    route_mistakes,
 )
 from core.units import (
     Duration,
@@ -212,10 +211,10 @@ class Settings(Section):
         None, repr=False
     )  # None: made by `clarion init`, kept in .clarion/secret
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]
-    transports: Annotated[dict[Name, Transport], Field(min_length=1, repr=False)]
+    transports: Annotated[dict[Name, Transport], Field(min_length=1)]
     routes: dict[Name, Route] = Field({})  # transports with weights, or `standby`: used while no other one can be
     domains: dict[DomainPattern, DomainLimit] = Field({})  # by recipient domain; `"*"` is each one not named
-    dkim: DkimSettings = Field({}, repr=False)  # by the domain of the senders
+    dkim: DkimSettings = Field({})  # by the domain of the senders
     topics: Annotated[dict[Name, Topic], Field(min_length=1)]
     tracking: Tracking = Tracking()
     tiers: Tiers = Tiers()
@@ -223,14 +222,6 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
-
-    @field_validator("routes")
-    @classmethod
-    def _lead_somewhere(cls, routes: dict[str, Route], given: ValidationInfo) -> dict[str, Route]:
-        known = given.data.get("transports")  # None: wrong themselves
-        if known is not None and (mistakes := route_mistakes(routes, known)):
-            raise ValueError("; ".join(mistakes))
-        return routes
 
     @property
     def default_way(self) -> str:

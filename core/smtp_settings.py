@@ -71,7 +71,8 @@ class Xoauth2(Section):
     @model_validator(mode="after")
     def _has_one_source(self) -> "Xoauth2":
         if (self.token_command is None) == (self.token_file is None):
-            raise ValueError("xoauth2 takes either token_command or token_file, expected exactly one of them")
+            found = "neither of" if self.token_file is None else "both"
+            raise ValueError(f"got {found} token_command and token_file, expected one of them")
         return self
 
 

@@ -1,7 +1,6 @@
 """The ways out, as `clarion.yaml` names them: transports, their rates, warm-up plans, routes, recipient domains."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final, Literal
@@ -112,16 +111,13 @@ class DomainLimit(Section):
     rate: Rate  # of all workers and transports together
 
 
-Weight = Annotated[int, Field(ge=1, le=1000)] | Literal["standby"]
+def _weight(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value != STANDBY and not (is_number and 1 <= value <= _HEAVIEST):  # type: ignore[operator]
+        raise Unfit(quoted(value), f"a whole number from 1 to {_HEAVIEST}, or '{STANDBY}'")
+    return value
+
+
+_HEAVIEST: Final = 1000
+Weight = Annotated[Annotated[int, Field(ge=1, le=_HEAVIEST)] | Literal["standby"], BeforeValidator(_weight)]
 Route = Annotated[dict[str, Weight], Field(min_length=1)]
-
-
-def route_mistakes(routes: Mapping[str, Mapping[str, int | str]], transports: Mapping[str, object]) -> list[str]:
-    """What is wrong with the routes as a whole, one text each."""
-    found = [f"{name!r} is a transport already, expected another name" for name in routes if name in transports]
-    for name, ways in routes.items():
-        unknown = sorted(way for way in ways if way not in transports)
-        found += [f"{name} names no transport {way!r}, expected one of `transports`" for way in unknown]
-        if all(weight == STANDBY for weight in ways.values()):
-            found.append(f"{name} has only transports on standby, expected at least one with a weight")
-    return found

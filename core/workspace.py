@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.errors import ConfigError, NotFound, Problem
 from core.settings import Settings
+from core.settings_mistakes import settings_mistakes
 from core.yaml_files import Document, build, read_document
 
 SETTINGS_FILE = "clarion.yaml"
@@ -67,8 +68,7 @@ class Workspace:
 
     def read_settings(self) -> tuple[Settings | None, Document]:
         """The settings, or None, and the document with its problems."""
-        document = read_document(self.root / SETTINGS_FILE, SETTINGS_FILE)
-        return build(Settings, document), document
+        return checked_settings(read_document(self.root / SETTINGS_FILE, SETTINGS_FILE))
 
     @cached_property
     def settings(self) -> Settings:
@@ -101,6 +101,14 @@ class Workspace:
                 os.link(draft, path)
             draft.unlink()
         return path.read_bytes().strip()
+
+
+def checked_settings(document: Document) -> tuple[Settings | None, Document]:
+    """What `document` sets, or None, and the document with its problems."""
+    settings = build(Settings, document)
+    if settings is not None:
+        document.problems += settings_mistakes(settings, document)
+    return settings, document
 
 
 def raise_if(problems: list[Problem]) -> None:

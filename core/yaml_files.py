@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import Problem
-from core.yaml_mistakes import SIMPLE_NAME, described, shown_place
+from core.yaml_mistakes import SIMPLE_NAME, described, private_paths, shown_place
 from core.yaml_syntax import NotYaml, checked_text, compose, scalar
 
 Path_ = tuple[str | int, ...]
@@ -174,7 +174,7 @@ def build(model: type[ModelT], document: Document) -> ModelT | None:
             Problem(document.file, 1, f"got a {type(content).__name__}, expected 'name: value' lines")
         )
         return None
-    document.private |= {(info.alias or name,) for name, info in model.model_fields.items() if not info.repr}
+    document.private |= set(private_paths(model, content))
     try:
         built = model.model_validate(content)
     except ValidationError as error:

@@ -10,7 +10,8 @@ from core.errors import ConfigError
 from core.settings import Settings, Transport
 from core.transport_settings import parse_rate
 from core.units import Unfit
-from core.yaml_files import Document, build, parse_document
+from core.workspace import checked_settings
+from core.yaml_files import Document, parse_document
 from delivery.breaker import FIRST_PAUSE, FIRST_PAUSE_TO_MEND, LONGEST_PAUSE
 from tests.conftest import MINIMAL_SETTINGS
 
@@ -43,8 +44,7 @@ def test_rate_that_is_none_is_refused(value):
 
 
 def _settings(text: str) -> Settings | None:
-    document = parse_document(text, Document("clarion.yaml"))
-    settings = build(Settings, document)
+    settings, document = checked_settings(parse_document(text, Document("clarion.yaml")))
     if document.problems:
         raise ConfigError(problems=document.problems)
     return settings
@@ -74,7 +74,7 @@ def test_page_tells_the_pauses_of_the_breaker():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("connections: 4", "connections: 4, rate: 100", "transports.main.rate is wrong (expected a rate such as"),
+        ("connections: 4", "connections: 4, rate: 100", "transports.main.rate: got 100, expected a rate such as"),
         ("connections: 4", "connections: 4, warm_up: {{daily: [5]}}", "transports.main.warm_up.start is missing"),
         ("connections: 4", "connections: 4, warm_up: {{start: 2026-12-01, daily: []}}", "warm_up.daily is wrong"),
         ("topics:", "domains: {{gmail: {{rate: 5/s}}}}\ntopics:", "expected a domain such as 'gmail.com'"),
@@ -84,8 +84,8 @@ def test_page_tells_the_pauses_of_the_breaker():
             "domains.gmail.com.rate: got 'fast', expected a rate",
         ),
         ("topics:", "domains: {{gmail.com: {{speed: 5/s}}}}\ntopics:", "unknown key 'speed' in domains"),
-        ("topics:", "routes: {{road: {{main: 0}}}}\ntopics:", "routes.road.main"),
-        ("topics:", "routes: {{road: {{}}}}\ntopics:", "routes.road is wrong"),
+        ("topics:", "routes: {{road: {{main: 0}}}}\ntopics:", "routes.road.main: got 0, expected a whole number from 1 to 1000, or 'standby'"),
+        ("topics:", "routes: {{road: {{}}}}\ntopics:", "routes.road is wrong (got {}, expected at least 1 entry)"),
         ("topics:", "routes: {{road: {{mian: 1}}}}\ntopics:", "road names no transport 'mian'"),
         ("topics:", "routes: {{main: {{main: 1}}}}\ntopics:", "'main' is a transport already"),
         ("topics:", "routes: {{road: {{main: standby}}}}\ntopics:", "road has only transports on standby"),

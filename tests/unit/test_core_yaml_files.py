@@ -77,7 +77,7 @@ def test_every_mistake_is_reported_at_its_line_in_one_go():
         "palette.yaml:2: unknown key 'colour' | hint: did you mean 'colours'?",
         "palette.yaml:6: colours.red.share is wrong (got 'much', expected a number)",
         "palette.yaml:7: colours.blue.name is missing | hint: add 'name:'",
-        "palette.yaml:8: colours.blue.kind is wrong (got 'colt', input should be 'warm' or 'cold')"
+        "palette.yaml:8: colours.blue.kind is wrong (got 'colt', expected 'warm' or 'cold')"
         " | hint: did you mean 'cold'?",
         "palette.yaml:9: order.1 is wrong (got 'two', expected a whole number)",
     ] == _problems(text)
@@ -235,7 +235,7 @@ def test_file_that_cannot_be_read_is_a_mistake(tmp_path):
         ("title: ['${PAPER}']", "palette.yaml:1: title is wrong (expected a text)"),
         ("title: a\ncolours: ${PAPER}", "palette.yaml:2: colours is wrong (expected a mapping)"),
         ("title: a\ncolours: ['${PAPER}']", "palette.yaml:2: colours is wrong (expected a mapping)"),
-        ("title: a\ncolours: {red: {name: R, kind: '${PAPER}'}}", "input should be 'warm' or 'cold')"),
+        ("title: a\ncolours: {red: {name: R, kind: '${PAPER}'}}", "expected 'warm' or 'cold')"),
         ("title: a\norder: [1, 'x${PAPER}']", "palette.yaml:2: order.1 is wrong (expected a whole number)"),
         ("title: a\nprice: x${NONE:-hunter2}", "palette.yaml:2: price is wrong (expected a number)"),
     ],

@@ -1,0 +1,98 @@
+"""What `clarion.yaml` may not say together, though each value is right: told at its line, without passwords."""
+
+import pytest
+
+from campaigns.catalogue import examine
+from core.workspace import Workspace
+
+BASE = """\
+organisation: {name: Paper, postal_address: "1 Mill Lane, 12345 Papertown"}
+senders: {offers: {name: Paper, email: offers@paper.example}}
+topics: {news: {label: News}}
+transports:
+  main:
+    URL
+    connections: 4
+"""
+
+
+def _problems(tmp_path, lines, after=""):
+    text = BASE.replace("URL", "\n    ".join(lines)) + after
+    (tmp_path / "clarion.yaml").write_text(text)
+    return [f"{p.file}:{p.line}: {p.message}" for p in examine(Workspace(tmp_path))[1]]
+
+
+XOAUTH2 = "auth: {xoauth2: {user: u@shop.example, %s}}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["url: smtp://u:hunter2@h", "tls: none"], "7: transports.main: got tls: none, but a password or token"),
+        (["url: smtp://h", "tls: none", XOAUTH2 % "token_file: t"], "7: transports.main: got tls: none, but a"),
+        (["url: smtps://h", "tls: starttls"], "7: transports.main: got tls: starttls with an smtps:// address"),
+        (["url: smtps://h", "tls: none"], "7: transports.main: got tls: none with an smtps:// address"),
+        (["url: smtps://u:hunter2@h", XOAUTH2 % "token_file: t"], "7: transports.main: there are two ways to log in"),
+        (["url: smtps://u@h"], "6: transports.main: url names only one of user and password"),
+        (["url: smtps://:hunter2@h"], "6: transports.main: url names only one of user and password"),
+        (["url: smtps://h/hunter2"], "6: transports.main: url ends in a path or a query"),
+        (["url: smtps://h?hunter2=1"], "6: transports.main: url ends in a path or a query"),
+        (["url: smtps://h", XOAUTH2 % "token_file: tokens"], "7: transports.main.auth.xoauth2: there is no file at"),
+        (
+            ["url: smtps://h", XOAUTH2 % "token_command: no-such-program hunter2"],
+            "7: transports.main.auth.xoauth2: token_command names no program",
+        ),
+        (["url: smtps://h", XOAUTH2 % ""], "got neither of token_command and token_file, expected one of them"),
+        (["url: smtps://h", XOAUTH2 % "token_file: t, token_command: x"], "got both token_command and token_file"),
+    ],
+)
+def test_contradiction_of_a_transport_is_told_at_its_line(tmp_path, lines, message):
+    """
+    It is known before anything is sent.
+    """
+    (tmp_path / "t").write_text("token")
+
+    assert message in "\n".join(found := _problems(tmp_path, lines))
+    assert 1 == len(found)
+    assert "hunter2" not in "".join(found)
+
+
+@pytest.mark.parametrize("lines", [["url: smtps://h"], ["url: smtps://u:p@h/", "tls: implicit"], ["url: smtp://h"]])
+def test_transport_without_contradiction_is_taken(tmp_path, lines):
+    """
+    What can be meant is not refused; a slash at the end of an address is a habit.
+    """
+    assert [] == _problems(tmp_path, lines)
+
+
+def test_each_mistake_has_the_line_it_stands_at(tmp_path):
+    """
+    Domains in two spellings, and each route that leads nowhere, are told in one go.
+    """
+    after = (
+        "domains:\n  gmail.com: {rate: 5/s}\n  GMAIL.com: {rate: 9/s}\n"
+        "routes:\n  road: {main: 1, mian: 2}\n  path:\n    main: standby\n  main: {main: 1}\n"
+    )
+
+    assert [
+        "clarion.yaml:10: domains: 'GMAIL.com' is the same domain as 'gmail.com'",
+        "clarion.yaml:12: routes.road names no transport 'mian', expected one of `transports`",
+        "clarion.yaml:13: routes.path has only transports on standby, expected at least one weight",
+        "clarion.yaml:15: routes: 'main' is a transport already, expected another name",
+    ] == _problems(tmp_path, ["url: smtp://h"], after)
+
+
+def test_mistake_beside_a_password_is_shown_with_what_was_found(tmp_path):
+    """
+    Only what may be a secret is withheld.
+    """
+    after = "    rate: fast\n    tls: sometimes\n    warm_up: {start: soon, daily: []}\n"
+    dkim = "dkim: {paper.example: {keys: [{selector: A_B, file: k, key: hunter2}]}}\nrefusals: {}\n"
+    found = "\n".join(_problems(tmp_path, ["url: smtps://u:hunter2@h"], after + dkim))
+
+    assert "8: transports.main.rate: got 'fast', expected a rate such as" in found
+    assert "9: transports.main.tls is wrong (got 'sometimes', expected 'starttls', 'implicit' or 'none')" in found
+    assert "10: transports.main.warm_up.start is wrong (got 'soon', expected a date such as 2026-12-01)" in found
+    assert "10: transports.main.warm_up.daily is wrong (got [], expected at least 1 entry)" in found
+    assert "11: dkim.paper.example.keys.0.selector: got 'A_B', expected a selector" in found
+    assert "hunter2" not in found
