@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from campaigns import balance
 from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from core.errors import NotFound
-from core.schema import attempt, batch, campaign_version, message, run, schedule
+from core.schema import batch, campaign_version, message, run, schedule
 from suppression.gate import TRANSACTIONAL
 
 #: States after acceptance: what the receiver did later does not take it back.
@@ -106,7 +107,7 @@ def status_of(connection: Connection, run_id: int) -> Status:
     # The audience of a transactional run was never frozen: it is whoever was owed a message so far.
     is_frozen = row["message_class"] != TRANSACTIONAL
     audience = row["audience"] if is_frozen else sum(states.values()) + sum(skipped.values())
-    broken = tuple(_broken(connection, row["id"], row["state"], audience, states, skipped))
+    broken = tuple(balance.broken(connection, row["id"], row["state"], audience, states, skipped))
     return Status(
         row["campaign"],
         run_id,
@@ -122,77 +123,10 @@ def status_of(connection: Connection, run_id: int) -> Status:
     )
 
 
-def _broken(
-    connection: Connection,
-    run_id: int,
-    state: str,
-    audience: int,
-    states: Mapping[str, int],
-    skipped: Mapping[str, int],
-) -> list[str]:
-    found = []
-    total = sum(states.values()) + sum(skipped.values())
-    if total != audience:
-        found.append(f"the audience was {audience:,}, the ledger has {total:,} rows")
-    still_open = sum(states[name] for name in ("claimed", *OPEN))
-    if state in ("finished", "cancelled") and still_open:
-        found.append(f"the run is {state}, but {still_open:,} messages are open")
-    lost = _without_batch(connection, run_id)
-    if lost:
-        found.append(f"{lost:,} open messages are in no batch: nobody would send them")
-    twice = _doubled(connection, run_id)
-    if twice:
-        found.append(f"{twice:,} addresses have more than one message of this campaign, step and occurrence")
-    unanswered = _without_attempt(connection, run_id)
-    if unanswered:
-        found.append(f"{unanswered:,} answered messages have no attempt on record")
-    return found
-
-
 def _claimed(connection: Connection, run_id: int) -> int:
     """Planned messages in the hands of workers."""
     held = select(func.unnest(batch.c.message_ids)).where(batch.c.run_id == run_id, batch.c.state == "claimed")
     query = select(func.count()).where(message.c.id.in_(held), message.c.state == State.PLANNED)
-    return int(connection.execute(query).scalar_one())
-
-
-def _without_batch(connection: Connection, run_id: int) -> int:
-    held = (
-        select(func.unnest(batch.c.message_ids).label("id"))
-        .where(batch.c.run_id == run_id, batch.c.state != "done")
-        .cte("held")
-    )
-    query = (
-        select(func.count())
-        .select_from(message)
-        .where(message.c.run_id == run_id, message.c.state.in_(OPEN), message.c.id.not_in(select(held.c.id)))
-    )
-    return int(connection.execute(query).scalar_one())
-
-
-def _doubled(connection: Connection, run_id: int) -> int:
-    """Counted from the rows, not from the unique index: a check must not trust what it checks."""
-    mine = select(run.c.campaign, run.c.step, run.c.occurrence).where(run.c.id == run_id).cte("mine")
-    twice = (
-        select(message.c.address_key)
-        .join(
-            mine,
-            (message.c.campaign == mine.c.campaign)
-            & (message.c.step == mine.c.step)
-            & (message.c.occurrence == mine.c.occurrence),
-        )
-        .where(message.c.skip_reason.is_(None))
-        .group_by(message.c.address_key)
-        .having(func.count() > 1)
-        .subquery()
-    )
-    return int(connection.execute(select(func.count()).select_from(twice)).scalar_one())
-
-
-def _without_attempt(connection: Connection, run_id: int) -> int:
-    answered = message.c.state.in_(["accepted", "failed", "unknown", "delivered", "bounced", "complained"])
-    recorded = select(attempt.c.message_id).where(attempt.c.message_id == message.c.id).exists()
-    query = select(func.count()).select_from(message).where(message.c.run_id == run_id, answered, ~recorded)
     return int(connection.execute(query).scalar_one())
 
 
