@@ -150,7 +150,8 @@ def again(
     """The messages are planned again, each with an attempt that says `why`; how many is returned.
 
     Their finished runs are running again. One that changed since it was looked at, or that a worker has in hands, is
-    left as it is. Atomic with the connection's transaction. Repeat: safe, what is planned is neither failed nor in doubt any more.
+    left as it is. Atomic with the connection's transaction. Repeat: safe, what is planned is neither failed nor in
+    doubt any more.
     """
     if not retry.message_ids:
         return 0

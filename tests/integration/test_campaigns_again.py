@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select, text, update
@@ -20,7 +19,7 @@ SIZE = 500
 
 @pytest.fixture
 def over(database, clock):
-    """`over(outcome, n)` makes a finished run of n messages with that outcome, in one batch that is done; gives their ids."""
+    """`over(outcome, n)` makes a finished run of n messages with that outcome, in one closed batch; gives their ids."""
 
     def build(outcome, number=3, **of_batch):
         with database.begin() as connection:
