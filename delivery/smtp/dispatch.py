@@ -38,6 +38,7 @@ class Dispatch:
         self._error: BaseException | None = None
         self._fault: TransportFault | None = None
         self._denials = crew.denials
+        self._denials.begin()
         self._denied: list[tuple[Envelope, Outcome]] = []  # whose fault it is turns out later
         self._denied_with: TransportFault | None = None
         self._idle: list[Session] = []
@@ -87,7 +88,7 @@ class Dispatch:
 
     def ready(self, session: Session) -> None:
         """The session waits at the gate: its server took a recipient."""
-        if self._denials.in_a_row or not self._denials.has_relayed:
+        if self._denied or self._denials.in_a_row or not self._denials.has_relayed:
             self._denials.relayed()
             self._conclude_denied()
         self._gate.waiting.append(session)
@@ -116,7 +117,7 @@ class Dispatch:
 
     def denied(self, envelope: Envelope, refusal: Outcome, fault: TransportFault) -> None:
         """The recipient was denied relaying; whose fault that is turns out later (see `denials`)."""
-        self._denials.in_a_row += 1
+        self._denials.denied(envelope.recipient)
         self._denied.append((envelope, refusal))
         self._denied_with = fault
         if self._fault is not None or self._denials.are_of_the_client:
@@ -232,6 +233,8 @@ class Dispatch:
 
     def _conclude_denied(self) -> None:
         denied, self._denied = self._denied, []
+        if self._fault is not None:
+            self._denials.suspect(envelope.recipient for envelope, _ in denied)
         for envelope, refusal in denied:
             self._conclude(envelope.id, refusal if self._fault is None else _not_sent(self._fault))
 

@@ -12,7 +12,7 @@ and no other (S-1.3, S-1.4), and "too many recipients" cannot come up: a 452 or 
 
 from collections import deque
 
-from delivery.smtp.denials import denies_relaying
+from delivery.smtp.denials import ASKS_FOR_AUTH, denies_relaying
 from delivery.smtp.envelope import Envelope
 from delivery.smtp.faults import TransportFault, Trouble, TroubleKind
 from delivery.smtp.features import Features
@@ -21,8 +21,6 @@ from delivery.smtp.replies import Reply
 from delivery.smtp.roles import Desk, Link
 from delivery.smtp.steps import Step
 
-#: Of replies to MAIL and RCPT: authentication missing, too weak, failed, or needing encryption (RFC 4954).
-_CLIENT_REFUSED = frozenset({530, 534, 535, 538})
 #: What goes wrong here is not the fault of the message that comes next.
 _OF_THE_LAST_MESSAGE = frozenset({Step.END_OF_DATA, Step.RSET})
 _GOOD = {Step.RSET: 2, Step.MAIL: 2, Step.RECIPIENT: 2, Step.DATA: 3}
@@ -201,7 +199,7 @@ class Session:
                 self.desk.ready(self)
         elif reply.kind < 4 or step is Step.RSET:
             self._fail_on(reply, f"gave no answer to {step.name}")
-        elif reply.code in _CLIENT_REFUSED or (step is Step.MAIL and denies_relaying(reply)):
+        elif (step is Step.MAIL and denies_relaying(reply)) or (step is Step.DATA and reply.code in ASKS_FOR_AUTH):
             self._client_refused(reply)
         else:
             self._refused(step, reply)

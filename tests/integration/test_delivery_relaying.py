@@ -1,6 +1,8 @@
 """Relaying denied: the transport's fault, unless it is plainly one recipient's (S-1.8)."""
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 
 import pytest
 
@@ -122,6 +124,64 @@ def test_lone_denied_recipient_of_a_later_batch_fails_alone() -> None:
         return gates
 
     assert {4: FAILED} == asyncio.run(scenario())[1].states
+
+
+@pytest.mark.parametrize("wording", ALONE)
+def test_recipient_whose_group_asks_for_auth_fails_alone(wording: bytes) -> None:
+    """
+    "Authentication required", said to one recipient where another one is taken, does not hold the transport.
+    """
+
+    def answer(talk: Conversation) -> Answer:
+        return wording if "<c1@" in talk.commands[-1] else None
+
+    async def scenario() -> Gate:
+        async with ScriptedServer({"recipient": answer}) as server:
+            return await deliver(server, 3)
+
+    assert {1: FAILED, 2: ACCEPTED, 3: ACCEPTED} == asyncio.run(scenario()).states
+
+
+async def tried_again(script: Script, *batches: Sequence[int]) -> list[dict[int, OutcomeState]]:
+    """What became of each batch, over one pool, whatever fault ended it."""
+    gates = [Gate() for _ in batches]
+    async with ScriptedServer(script) as server:
+        pool = SmtpPool(Endpoint("127.0.0.1", server.port, connections=1))
+        for gate, numbers in zip(gates, batches, strict=True):
+            with contextlib.suppress(TransportFault):
+                await pool.deliver([outgoing(number) for number in numbers], gate)
+        await pool.close()
+    return [gate.states for gate in gates]
+
+
+@pytest.mark.parametrize("numbers", [(4, 5, 6, 7), (4, 5, 6)], ids=["with another one", "alone"])
+def test_recipients_denied_again_fail_by_themselves(numbers: tuple[int, ...]) -> None:
+    """
+    Three in a row hold the transport once: denied again, by a relay that took others, they are told from it.
+    """
+    first, held, again = asyncio.run(tried_again(denies(4, 5, 6), (1, 2), numbers, numbers))
+
+    assert {1: ACCEPTED, 2: ACCEPTED} == first
+    assert {NOT_SENT} == set(held.values())
+    assert {number: FAILED if number < 7 else ACCEPTED for number in numbers} == again
+
+
+def test_denials_of_one_delivery_do_not_count_in_the_next() -> None:
+    """
+    Two denied in one batch and one in the next are no three in a row.
+    """
+    states = asyncio.run(tried_again(denies(2, 3, 4), (1,), (2, 3), (4, 5)))
+
+    assert [{1: ACCEPTED}, {2: FAILED, 3: FAILED}, {4: FAILED, 5: ACCEPTED}] == states
+
+
+def test_relay_that_stopped_relaying_fails_nobody_when_it_is_tried_again() -> None:
+    """
+    Those who were denied are set aside; as long as three others are denied too, it is the transport's fault.
+    """
+    states = asyncio.run(tried_again(denies(*range(2, 20)), (1,), range(2, 20), range(2, 20), range(2, 20)))
+
+    assert [{NOT_SENT}] * 3 == [set(batch.values()) for batch in states[1:]]
 
 
 @pytest.mark.parametrize(
