@@ -68,15 +68,24 @@ class Figures:
         return found
 
 
-def advance(connection: Connection, now: datetime) -> list[int]:
+def staged(connection: Connection) -> list[int]:
+    """The running runs that have a stage ahead of them."""
+    return list(connection.execute(select(run.c.id).where(_IS_STAGED).order_by(run.c.id)).scalars())
+
+
+def advance(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
     """Every running run whose stage is over and was watched is in its next stage, or paused when too much went wrong.
 
-    The runs that changed are returned. A run that somebody resumed after it was stopped goes on: they knew.
-    Repeat: safe; of two schedulers one finds nothing to do.
+    Of one run or all; those that changed are returned. A run that somebody resumed after it was stopped goes on: they
+    knew. Repeat: safe; of two schedulers one finds nothing to do.
     """
-    return [row.id for row in connection.execute(_STAGED).all() if _advance(connection, row, now)]
+    query = _STAGED if run_id is None else _STAGED.where(run.c.id == run_id)
+    return [row.id for row in connection.execute(query).all() if _advance(connection, row, now)]
 
 
+_IS_STAGED: Final = (run.c.state == "running") & (
+    select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done", batch.c.stage > run.c.stage).exists()
+)
 _CAMPAIGN: Final = campaign_version.c.definition["campaign"]
 #: The definition is read for staged runs alone, and a row another scheduler is at is left to it.
 _STAGED: Final = (
@@ -84,12 +93,7 @@ _STAGED: Final = (
            _CAMPAIGN["schedule"]["zone"].astext.label("zone"),
            _CAMPAIGN["limits"]["valid_for"].astext.label("valid_for"))
     .join(campaign_version, campaign_version.c.id == run.c.version_id)
-    .where(
-        run.c.state == "running",
-        select(batch.c.id)
-        .where(batch.c.run_id == run.c.id, batch.c.state != "done", batch.c.stage > run.c.stage)
-        .exists(),
-    )
+    .where(_IS_STAGED)
     .order_by(run.c.id)
     .with_for_update(of=run, skip_locked=True)
 )  # fmt: skip

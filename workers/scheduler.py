@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -18,6 +19,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import OperationalError as DatabaseGone
 
 from campaigns import batches, rollout, transactional
 from campaigns.runs import WORK_CHANNEL, start_occurrence
@@ -104,12 +106,24 @@ class Ticks:
 
     def settle(self) -> None:
         """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
-        when their stage went well. Repeat: safe."""
+        when their stage went well. One run's fault does not hold up the others. Repeat: safe."""
+        self._step("stopped runs could not be settled", batches.settle_stopped)
         with self._database.begin() as connection:
-            batches.settle_stopped(connection, self._clock.now())
-            rollout.advance(connection, self._clock.now())
-            batches.finish_runs(connection, self._clock.now())
-            transactional.finish_superseded(connection, self._clock.now())
+            staged = rollout.staged(connection)
+        for run_id in staged:
+            self._step(f"the roll-out of run {run_id} could not go on", partial(rollout.advance, run_id=run_id))
+        self._step("runs could not be finished", batches.finish_runs)
+        self._step("runs of former versions could not be finished", transactional.finish_superseded)
+
+    def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:
+        """The step is committed; or `fault` is logged with its traceback, and it is tried again at the next tick."""
+        try:
+            with self._database.begin() as connection:
+                step(connection, self._clock.now())
+        except (DatabaseGone, ServiceError):
+            raise  # the next step would fare no better
+        except Exception:  # noqa: BLE001  see above
+            _log.exception("%s", fault)
 
     def start_recurring(self) -> list[str]:
         """Every recurring campaign whose time has come has its run; their names are returned. Repeat: safe.

@@ -110,6 +110,27 @@ def test_a_broker_that_forgot_is_told_again(database, app, ticks, clock):
     assert [batch_id] == received(app)
 
 
+def test_one_damaged_run_does_not_hold_up_the_others(database, ticks, clock, caplog):
+    """
+    A staged run whose stored definition cannot be read is logged; stopped runs are settled and others end meanwhile.
+    """
+    with database.begin() as connection:
+        damaged = make_run(connection, "damaged")
+        held = {"run_id": damaged, "message_ids": [1], "not_before": clock.now(), "stage": 1}
+        connection.execute(insert(schema.batch).values(**held))
+        cancelled = make_run(connection, "called-off", state="cancelled")
+        connection.execute(insert(schema.batch).values(**held | {"run_id": cancelled}))
+        over = make_run(connection, "over")
+    ticks.settle()
+
+    with database.begin() as connection:
+        states = {row.id: row.state for row in connection.execute(select(schema.run.c.id, schema.run.c.state))}
+        still_open = select(schema.batch.c.run_id).where(schema.batch.c.state != "done")
+        assert [damaged] == list(connection.execute(still_open).scalars())
+    assert {damaged: "running", cancelled: "cancelled", over: "finished"} == states
+    assert f"the roll-out of run {damaged} could not go on" in caplog.text
+
+
 def test_an_unreachable_broker_loses_nothing(database, clock):
     """
     Without a broker publishing reports the fault and comes back; the batch stays to be told again.
