@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from html import unescape
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
@@ -190,6 +191,20 @@ def _target(context: Context, value: str) -> str:
     return escape(checked) if html else checked
 
 
+@pass_context
+def _mailbox(context: Context, value: str) -> str:
+    return quote(_plain(context, value), safe="@+")
+
+
+@pass_context
+def _mail_field(context: Context, value: str) -> str:
+    return quote(_plain(context, value), safe="")
+
+
+def _plain(context: Context, value: str) -> str:
+    return unescape(str(value)) if context.environment.autoescape else str(value)
+
+
 def _css(value: str) -> str:
     """`value`, escaped already, unless it could be more than one plain value of CSS."""
     if _proper_css(value):
@@ -214,5 +229,7 @@ def built_in_filters(*, html: bool) -> dict[str, Filter]:
         COMPARED: _compared,
         "_css": _css,
         "_link": _link,
+        "_mail_field": _mail_field,
+        "_mailbox": _mailbox,
         "_target": _target,
     }

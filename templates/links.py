@@ -1,7 +1,7 @@
 """The links of a mailing: which are followed through the tracker, and which schemes may stand in one."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Final
@@ -29,6 +29,7 @@ _START_TAG = re.compile(
 _ATTRIBUTE = re.compile(r"(?P<space>\s+)(?P<name>[^\s=>\"]+)(?:=\"(?P<value>[^\"]*)\")?")
 _CSS_URL = re.compile(r"url\(\s*[\"']?([^\"')]+)", re.IGNORECASE)
 _TEXT_URL = re.compile(r"https?://[^\s<>\"]+")
+_ENDS_QUOTED = re.compile(r"\|\s*urlencode\s*$")
 _QUOTES: Final = 'write its attributes as name="{{ … }}", with double quotes and no blanks around ='
 _TEXT: Final = "put it into the text, or into another attribute"
 _TRAILING = ".,;:!?)]}'\u2019\u201d"
@@ -152,6 +153,8 @@ class Links:
         first = next(piece for piece in pieces if isinstance(piece, Chunk))
         start = target[: target.find(self.mask.prefix)]
         scheme = scheme_of(start)
+        if scheme == "mailto":
+            return self._mail_link(pieces)
         if is_own_link(pieces) or scheme in PLAIN_SCHEMES or start.startswith("#"):
             return written
         if start and scheme not in ("http", "https"):
@@ -159,6 +162,19 @@ class Links:
             return written
         own = is_own_link(pieces[:1])  # with something behind it
         return self._filtered(pieces, "_link" if track and not own else "_target", first)
+
+    def _mail_link(self, pieces: Iterable[Piece]) -> str:
+        """Each value is quoted: none adds a field, such as one more recipient (RFC 6068 section 2)."""
+        kept, name = [], "_mailbox"
+        for piece in pieces:
+            if isinstance(piece, str):
+                kept.append(piece)
+                name = "_mail_field" if "?" in piece else name
+            elif piece.kind is Kind.PRINT and not _ENDS_QUOTED.search(piece.text):
+                kept.append(self._filtered([piece], name, piece))
+            else:
+                kept.append(self.mask.word(piece))
+        return "".join(kept)
 
     def _filtered(self, pieces: list[Piece], name: str, first: Chunk) -> str:
         opening = Chunk(Kind.TAG, f" filter {name} ", first.file, first.line)

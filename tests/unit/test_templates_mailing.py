@@ -83,6 +83,29 @@ def test_static_links_are_tracked_by_position() -> None:
     assert "A: https://news.example/c/0?a=1&b=2 B: https://news.example/c/1?a=1&b=2" in rendered.text
 
 
+MAIL_LINKS = [
+    ("mailto:a@b.example?subject={{ customer.first_name }}", "mailto:a@b.example?subject=x%26bcc%3Deve%40e.example"),
+    (
+        "mailto:a@b.example?subject={{ customer.first_name | urlencode }}&body=Hi",
+        "mailto:a@b.example?subject=x%26bcc%3Deve%40e.example&body=Hi",
+    ),
+    (
+        "mailto:a@b.example?{% if true %}subject={{ customer.first_name | upper }}{% endif %}",
+        "mailto:a@b.example?subject=X%26BCC%3DEVE%40E.EXAMPLE",
+    ),
+    ("mailto:{{ customer.first_name }}@b.example", "mailto:x%26bcc%3Deve@e.example@b.example"),
+    ("tel:+49{{ customer.external_id }}", "tel:+49c1"),
+]
+
+
+@pytest.mark.parametrize(("href", "expected"), MAIL_LINKS)
+def test_value_adds_no_field_to_a_mail_link(href: str, expected: str) -> None:
+    """What a customer is called names neither another recipient of the answer nor another field of it."""
+    html = html_of(f'<a href="{href}">x</a>', first_name="x&bcc=eve@e.example", external_id="c1")
+
+    assert f'href="{expected}"' in html.replace("&amp;", "&")
+
+
 UNTRACKED = (
     '<a href="mailto:a@b.example">x</a>', '<a href="tel:+49301234">x</a>', '<a href="#top">x</a>',
     '<a href="https://a.example/" data-no-track>x</a>', '<a href="{{ unsubscribe_url }}">x</a>',
