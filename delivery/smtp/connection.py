@@ -53,10 +53,9 @@ class Connection(asyncio.Protocol):
                 self._take(reply)
                 if self._trouble is not None:
                     return
+                self._set_deadline()  # a part of a reply gives no more time
         except GarbledReply as error:
             self.fail(Trouble(TroubleKind.GARBLED, str(error)))
-            return
-        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = f" ({exc})" if exc is not None and str(exc) else ""

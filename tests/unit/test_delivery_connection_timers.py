@@ -73,6 +73,23 @@ def test_each_answer_has_its_own_time(step: Step, patience: float) -> None:
     assert [None, TroubleKind.TIMEOUT] == asyncio.run(scenario())
 
 
+def test_bytes_that_complete_no_reply_give_no_more_time() -> None:
+    """
+    A server that trickles bytes, or lines of a reply without end, is given up when the answer is due (S-1.21).
+    """
+
+    async def scenario() -> tuple[float, float]:
+        connection = make_connection(Wire(), Waiting(Step.MAIL))
+        due = connection.deadline
+        await asyncio.sleep(0.002)
+        for chunk in (b"25", b"0-still\r\n", b"250-thinking\r\n250"):
+            connection.data_received(chunk)
+        return due, connection.deadline
+
+    due, after = asyncio.run(scenario())
+    assert due == after
+
+
 def test_block_has_its_time_from_the_last_progress() -> None:
     """
     While the buffer gets shorter nothing is given up, however long it takes; when it does not, it is (S-1.21).
