@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
@@ -13,6 +14,10 @@ from delivery.smtp.tokens import TokenSource
 Command = Callable[[str], Awaitable[Reply]]
 _REFUSED: Final = 535
 _LONGEST_REASON: Final = 200
+_BEARER: Final = "auth=Bearer "
+#: A quotation may be cut off, or spread over lines: words of this length that are a piece of a secret are hidden too.
+_SHORTEST_PIECE: Final = 6
+_WORD: Final = re.compile(rf"[A-Za-z0-9+/=._~-]{{{_SHORTEST_PIECE},}}")
 
 
 class AuthRefused(Exception):
@@ -27,10 +32,28 @@ class AuthRefused(Exception):
 async def log_in(endpoint: Endpoint, offered: Collection[str], command: Command) -> None:
     """The server let the endpoint's user in.
 
+    No error tells what was sent: servers quote what they do not understand (S-1.27).
+
     Raises:
         AuthRefused: it did not, or it offers no mechanism that would do.
+        ConnectionError: it broke off, or what it said is no reply.
         TransportFault: there is no token to be had.
     """
+    secrets = [endpoint.password] if endpoint.password else []
+
+    async def tell(line: str) -> Reply:
+        secrets.extend(_secrets_in(line))
+        return await command(line)
+
+    try:
+        await _log_in(endpoint, offered, tell)
+    except AuthRefused as error:
+        raise AuthRefused(_without(secrets, error.message), temporary=error.temporary) from None
+    except ConnectionError as error:
+        raise ConnectionError(_without(secrets, str(error))) from None
+
+
+async def _log_in(endpoint: Endpoint, offered: Collection[str], command: Command) -> None:
     user, password = endpoint.user or "", endpoint.password or ""
     if endpoint.tokens is not None:
         _need(offered, "XOAUTH2")
@@ -55,10 +78,29 @@ async def _xoauth2(user: str, tokens: TokenSource, command: Command) -> None:
 
 async def _try_token(user: str, token: str, command: Command) -> tuple[Reply, str]:
     """The last reply, and the server's reason if it gave one: a 334 with JSON, to be answered by an empty line."""
-    reply = await command(f"AUTH XOAUTH2 {_base64(f'user={user}{chr(1)}auth=Bearer {token}{chr(1)}{chr(1)}')}")
+    reply = await command(f"AUTH XOAUTH2 {_base64(f'user={user}{chr(1)}{_BEARER}{token}{chr(1)}{chr(1)}')}")
     if reply.kind != 3:
         return reply, ""
     return await command(""), _reason(reply)
+
+
+def _secrets_in(line: str) -> list[str]:
+    """The base64 word of a line of AUTH, and the token inside it if there is one."""
+    word = line.removeprefix("AUTH ").partition(" ")[2] if line.startswith("AUTH ") else line
+    if not word:
+        return []
+    token = base64.b64decode(word).decode().partition(_BEARER)[2].strip(chr(1))
+    return [word, token] if token else [word]
+
+
+def _without(secrets: Collection[str], text: str) -> str:
+    """`text` with "…" in the place of each secret and of every word that is a piece of one, in any case."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        pattern = re.escape(secret)
+        bounded = pattern if len(secret) >= _SHORTEST_PIECE else rf"(?<!\w){pattern}(?!\w)"
+        text = re.sub(bounded, "…", text, flags=re.IGNORECASE)
+    folded = [secret.lower() for secret in secrets]
+    return _WORD.sub(lambda word: "…" if any(word[0].lower() in secret for secret in folded) else word[0], text)
 
 
 def _reason(reply: Reply) -> str:

@@ -162,6 +162,32 @@ def test_refused_password_is_tried_once(reply: bytes, temporary: bool) -> None:
     assert "s3cret" not in str(fault)
 
 
+SENT = base64.b64encode(b"\0shop\0s3cret")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"501 5.5.2 syntax error: AUTH PLAIN " + SENT,
+        b"535-5.7.8 not let in: " + SENT[:9] + b"\r\n535 5.7.8 " + SENT[9:] + b" (shop, s3cret)",
+        b"AUTH PLAIN " + SENT + b" is no command",
+        b"535 " + b"x" * 480 + b" " + SENT,
+    ],
+    ids=["quoted", "in pieces", "no reply", "cut off"],
+)
+def test_credentials_that_a_server_quotes_are_not_shown(reply: bytes) -> None:
+    """
+    Whatever a server says about a refused login, neither what was sent nor the password is in the fault (S-1.27).
+    """
+    server = ScriptedServer({**hello(), "auth": reply}, tls=server_context("127.0.0.1"))
+
+    fault = fault_of(server)
+
+    assert not [piece for piece in (SENT[:8].decode(), SENT[-8:].decode(), "s3cret") if piece in str(fault)]
+    assert "…" in fault.message
+    assert fault.__cause__ is None or SENT.decode() not in repr(fault.__cause__)
+
+
 def test_server_that_offers_no_known_auth_is_a_fault() -> None:
     """
     Without PLAIN or LOGIN there is nothing to log in with.
