@@ -75,6 +75,8 @@ def bounce_class(outcome: Outcome) -> BounceClass | None:
     found = _by_enhanced(enhanced) if enhanced else None
     if found is None:
         found = _by_code_and_words(outcome, enhanced)
+    if found is BounceClass.HARD and outcome.state is OutcomeState.DEFERRED:  # "later" is never about a dead address
+        found = BounceClass.SOFT
     return _never_of_the_address(found, outcome) if outcome.refused_at is Step.MAIL else found
 
 

@@ -50,7 +50,8 @@ def test_enhanced_code_decides(reply: str, expected: BounceClass) -> None:
     [
         ("550 5.1.1 this mailbox is full of spam", HARD),
         ("552 5.7.1 user unknown", BLOCK),
-        ("450 5.1.1 odd pair", HARD),
+        ("450 5.1.1 later is never for good", SOFT),
+        ("451 x (#5.1.2)", SOFT),
         ("550 sorry, no mailbox here by that name. (#5.1.1)", HARD),
         ("554 sorry, mailbox full (#5.2.2)", FULL),
         ("550 #5.1.0 Address rejected.", SOFT),
