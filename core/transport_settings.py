@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from core.addresses import parse_address
 from core.errors import AddressError
@@ -25,6 +25,7 @@ STANDBY: Final = "standby"
 _PERIODS: Final = {"s": 1, "min": 60, "h": 3600, "day": 86400}
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|min|h|day)")
 _FASTEST_PER_S: Final = 1_000_000
+_PORT_OF_SMTPS: Final = 465
 
 
 def parse_rate(value: object) -> float:
@@ -98,11 +99,24 @@ class Transport(Section):
     rate: Rate | None = None  # of all workers together; None: as fast as it takes them
     warm_up: WarmUp | None = None
 
+    @model_validator(mode="after")
+    def _has_one_kind_of_tls(self) -> "Transport":
+        parts = urlsplit(self.url)
+        if parts.scheme == "smtps" and self.tls not in (None, "implicit"):
+            raise ValueError(
+                f"smtps:// speaks TLS from the first byte (got tls: {self.tls}, expected smtp:// or no tls:)"
+            )
+        if parts.port == _PORT_OF_SMTPS and self.tls == "starttls":
+            raise ValueError(
+                "port 465 speaks TLS from the first byte (got tls: starttls, expected smtps:// or port 587)"
+            )
+        return self
+
     @property
     def shown(self) -> str:
         """The address without user and password."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or (_PORT_OF_SMTPS if parts.scheme == 'smtps' else 25)}"
 
 
 class DomainLimit(Section):

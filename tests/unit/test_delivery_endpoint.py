@@ -1,6 +1,7 @@
 """What the settings of a transport mean."""
 
 import pytest
+from pydantic import ValidationError
 
 from core.errors import TransportError
 from core.transport_settings import Transport
@@ -27,6 +28,24 @@ def test_endpoint_is_private_off_this_machine(url: str, tls: str | None, expecte
     endpoint = Endpoint.of(Transport.model_validate({"url": url, "tls": tls}))
 
     assert expected == (endpoint.host, endpoint.port, endpoint.tls)
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "hint"),
+    [
+        ("smtps://relay.paper.example", "none", "got tls: none, expected smtp:// or no tls:"),
+        ("smtps://relay.paper.example", "starttls", "got tls: starttls, expected smtp:// or no tls:"),
+        ("smtp://relay.paper.example:465", "starttls", "expected smtps:// or port 587"),
+    ],
+)
+def test_address_and_tls_that_contradict_each_other_are_a_mistake(url: str, tls: str, hint: str) -> None:
+    """
+    Whoever writes smtps:// never gets a plain connection, and STARTTLS is not waited for where nobody says it.
+    """
+    with pytest.raises(ValidationError) as caught:
+        Transport.model_validate({"url": url, "tls": tls})
+
+    assert hint in str(caught.value)
 
 
 def test_user_and_password_are_decoded_and_not_shown() -> None:
