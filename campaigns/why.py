@@ -10,6 +10,7 @@ from campaigns import audience, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
+from campaigns.waiting import message_waits
 from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
@@ -89,6 +90,8 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
     if rows:
         last = rows[-1]
         facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
+        waits = message_waits(connection, catalogue.settings, last["id"], now)
+        facts += [Fact(now, f"waits because {reason.sentence}") for reason in waits]
         if outlook is not None:
             facts.append(Fact(now, f"{_asked_now(catalogue, campaign)}: {outlook[1]}"))
         return Answer(person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts))

@@ -1,7 +1,7 @@
 """What people are shown of the ways out: each transport and each slowed domain, and what keeps mail from going."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,9 @@ from sqlalchemy import Connection, func, or_, select
 
 from core.schema import throttle, volume
 from core.settings import Settings
+from core.units import local_instant
 from delivery.holds import HeldBy, Hold, holds
+from delivery.routes import ways
 from delivery.throttles import Throttles, transport_key
 from delivery.throttles.cuts import RECOVERED_AFTER, factor_at
 
@@ -98,6 +100,48 @@ def slow_domains(connection: Connection, settings: Settings) -> list[SlowDomain]
             until = row["factor_at"] + RECOVERED_AFTER
             found.append(SlowDomain(domain, "slowed", rate, row["factor_at"], until, "the receiver asked for less"))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps mail from going at present. `until`: it ends by itself then, or is tried again; None: by a person."""
+
+    because: str
+    until: datetime | None
+
+
+def obstacles(connection: Connection, settings: Settings, route: str) -> list[Obstacle]:
+    """Why nothing goes over the route or transport `route` at present: one for each transport. Empty: one can be used.
+
+    Raises:
+        TransportError: the settings have neither.
+    """
+    given = ways(settings, route)
+    now = connection.execute(select(func.clock_timestamp())).scalar_one()
+    found = []
+    for way in transports(connection, settings):
+        if way.transport not in given:
+            continue
+        obstacle = _obstacle(way, settings, now)
+        if obstacle is None:
+            return []
+        found.append(obstacle)
+    return found
+
+
+def _obstacle(way: Way, settings: Settings, now: datetime) -> Obstacle | None:
+    plan, zone = settings.transports[way.transport].warm_up, settings.organisation.zone
+    if way.state != "free":
+        word = "paused" if way.by == HeldBy.OPERATOR else "held"
+        return Obstacle(f"transport {way.transport} is {word}: {way.because}", way.until)
+    if plan is None or way.allowed_today is None or (way.sent_today or 0) < way.allowed_today:
+        return None
+    today = now.astimezone(ZoneInfo(zone)).date()
+    opens = local_instant(datetime.combine(max(today + timedelta(days=1), plan.start), time()), zone)
+    if today < plan.start:
+        return Obstacle(f"the warm-up of transport {way.transport} begins on {plan.start}", opens)
+    used = f"the warm-up volume of transport {way.transport} is used up ({way.allowed_today:,} messages today)"
+    return Obstacle(used, opens)
 
 
 def held_texts(connection: Connection) -> list[str]:

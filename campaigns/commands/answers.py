@@ -1,6 +1,6 @@
 """`status` and `why`: what the ledger says."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None:
     """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
     rows = _status_rows(desk, campaign)
-    _print_statuses(rows[:1] if campaign else rows, as_json, single=campaign is not None)
+    documents = [row.document() | {"waiting": _waiting(desk, row)} for row in (rows[:1] if campaign else rows)]
+    _print_statuses(documents, as_json, single=campaign is not None)
     if not campaign and not as_json:
         _print_schedules(desk)
     broken = [f"{row.campaign} run {row.run}: {rule}" for row in rows for rule in row.broken]
@@ -57,8 +58,17 @@ def _status_rows(desk: Desk, campaign: str | None) -> "list[Status]":
         return statuses(connection, campaign)
 
 
-def _print_statuses(rows: "list[Status]", as_json: bool, *, single: bool) -> None:
-    documents = [row.document() for row in rows]
+def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
+    """Why messages of the run wait; of runs with open ones alone."""
+    from campaigns.waiting import run_waits
+
+    if not row.open:
+        return []
+    with desk.database.begin() as connection:
+        return [wait.document() for wait in run_waits(connection, desk.workspace.settings, row.run, desk.clock.now())]
+
+
+def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
     if as_json:
         print_json(documents[0] if single else {"runs": documents})
         return
@@ -73,18 +83,29 @@ def _print_statuses(rows: "list[Status]", as_json: bool, *, single: bool) -> Non
             "deferred",
             "failed",
             "unknown",
+            "skipped",
             "balanced",
         )
+        documents = [row | {"skipped": sum(row["skipped"].values())} for row in documents]
         print_table(documents, columns)
         return
     for key, value in documents[0].items():
         if isinstance(value, dict):
             for reason, number in value.items():
                 click.echo(f"{'skipped, ' + reason:<32}{number:>12,}")
+        elif key == "waiting":
+            _print_waiting(value)
         elif isinstance(value, int) and not isinstance(value, bool) and key != "run":
             click.echo(f"{key.replace('_', ' '):<32}{value:>12,}")
         elif key not in ("broken", "starts_at") and value is not None:
             click.echo(f"{key.replace('_', ' '):<32}{shown(value):>12}")
+
+
+def _print_waiting(waits: list[dict[str, Any]]) -> None:
+    from campaigns.waiting import Waiting
+
+    for wait in waits:
+        click.echo(f"waiting: {Waiting(**wait).sentence}")
 
 
 @click.command()
@@ -107,5 +128,5 @@ def why(desk: Desk, key: str, campaign: str, as_json: bool) -> None:
     click.secho(f"{answer.customer} in {answer.campaign}: {answer.outcome}", bold=True)
     click.echo(f"  {answer.reason}")
     for fact in answer.facts:
-        at = f"{fact.at:%Y-%m-%d %H:%M:%S}" if fact.at else " " * 19
+        at = f"{fact.at:%Y-%m-%d %H:%M:%S %Z}" if fact.at else " " * 23
         click.echo(f"  {at}  {fact.what}")

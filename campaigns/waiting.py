@@ -1,0 +1,137 @@
+"""Why messages wait: what stands between them and a mail server at present, and until when."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from campaigns.pacing import domain_of
+from campaigns.presence import present
+from campaigns.rollout import place_of
+from core.errors import TransportError
+from core.settings import Settings
+from delivery.overview import obstacles, slow_domains
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One reason. `until`: it ends by itself then, or is looked at again; None: when somebody does something."""
+
+    because: str
+    until: datetime | None = None
+    messages: int | None = None  # how many wait for it; None: all that wait, or not counted
+
+    def document(self) -> dict[str, Any]:
+        """The public form."""
+        return {"because": self.because, "until": self.until, "messages": self.messages}
+
+    @property
+    def sentence(self) -> str:
+        """As people read it."""
+        number = f"{self.messages:,}: " if self.messages is not None else ""
+        end = f", until {self.until:%Y-%m-%d %H:%M:%S %Z}" if self.until is not None else ""
+        return f"{number}{self.because}{end}"
+
+
+def run_waits(connection: Connection, settings: Settings, run_id: int, now: datetime) -> list[Waiting]:
+    """Why open messages of the run wait, the most general reason first. Empty: none does, or all are on their way."""
+    row = connection.execute(_RUN, {"run_id": run_id}).one()
+    if not row.waiting:
+        return []
+    return [
+        *_of_run(connection, settings, row),
+        *_of_times(connection, row, now),
+        *_of_domains(connection, settings, row),
+    ]
+
+
+def message_waits(connection: Connection, settings: Settings, message_id: int, now: datetime) -> list[Waiting]:
+    """The same for one message that is planned or deferred; none for every other."""
+    own = connection.execute(_MESSAGE, {"message_id": message_id}).one_or_none()
+    if own is None or own.state not in ("planned", "deferred"):
+        return []
+    row = connection.execute(_RUN, {"run_id": own.run_id}).one()
+    found = list(_of_run(connection, settings, row))
+    if own.stage is not None and own.stage > row.stage:
+        found.append(_of_stage(connection, own.run_id, None))
+    elif own.not_before is not None and own.not_before > now:
+        found.append(Waiting(_why_later(own.state, own.booked_at), own.not_before))
+    domain = domain_of(own.email) if own.email else ""
+    found += [
+        Waiting(f"domain {slow.domain} is held: {slow.because}", slow.until)
+        for slow in slow_domains(connection, settings)
+        if slow.state == "held" and slow.domain == domain
+    ]
+    return found
+
+
+_RUN: Final = text("""
+    SELECT r.id, r.state, r.fault, r.campaign, r.stage, v.definition ->> 'transport' AS route,
+           (SELECT count(*) FROM message AS m WHERE m.run_id = r.id AND m.state IN ('planned', 'deferred')) AS waiting
+    FROM run AS r JOIN campaign_version AS v ON v.id = r.version_id WHERE r.id = :run_id
+""")
+_MESSAGE: Final = text("""
+    SELECT m.state, m.run_id, c.email, b.stage, b.not_before, b.booked_at
+    FROM message AS m JOIN customer AS c ON c.id = m.customer_id
+    LEFT JOIN batch AS b ON b.run_id = m.run_id AND b.state <> 'done' AND m.id = ANY(b.message_ids)
+    WHERE m.id = :message_id
+""")
+_LATER: Final = text("""
+    SELECT stage, booked_at IS NOT NULL AS is_booked, attempt_count > 0 AS is_tried,
+           sum(cardinality(message_ids)) AS messages, min(not_before) AS first
+    FROM batch WHERE run_id = :run_id AND state = 'ready' AND (not_before > :now OR stage > :stage)
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+""")
+_TO_DOMAIN: Final = text("""
+    SELECT count(*) FROM message AS m JOIN customer AS c ON c.id = m.customer_id
+    WHERE m.run_id = :run_id AND m.state IN ('planned', 'deferred') AND lower(split_part(c.email, '@', 2)) = :domain
+""")
+
+
+def _of_run(connection: Connection, settings: Settings, row: Row[Any]) -> Iterator[Waiting]:
+    """What keeps every message of the run."""
+    if row.state == "paused":
+        why = row.fault or "paused by hand"
+        yield Waiting(f"the run is paused ({why}); `clarion resume {row.campaign}` goes on")
+    try:
+        found = obstacles(connection, settings, row.route)
+    except TransportError as error:
+        yield Waiting(f"{error.message}: {error.hint}")
+    else:
+        yield from (Waiting(obstacle.because, obstacle.until) for obstacle in found)
+        if row.state == "running" and row.fault and not found:
+            yield Waiting(f"the last try failed: {row.fault}")
+    if missing := {"worker", "scheduler"} - present(connection):
+        yield Waiting(f"no {' and no '.join(sorted(missing))} is running; start them with `clarion up`")
+
+
+def _of_times(connection: Connection, row: Row[Any], now: datetime) -> Iterator[Waiting]:
+    later = connection.execute(_LATER, {"run_id": row.id, "stage": row.stage, "now": now}).all()
+    if staged := sum(batch.messages for batch in later if batch.stage > row.stage):
+        yield _of_stage(connection, row.id, staged)
+    for batch in later:
+        if batch.stage <= row.stage:
+            state = "deferred" if batch.is_tried else "planned"
+            yield Waiting(_why_later(state, batch.is_booked), batch.first, batch.messages)
+
+
+def _of_stage(connection: Connection, run_id: int, messages: int | None) -> Waiting:
+    place = place_of(connection, run_id)
+    stage = f"stage {place.stage} of {place.stages}" if place is not None else "an earlier stage"
+    return Waiting(f"{stage} of the roll-out comes first", place.next_at if place is not None else None, messages)
+
+
+def _why_later(state: str, booked: object) -> str:
+    if booked:
+        return "the rate or warm-up plan of the transport or domain lets no more through now"
+    return "the server said later, then it is tried again" if state == "deferred" else "the time has not come"
+
+
+def _of_domains(connection: Connection, settings: Settings, row: Row[Any]) -> Iterator[Waiting]:
+    for slow in slow_domains(connection, settings):
+        if slow.state == "held":
+            given = {"run_id": row.id, "domain": slow.domain}
+            if messages := connection.execute(_TO_DOMAIN, given).scalar_one():
+                yield Waiting(f"domain {slow.domain} is held: {slow.because}", slow.until, messages)
