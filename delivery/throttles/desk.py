@@ -92,8 +92,9 @@ class Throttles:
         Repeat: not safe, each call books anew.
         """
         desk = self._open(connection, transport, wanted)
-        if desk is None:
-            raise ValueError("nothing limits these messages: they need not wait")
+        if desk is None:  # what kept them when they were to be admitted is over
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return [Slot(now, domain, count) for domain, count in sorted(wanted.items()) if count]
         found = slots(desk.line, {domain: desk.of(domain) for domain in wanted}, wanted, desk.now, urgent=urgent)
         rows.write(connection, desk.all)
         return found

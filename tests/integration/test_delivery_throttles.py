@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from core.database import Database
 from core.schema import domain_tally, throttle, volume
@@ -16,7 +17,7 @@ from core.transport_settings import DomainLimit, Transport
 from delivery import holds
 from delivery.holds import HeldBy
 from delivery.smtp import Outcome, OutcomeState
-from delivery.throttles import Tallies, Throttles, domain_key
+from delivery.throttles import Tallies, Throttles, domain_key, rows
 from delivery.throttles.tallies import prune
 
 URL = "smtp://127.0.0.1:2525"
@@ -351,3 +352,52 @@ def test_tallies_count_by_domain_and_forget_old_minutes(database):
         rows = connection.execute(select(domain_tally).order_by(domain_tally.c.domain)).all()
 
     assert [("a.example", 2, 1), ("b.example", 1, 0)] == [(row[0], row[2], row[3]) for row in rows]
+
+
+def test_who_is_no_longer_limited_asks_again_at_once(database):
+    """
+    A domain that recovered between two questions of one batch has nothing to wait for; its batch does not break off.
+    """
+    throttles = make_throttles()
+    set_row(database, domain_key("slow.example"), held_at=now_of(database), held_by=HeldBy.OPERATOR)
+    with database.begin() as connection:
+        assert {"slow.example": 0, "b.example": 2} == throttles.admit(
+            connection, "main", {"slow.example": 3, "b.example": 2}
+        )
+    with database.begin() as connection:
+        holds.release(connection, domain_key("slow.example"), actor="ann")
+    throttles.look_again()
+    with database.begin() as connection:
+        (slot,) = throttles.book(connection, "main", {"slow.example": 3})
+
+    assert ("slow.example", 3) == (slot.domain, slot.count)
+    assert abs(slot.not_before - now_of(database)) < timedelta(seconds=5)
+
+
+def test_transports_are_locked_before_domains(database):
+    """
+    A batch that tries a held transport has its row before it asks about domains: whoever has a domain's row does not
+    wait for it.
+    """
+    both = ["transport:main", domain_key("a.example")]
+    with database.begin() as connection:
+        rows.lock(connection, both)
+    failed = []
+
+    def ask():
+        with database.begin() as connection:
+            try:
+                rows.lock(connection, both)
+            except DBAPIError as error:
+                failed.append(error)
+
+    other = threading.Thread(target=ask)
+    with database.begin() as connection:
+        rows.lock(connection, both[:1])
+        other.start()
+        other.join(0.5)
+        assert other.is_alive()
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        assert set(both) == set(rows.lock(connection, both).rows)
+    other.join(20)
+    assert [] == failed
