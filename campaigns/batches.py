@@ -1,7 +1,9 @@
 """The life of a batch after its hand-overs: closed, put off, told again; and the end of its run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
@@ -24,6 +26,9 @@ _SOONER: Final = (timedelta(seconds=30), timedelta(minutes=2), *RETRY_WAITS[:-2]
 #: What kept a batch from going is tried again after this.
 FAULT_PAUSE: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
+#: A transactional message that was handed over so often without an answer is not sent again by itself.
+MOST_DOUBTS: Final = 4
+NOTHING: Final[Mapping[str, Sequence[int]]] = MappingProxyType({})
 
 
 def close(
@@ -33,25 +38,28 @@ def close(
     *,
     pause: timedelta = AT_ONCE,
     fault: str | None = None,
+    skipped: Mapping[str, Sequence[int]] = NOTHING,
     refused: Sequence[int] = (),
     policy: Refusals | None = None,
 ) -> None:
     """The batch is done, or ready again after `pause` with what is left; deferred messages have a batch of their own.
 
-    What was handed over and has no answer is in doubt. What was `refused` has its consequences by `policy`. `fault`
-    says on the run why nothing goes at present; None clears it. A lost lease changes nothing: the batch is somebody
-    else's.
+    What was handed over and has no answer is in doubt. What is `skipped`, by reason, will not be sent. What was
+    `refused`, now or in the hands of a worker that was lost, has its consequences by `policy`. `fault` says on the run
+    why nothing goes at present; None clears it. A lost lease changes nothing: the batch is somebody else's.
     """
     mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.state == "claimed")
     row = connection.execute(select(batch.c.message_ids).where(mine).with_for_update()).one_or_none()
     if row is None:
+        connection.execute(_FORGET, {"ids": list(held.message_ids)})  # its late answers settled some
         return
     ids = list(row.message_ids)
-    ledger.doubt(connection, ids, worker=held.worker, why="the answer was lost", now=now)
-    _put_off(connection, held.batch_id, ids, held.message_class, now)
+    for reason, not_meant in skipped.items():
+        ledger.skip(connection, not_meant, reason, now)
+    _settle_messages(connection, held.batch_id, ids, held.message_class, held.worker, "the answer was lost", now)
     _give_back(connection, held.batch_id, ids, now + pause)
-    connection.execute(_FORGET, {"ids": ids})
-    fault = refusals.settle(connection, held, refused, now, policy) or fault
+    answered = ids if held.token > 1 else refused
+    fault = refusals.settle(connection, held, answered, now, policy) or fault
     # A run that was stopped keeps the reason, whatever batches under way then came to.
     changed = run.c.fault.is_distinct_from(fault) & (run.c.state == "running")
     connection.execute(update(run).where(run.c.id == held.run_id, changed).values(fault=fault))
@@ -99,13 +107,18 @@ _PUT_OFF: Final = text("""
            :now + (:waits)[m.attempt_count - b.waits_from]
     FROM message AS m JOIN batch AS b ON b.id = :batch_id
     WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
-      AND m.attempt_count - b.waits_from <= cardinality(:waits)
     GROUP BY b.id, m.attempt_count
 """).bindparams(bindparam("ids", type_=Ids), bindparam("waits", type_=ARRAY(Interval)))
-_GIVE_UP: Final = text("""
-    UPDATE message AS m SET state = 'failed', state_at = :now FROM batch AS b
-    WHERE b.id = :batch_id AND m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count - b.waits_from > :most
-""").bindparams(bindparam("ids", type_=Ids))
+_GIVE_UP: Final = text(
+    """
+    WITH put_off AS (
+        SELECT m.id, {doubts} >= :doubts AS is_in_doubt, m.attempt_count - b.waits_from > :most AS is_over
+        FROM message AS m JOIN batch AS b ON b.id = :batch_id WHERE m.id = ANY(:ids) AND m.state = 'deferred'
+    )
+    UPDATE message SET state = CASE WHEN is_in_doubt THEN 'unknown' ELSE 'failed' END::message_state, state_at = :now
+    FROM put_off WHERE message.id = put_off.id AND (is_in_doubt OR is_over)
+""".replace("{doubts}", ledger.DOUBTS)
+).bindparams(bindparam("ids", type_=Ids))
 #: Content is kept for what may have to be sent again; the rest is settled.
 _FORGET: Final = text("""
     DELETE FROM kept_content AS k USING message AS m
@@ -113,14 +126,30 @@ _FORGET: Final = text("""
 """).bindparams(bindparam("ids", type_=Ids))
 
 
-def _put_off(connection: Connection, batch_id: int, ids: list[int], message_class: str, now: datetime) -> None:
-    """What was deferred in this batch waits in another one, longer each time; after the last wait it has failed."""
+def _settle_messages(
+    connection: Connection, batch_id: int, ids: list[int], message_class: str, worker: str, why: str, now: datetime
+) -> None:
+    """What was handed over is in doubt, for this reason. What was deferred in this batch waits in another one, longer
+    each time; after the last wait it has failed, or is in doubt for good."""
+    ledger.doubt(connection, ids, worker=worker, why=why, now=now)
     waits = list(_SOONER if message_class == TRANSACTIONAL else RETRY_WAITS)
-    connection.execute(_PUT_OFF, {"batch_id": batch_id, "ids": ids, "now": now, "waits": waits})
-    connection.execute(_GIVE_UP, {"batch_id": batch_id, "ids": ids, "now": now, "most": len(waits)})
+    given = {"batch_id": batch_id, "ids": ids, "now": now}
+    connection.execute(_GIVE_UP, given | {"most": len(waits), "doubts": MOST_DOUBTS})
+    connection.execute(_PUT_OFF, given | {"waits": waits})
+    connection.execute(_FORGET, {"ids": ids})
 
 
-def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """A run whose refusals are settled."""
+
+    run_id: int
+    campaign: str
+
+
+def settle_stopped(
+    connection: Connection, now: datetime, *, run_id: int | None = None, policy: Refusals | None = None
+) -> None:
     """Batches of paused and cancelled runs are in nobody's hands, and a cancelled run has nothing open. Repeat: safe.
 
     A worker lost while its run was stopped is found here: nobody claims a batch of a run that does not run. Locks
@@ -130,16 +159,17 @@ def settle_stopped(connection: Connection, now: datetime, *, run_id: int | None 
     if run_id is not None:
         stopped = stopped.where(run.c.id == run_id)
     lost = (
-        select(batch.c.id, batch.c.message_ids, batch.c.worker, batch.c.queue)
+        select(batch.c.id, batch.c.run_id, run.c.campaign, batch.c.message_ids, batch.c.worker, batch.c.queue)
+        .join(run, run.c.id == batch.c.run_id)
         .where(batch.c.run_id.in_(stopped), batch.c.state == "claimed", batch.c.lease_until < func.now())
         .order_by(batch.c.id)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=batch, skip_locked=True)
     )
     for row in connection.execute(lost).all():
         why = "the worker was lost after the hand-over"
-        ledger.doubt(connection, row.message_ids, worker=row.worker, why=why, now=now)
-        _put_off(connection, row.id, row.message_ids, row.queue, now)
+        _settle_messages(connection, row.id, row.message_ids, row.queue, row.worker, why, now)
         _give_back(connection, row.id, row.message_ids, now)
+        refusals.settle(connection, _Stopped(row.run_id, row.campaign), row.message_ids, now, policy)
     cancelled = run.c.state == "cancelled"
     if run_id is not None:
         cancelled &= run.c.id == run_id
@@ -159,24 +189,32 @@ def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = N
     """Running runs without an open batch are finished; their ids are returned. Repeat: safe.
 
     A transactional run is open-ended: `transactional.finish_superseded` ends it. Two workers that close the last two
-    batches at once may each see the other's open: the next call ends the run.
+    batches at once may each see the other's open: the next call ends the run. Runs are locked before their batches are
+    looked at once more: who adds a batch holds the run.
     """
     open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
     version = campaign_version
     open_ended = select(version.c.id).where(version.c.id == run.c.version_id, version.c.message_class == TRANSACTIONAL)
-    statement = update(run).where(run.c.state == "running", ~open_batches, ~open_ended.exists())
+    over = select(run.c.id).where(run.c.state == "running", ~open_batches, ~open_ended.exists())
     if run_id is not None:
-        statement = statement.where(run.c.id == run_id)
-    return list(connection.execute(statement.values(state="finished", finished_at=now).returning(run.c.id)).scalars())
+        over = over.where(run.c.id == run_id)
+    over = over.order_by(run.c.id).with_for_update(of=run, key_share=True, skip_locked=True)
+    ids = list(connection.execute(over).scalars())
+    if not ids:
+        return []
+    ended = update(run).where(run.c.id.in_(ids), ~open_batches).values(state="finished", finished_at=now, fault=None)
+    return list(connection.execute(ended.returning(run.c.id)).scalars())
 
 
-_DUE = text("""
+#: One whose worker was lost is told again, though its queue holds work: nobody else has a task of it.
+_DUE: Final = text("""
     WITH due AS (
         SELECT batch.id FROM batch JOIN run ON run.id = batch.run_id
         WHERE run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
           AND batch.stage <= run.stage
           AND (batch.state = 'ready' OR batch.lease_until < now())
-          AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval))
+          AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval)
+               OR (batch.state = 'claimed' AND batch.published_at < batch.lease_until))
           AND (CAST(:queue AS text) IS NULL OR batch.queue = :queue)
         ORDER BY batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
     )

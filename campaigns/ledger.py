@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, case, func, select, text
 
 from campaigns.states import WAITING, State
 from core.arrays import Ids, among
-from core.schema import customer, kept_content, message
+from core.schema import customer, message
 from suppression.gate import TRANSACTIONAL, skip_reason
 
 
@@ -44,8 +44,9 @@ _CLAIM_BATCH: Final = text("""
     WHERE batch.id = before.id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
       AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
-    RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.run_id, run.version_id, run.campaign,
-              v.topic, v.message_class, v.valid_for, run.valid_until, before.worker AS previous_worker
+    RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
+              run.version_id, run.campaign, v.topic, v.message_class, v.valid_for, run.valid_until,
+              before.worker AS previous_worker
 """)
 
 
@@ -86,14 +87,12 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
 
 
 def _due(row: Row[Any]) -> ColumnElement[bool]:
-    """SQL: the messages of the claimed batch that wait. One that a lost worker's server put off waits its time; a
-    transactional one in doubt does not."""
-    is_planned = message.c.state == State.PLANNED
-    if row.message_class != TRANSACTIONAL:
-        is_planned |= message.c.attempt_count <= row.attempt_count
-    else:
-        is_planned |= message.c.state == State.DEFERRED
-    return among(message.c.id, row.message_ids) & message.c.state.in_(WAITING) & is_planned
+    """SQL: the messages of the claimed batch that wait. One that a lost worker's server put off waits its time; so does
+    a transactional one in doubt, but for its first time: a message may be what its workers are lost by."""
+    tried_at_once = row.waits_from + 1 if row.message_class == TRANSACTIONAL else 0
+    most = max(row.attempt_count, tried_at_once)
+    is_due: ColumnElement[bool] = (message.c.state == State.PLANNED) | (message.c.attempt_count <= most)
+    return among(message.c.id, row.message_ids) & message.c.state.in_(WAITING) & is_due
 
 
 def _sendable(
@@ -116,9 +115,10 @@ def _moved_away() -> ColumnElement[str | None]:
 
 _DOUBT: Final = text("""
     WITH lost AS (
-        UPDATE message SET state = CASE v.message_class WHEN 'transactional' THEN 'deferred' ELSE 'unknown' END
-                                   ::message_state,
-                           state_at = :now
+        UPDATE message
+        SET state = CASE WHEN v.message_class = 'transactional' AND run.state <> 'cancelled' THEN 'deferred'
+                         ELSE 'unknown' END::message_state,
+            state_at = :now
         FROM run JOIN campaign_version AS v ON v.id = run.version_id
         WHERE message.id = ANY(:ids) AND message.state = 'handed_over' AND run.id = message.run_id
         RETURNING message.id, message.attempt_count
@@ -130,16 +130,40 @@ _DOUBT: Final = text("""
 
 def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:
     """Those of the messages that were handed over and never answered are in doubt, with the reason on record:
-    bulk ones `unknown`, transactional ones deferred, to be sent again. Repeat: safe."""
+    bulk ones and those of a cancelled run `unknown`, transactional ones deferred, to be sent again. Repeat: safe."""
     given = {"ids": list(message_ids), "worker": worker, "why": why, "now": now}
     connection.execute(_DOUBT, given)
 
 
+#: SQL: how often the message `m` was handed over without an answer, since it was last planned by a person.
+DOUBTS: Final = """
+    (SELECT count(*) FROM attempt AS a
+     WHERE a.message_id = m.id AND a.outcome = 'unknown'
+       AND a.number > coalesce((SELECT max(p.number) FROM attempt AS p
+                                WHERE p.message_id = m.id AND p.outcome = 'planned'), 0))
+"""
+_SKIP: Final = text(
+    """
+    WITH waiting AS (
+        SELECT m.id, m.state = 'deferred' AND {doubts} > 0 AS may_have_arrived
+        FROM message AS m WHERE m.id = ANY(:ids) AND m.state IN ('planned', 'deferred')
+    ), skipped AS (
+        UPDATE message
+        SET state = CASE WHEN may_have_arrived THEN 'unknown' ELSE 'skipped' END::message_state,
+            skip_reason = CASE WHEN may_have_arrived THEN NULL ELSE :reason END,
+            state_at = :now
+        FROM waiting WHERE message.id = waiting.id AND message.state IN ('planned', 'deferred')
+        RETURNING message.id, message.state
+    )
+    DELETE FROM kept_content AS k USING skipped WHERE k.message_id = skipped.id AND skipped.state = 'skipped'
+""".replace("{doubts}", DOUBTS)
+).bindparams(bindparam("ids", type_=Ids), bindparam("reason", type_=Text))
+
+
 def skip(connection: Connection, message_ids: Sequence[int], reason: str, now: datetime) -> None:
-    """Those of the messages that were not handed over are skipped for `reason`. Repeat: safe."""
-    if not message_ids:
-        return
-    values = {"state": State.SKIPPED, "skip_reason": reason, "state_at": now}
-    waiting = among(message.c.id, message_ids) & message.c.state.in_(WAITING)
-    connection.execute(update(message).where(waiting).values(**values))
-    connection.execute(delete(kept_content).where(among(kept_content.c.message_id, message_ids)))
+    """Those of the messages that wait are skipped for `reason`; one that may have arrived becomes `unknown`.
+
+    Locks messages: call it with their batch in hands. Repeat: safe.
+    """
+    if message_ids:
+        connection.execute(_SKIP, {"ids": list(message_ids), "reason": reason, "now": now})

@@ -16,9 +16,11 @@ from core.schema import batch
 from delivery.throttles import Slot, Throttles
 
 _URGENT: Final = "transactional"
+# The batch also holds what the claim leaves out: messages that a lost worker's server put off, and settled ones.
 _SHRINK: Final = text("""
-    UPDATE batch SET message_ids = :ids WHERE id = :batch_id AND claim_count = :token AND state = 'claimed'
-""").bindparams(bindparam("ids", type_=Ids))
+    UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:moved) ORDER BY 1)
+    WHERE id = :batch_id AND claim_count = :token AND state = 'claimed'
+""").bindparams(bindparam("moved", type_=Ids))
 # What would come too late anyway is looked at as soon as it has expired, so that its run can end.
 _WAIT: Final = text("""
     INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before, booked_at)
@@ -51,7 +53,7 @@ def pace(
     )
     moved = {message_id for ids in waiting.values() for message_id in ids}
     left = replace(held, message_ids=tuple(message_id for message_id in held.message_ids if message_id not in moved))
-    if not _shrunk(connection, left):
+    if not _shrunk(connection, held, moved):
         return held, []
     _wait(connection, held, _by_time(times, waiting))
     return left, going
@@ -87,8 +89,8 @@ def _by_time(times: Iterable[Slot], waiting: dict[str, list[int]]) -> dict[datet
     return at
 
 
-def _shrunk(connection: Connection, left: Claim) -> bool:
-    given = {"ids": list(left.message_ids), "batch_id": left.batch_id, "token": left.token}
+def _shrunk(connection: Connection, held: Claim, moved: Iterable[int]) -> bool:
+    given = {"moved": sorted(moved), "batch_id": held.batch_id, "token": held.token}
     return connection.execute(_SHRINK, given).rowcount == 1
 
 

@@ -25,7 +25,8 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     # An envelope may be refused before anything of its message was handed over.
     State.PLANNED: frozenset({State.HANDED_OVER, State.DEFERRED, State.FAILED, State.SKIPPED}),
     State.HANDED_OVER: frozenset({State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN, State.PLANNED}),
-    State.DEFERRED: frozenset({State.HANDED_OVER, State.FAILED, State.SKIPPED}),
+    # A transactional message in doubt is deferred: its answer may come late, or never however often it is sent.
+    State.DEFERRED: frozenset({State.HANDED_OVER, State.FAILED, State.SKIPPED, State.ACCEPTED, State.UNKNOWN}),
     # Planned again when it is proved that the server never had it: `clarion reconcile`.
     State.UNKNOWN: frozenset(
         {State.ACCEPTED, State.FAILED, State.PLANNED, State.DELIVERED, State.BOUNCED, State.COMPLAINED}

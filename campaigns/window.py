@@ -11,8 +11,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, DateTime, bindparam, select, text
 from sqlalchemy.dialects.postgresql.psycopg import dialect
+from sqlalchemy.exc import OperationalError
 
 from campaigns.ledger import Claim
 from campaigns.states import State
@@ -33,16 +35,18 @@ class Window:
     tried: Mapping[int, int] = field(default_factory=dict)
 
 
-# Taking the batch's row lock fences: a later claim waits, or has won and this finds nothing.
+# Taking the batch's row lock fences: a later claim waits, or has won and this finds nothing. The lock is not waited for
+# in the statement, which would then go by what opt-outs and orders were before the wait.
 # An envelope may be refused before its message was handed over: that is an attempt too, and `tried` keeps a repeated
 # report from counting twice. That a transport could not be used is none: such a message stays as it was.
-# A bulk message in doubt has no batch any more: a late "not now" ends it, nobody would try it again.
+# A bulk message in doubt has no batch any more: a late "not now" ends it, nobody would try it again. A late "accepted"
+# counts as long as nobody has handed the message over since.
 # `asked` is materialised: inlined, the gate would be asked twice a person.
 _STATEMENT: Final = """
     WITH fence AS MATERIALIZED (
         SELECT run.state FROM batch JOIN run ON run.id = batch.run_id
         WHERE batch.id = %(batch_id)s AND batch.claim_count = %(token)s AND batch.state = 'claimed'
-        FOR NO KEY UPDATE OF batch
+        FOR NO KEY UPDATE OF batch NOWAIT
     ), answer AS (
         SELECT * FROM unnest(%(answered)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
                              %(by_server)s::boolean[], %(tried)s::int[], %(codes)s::int[], %(enhanced)s::text[],
@@ -53,23 +57,25 @@ _STATEMENT: Final = """
         SET state = CASE WHEN m.state = 'unknown' AND a.state = 'deferred' THEN 'failed'
                          ELSE a.state END::message_state,
             state_at = %(now)s::timestamptz,
-            attempt_count = m.attempt_count + CASE WHEN m.state IN ('planned', 'deferred') THEN 1 ELSE 0 END,
+            attempt_count = m.attempt_count + CASE WHEN m.state IN ('planned', 'deferred') AND a.state <> 'accepted'
+                                                   THEN 1 ELSE 0 END,
             accepted_at = CASE WHEN a.state = 'accepted' THEN %(now)s::timestamptz ELSE m.accepted_at END
         FROM answer AS a
         WHERE m.id = a.id
-          AND (m.state = 'unknown'
+          AND (m.state = 'unknown' AND a.by_server
+               OR m.state = 'deferred' AND a.state = 'accepted' AND m.attempt_count = a.tried + 1
                OR EXISTS (SELECT 1 FROM fence)
                   AND (m.state = 'handed_over'
                        OR (m.state IN ('planned', 'deferred') AND m.attempt_count = a.tried
                            AND a.by_server AND a.state IN ('deferred', 'failed'))))
-        RETURNING m.id, m.attempt_count
+        RETURNING m.id, m.state, m.attempt_count
     ), noted AS (
         INSERT INTO attempt (message_id, number, transport, worker, outcome, code, enhanced, reply, bounce_class,
                              answered_at)
         SELECT a.id, answered.attempt_count, %(transport)s::text, %(worker)s::text, a.outcome::message_state, a.code,
                a.enhanced, left(a.reply, 500), a.bounce_class, %(now)s::timestamptz
         FROM answer AS a JOIN answered ON answered.id = a.id
-    ){kept}, asked AS MATERIALIZED (
+    ), asked AS MATERIALIZED (
         {asked}
         WHERE message.id = ANY(%(ids)s::bigint[]) AND message.state IN ('planned', 'deferred')
           AND EXISTS (SELECT 1 FROM fence WHERE fence.state = 'running')
@@ -82,15 +88,17 @@ _STATEMENT: Final = """
         FROM asked
         WHERE message.id = asked.id AND message.state IN ('planned', 'deferred')
         RETURNING message.id, message.skip_reason
-    )
+    ){kept}
     SELECT id FROM going WHERE skip_reason IS NULL
 """
 _KEPT: Final = """
     , kept AS (
         INSERT INTO kept_content (message_id, content)
         SELECT id, content FROM unnest(%(keeping)s::bigint[], %(kept)s::bytea[]) AS k(id, content)
-        WHERE EXISTS (SELECT 1 FROM fence)
-        ON CONFLICT (message_id) DO NOTHING
+        WHERE id IN (SELECT id FROM answered WHERE state = 'deferred'
+                     UNION ALL SELECT id FROM going WHERE skip_reason IS NULL)
+        ON CONFLICT (message_id) DO UPDATE SET content = excluded.content
+        WHERE kept_content.content <> excluded.content
     )
 """
 _STATE_OF: Final = {
@@ -109,6 +117,7 @@ _RENEW: Final = text("""
       AND run.id = batch.run_id
     RETURNING run.state = 'running'
 """)
+_AWAIT: Final = text("SELECT 1 FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
 
 
 def hand_over(connection: Connection, held: Claim, window: Window, *, transport: str, now: datetime) -> list[int]:
@@ -116,9 +125,10 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
 
     Commit before a final dot is written. The gate is asked once more, so an opt-out one second before wins.
     When the run is paused or cancelled nothing is handed over, and answers are recorded. When the lease is lost, the
-    messages are another worker's: an answer then only settles one that was given up as `unknown`. The content of
-    what may have to be sent again is kept: of deferred messages, and of transactional ones before they go.
-    Atomic: yes, one statement. Repeat: safe; messages handed over the first time are not returned again.
+    messages are another worker's: an answer then only settles one that is in doubt since. The content of what may have
+    to be sent again is kept: of deferred messages, and of transactional ones before they go. Atomic: yes, one
+    statement; on a connection of `Database.link` a batch that somebody has locked is waited for. Repeat: safe; messages
+    handed over the first time are not returned again.
     """
     kept = _kept(held, window)
     sql, fixed = _statement(held.topic, held.campaign, held.message_class, keeps=bool(kept))
@@ -126,7 +136,13 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
         "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
     }  # fmt: skip
-    return [row[0] for row in connection.exec_driver_sql(sql, given)]
+    while True:
+        try:
+            return [row[0] for row in connection.exec_driver_sql(sql, given)]
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+        connection.execute(_AWAIT, {"batch_id": held.batch_id})
 
 
 def _answers(held: Claim, window: Window) -> dict[str, Any]:
