@@ -36,15 +36,11 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     """
     befores, after = ORDERS[verb]
     scheduled = _order_schedule(connection, campaign, verb, now)
-    states = {
-        row.id: row.state for row in connection.execute(select(run.c.id, run.c.state).where(run.c.campaign == campaign))
-    }
-    if not states and not scheduled:
-        raise NotFound(f"campaign {campaign!r} has no run", hint="start it with `clarion send` or `clarion apply`")
-    changed = [run_id for run_id, state in states.items() if state in befores]
-    if not changed and not scheduled and after not in states.values():
-        found = ", ".join(sorted(set(states.values())))
-        raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
+    fitting = select(run.c.id).where(run.c.campaign == campaign, run.c.state.in_(befores)).order_by(run.c.id)
+    # Locked, so that an order given at the same instant is waited for, and not overruled.
+    changed = list(connection.execute(fitting.with_for_update(key_share=True)).scalars())
+    if not changed and not scheduled:
+        _check_is_done(connection, campaign, verb)
     told: dict[str, dict[str, datetime | None]] = {"cancel": {"finished_at": now}, "resume": {"fault": None}}
     connection.execute(update(run).where(run.c.id.in_(changed)).values(state=after, **told.get(verb, {})))
     for run_id in changed:
@@ -56,6 +52,16 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
         insert(audit).values(actor=actor, action=verb, subject=f"campaign:{campaign}", detail={"runs": changed})
     )
     return changed
+
+
+def _check_is_done(connection: Connection, campaign: str, verb: str) -> None:
+    befores, after = ORDERS[verb]
+    states = set(connection.execute(select(run.c.state).where(run.c.campaign == campaign)).scalars())
+    if not states:
+        raise NotFound(f"campaign {campaign!r} has no run", hint="start it with `clarion send` or `clarion apply`")
+    if after not in states:
+        found = ", ".join(sorted(states))
+        raise PlanError(f"cannot {verb} {campaign!r} (its runs are {found}, expected {' or '.join(sorted(befores))})")
 
 
 def _order_schedule(connection: Connection, campaign: str, verb: str, now: datetime) -> bool:

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from campaigns.ledger import Claim
 from campaigns.window import PLAN_ONCE, Window, hand_over, is_held
 from core.clock import Clock
-from core.database import Database
+from core.database import Database, is_gone
 from core.errors import ServiceError
 from delivery.smtp import Outcome, OutcomeState
 
 _log = logging.getLogger("clarion.sending")
 #: How long a database that went away is waited for: a restart takes a few seconds.
-_PATIENCE_S: Final = 60.0
-_TRY_AGAIN_S: Final = 0.5
+PATIENCE_S: Final = 60.0
+TRY_AGAIN_S: Final = 0.5
 _NEVER_SENT: Final = Outcome(OutcomeState.NOT_SENT, None, None, "the hand-over could not be recorded")
 T = TypeVar("T")
 
@@ -68,19 +68,23 @@ class Journal:
     def _write(self, window: Window) -> Sequence[int]:
         try:
             return self._hand_over(window)
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not is_gone(error):
+                raise
             _log.warning("the database went away: %s", type(error.orig).__name__)
         taken_back = [(message_id, _NEVER_SENT) for message_id in window.ids]
         answers = Window((), [*window.answered, *taken_back], self.contents, self.tried)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             self._drop()
             try:
                 self._hand_over(answers)
-            except (OperationalError, ServiceError):
+            except (DBAPIError, ServiceError) as error:
+                if isinstance(error, DBAPIError) and not is_gone(error):
+                    raise
                 if time.monotonic() > deadline:
                     raise ServiceError("the database did not come back: answers of mail servers are lost") from None
-                time.sleep(_TRY_AGAIN_S)
+                time.sleep(TRY_AGAIN_S)
             else:
                 return []
 
@@ -90,7 +94,7 @@ class Journal:
     def _is_held(self) -> bool:
         try:
             return is_held(self._open(), self.held)
-        except (OperationalError, ServiceError):
+        except (DBAPIError, ServiceError):
             self._drop()
             return False
 

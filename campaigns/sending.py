@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,17 +11,18 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from campaigns import batches, ledger, mailings, transactional
-from campaigns.journal import Journal
+from campaigns.journal import PATIENCE_S, TRY_AGAIN_S, Journal
 from campaigns.ledger import Claim
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
 from campaigns.trip import Desk, JournalFor, Trip
 from core.arrays import among
 from core.clock import Clock
-from core.database import Database
-from core.errors import EngineError, TransportError
+from core.database import Database, is_gone
+from core.errors import EngineError, ServiceError, TransportError
 from core.schema import kept_content
 from core.workspace import Workspace
 from delivery import dkim, routes
@@ -53,6 +55,12 @@ class _Journey:
     fault: str | None = "a bug: the worker's log has its traceback"
     transport_fault: TransportFault | None = None
     pause: timedelta = batches.FAULT_PAUSE
+
+    @property
+    def refused(self) -> list[int]:
+        """The messages that got another answer than accepted."""
+        answers = self.trip.answers if self.trip is not None else []
+        return [message_id for message_id, outcome in answers if outcome.state is not OutcomeState.ACCEPTED]
 
 
 @dataclass
@@ -99,6 +107,11 @@ class Courier:
             _log.warning("batch %d: %s", journey.held.batch_id, error.message)
             journey.fault = error.message
             journey.transport_fault = error if isinstance(error, TransportFault) else None
+        except DBAPIError as error:
+            if not is_gone(error):
+                raise
+            journey.fault = f"the database went away: {type(error.orig).__name__}"
+            _log.warning("batch %d: %s", journey.held.batch_id, journey.fault)
 
     def _prepare(self, connection: Connection, journey: _Journey) -> None:
         """The messages that may go now are ready, and who must wait has a batch of their own.
@@ -134,23 +147,32 @@ class Courier:
             journey.transport = routes.choose(connection, self.workspace.settings, route, salt=journey.held.batch_id)
 
     def _close_batch(self, journey: _Journey) -> None:
-        now, trip = self.clock.now(), journey.trip
-        with self.database.begin() as connection:
-            ledger.skip(connection, journey.gone, "address_changed", now)
-            refused: list[int] = []
-            if trip is not None:
-                ledger.skip(connection, trip.render_failed, "render_failed", now)
-                self._tell_throttles(connection, journey, trip)
-                refused = [
-                    message_id for message_id, outcome in trip.answers if outcome.state is not OutcomeState.ACCEPTED
-                ]
-            pause = self._pause(connection, journey)
-            policy = self.workspace.settings.refusals
-            batches.close(
-                connection, journey.held, now, pause=pause, fault=journey.fault, refused=refused, policy=policy
-            )
-        if refused:  # their domain may be held by now
+        """The batch is closed; a database that went away is waited for, since what was refused is told nobody else."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            counted = self.tallies.copy()
+            try:
+                with self.database.begin() as connection:
+                    self._settle(connection, journey)
+            except (DBAPIError, ServiceError) as error:
+                self.tallies = counted
+                if (isinstance(error, DBAPIError) and not is_gone(error)) or time.monotonic() > deadline:
+                    raise
+                time.sleep(TRY_AGAIN_S)
+            else:
+                break
+        if journey.refused:  # their domain may be held by now
             self.throttles.look_again()
+
+    def _settle(self, connection: Connection, journey: _Journey) -> None:
+        skipped = {"address_changed": journey.gone}
+        if journey.trip is not None:
+            skipped["render_failed"] = journey.trip.render_failed
+            self._tell_throttles(connection, journey, journey.trip)
+        batches.close(
+            connection, journey.held, self.clock.now(), pause=self._pause(connection, journey), fault=journey.fault,
+            skipped=skipped, refused=journey.refused, policy=self.workspace.settings.refusals,
+        )  # fmt: skip
 
     def _tell_throttles(self, connection: Connection, journey: _Journey, trip: Trip) -> None:
         """What the transport and the receivers did counts for whatever is sent next."""

@@ -101,9 +101,23 @@ class Trip:
         for outgoing in self._mails():
             under_way.append((outgoing, self.desk.signing.submit(signer, outgoing.content)))
             if len(under_way) >= _SIGNED_AHEAD:
-                yield from _first(under_way)
+                yield from self._first(under_way)
         while under_way:
-            yield from _first(under_way)
+            yield from self._first(under_way)
+
+    def _first(self, under_way: deque[tuple[Outgoing, Future[bytes]]]) -> Iterator[Outgoing | Coming]:
+        """The oldest of them; nothing, and one more failed, where it cannot be signed."""
+        outgoing, signing = under_way.popleft()
+        while not signing.done():
+            yield Coming(signing)
+        try:
+            signed = signing.result()
+        except Exception:  # noqa: BLE001  one message must not keep all others waiting for ever
+            _log.exception("message %d was not signed", outgoing.id)
+            self._contents.pop(outgoing.id, None)
+            self.render_failed.append(outgoing.id)
+        else:
+            yield replace(outgoing, content=signed)
 
     def _mails(self) -> Iterator[Outgoing]:
         sender, paths = self.desk.letter.version.sender.email, self.desk.return_paths
@@ -135,10 +149,3 @@ class Trip:
             _log.exception("message %d was not rendered", person.message_id)
         self.render_failed.append(person.message_id)
         return None
-
-
-def _first(under_way: deque[tuple[Outgoing, Future[bytes]]]) -> Iterator[Outgoing | Coming]:
-    outgoing, signing = under_way.popleft()
-    while not signing.done():
-        yield Coming(signing)
-    yield replace(outgoing, content=signing.result())

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -74,6 +74,11 @@ class Tallies:
             self.write(connection)
         if too_fast or self._too_fast:
             self._too_fast = slow_down(connection, too_fast | self._too_fast, self.throttles)
+
+    def copy(self) -> "Tallies":
+        """The same counts, which stay when these are written: for a transaction that may fail."""
+        counts = {"_attempts": Counter(self._attempts), "_hard": Counter(self._hard), "_too_fast": set(self._too_fast)}
+        return replace(self, **counts)  # type: ignore[arg-type]
 
     def write(self, connection: Connection) -> None:
         """Nothing is left in the process: every count is in the table, and old minutes are not."""
