@@ -304,7 +304,7 @@ class Dispatch:
 
 def _deferred(trouble: Trouble) -> Outcome:
     if trouble.reply is not None:
-        return trouble.reply.outcome(OutcomeState.DEFERRED)
+        return trouble.reply.outcome(OutcomeState.DEFERRED, trouble.step)
     return Outcome(OutcomeState.DEFERRED, None, None, f"before the end of the message: {trouble.text}")
 
 

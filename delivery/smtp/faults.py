@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.errors import TransportError
 from delivery.smtp.replies import Reply
+from delivery.smtp.steps import Step
 
 
 class TransportFault(TransportError):
@@ -36,8 +37,9 @@ class TroubleKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The end of one connection; `reply` is the server's, if it said one."""
+    """The end of one connection; `reply` is the server's, if it said one, in answer to `step`."""
 
     kind: TroubleKind
     text: str
     reply: Reply | None = None
+    step: Step | None = None

@@ -246,7 +246,7 @@ class Session:
 
     def _fail_on(self, reply: Reply, what: str) -> None:
         kind = TroubleKind.CLOSING if reply.code == 421 else TroubleKind.GARBLED
-        self.link.fail(Trouble(kind, f"the server {what}: {reply.code} {reply.text}", reply))
+        self.link.fail(Trouble(kind, f"the server {what}: {reply.code} {reply.text}", reply, self._answering))
 
 
 _END_STATES = {2: OutcomeState.ACCEPTED, 4: OutcomeState.DEFERRED, 5: OutcomeState.FAILED}

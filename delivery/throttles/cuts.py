@@ -4,16 +4,24 @@ A cut halves the factor of its rate; with every minute that passes the factor ri
 has to raise it, and a domain that was left alone for half an hour is served at its full rate.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
 from delivery.smtp import Outcome, OutcomeState
+from delivery.smtp.steps import Step
 
 #: The smallest part of its rate that a domain keeps.
 FLOOR: Final = 1 / 64
 #: Answers to messages that were under way when the rate was cut do not cut it again.
 SETTLING: Final = timedelta(seconds=10)
 _RISE: Final = 1.25  # a minute
+_ABOUT_A_DOMAIN: Final = frozenset({Step.RECIPIENT, Step.DATA, Step.END_OF_DATA})
+_WORDS: Final = re.compile(
+    r"rate.?limit|throttl|too (fast|quickly)|slow(er)? down|too many (messages|mails)|frequency limited"
+    r"|temporarily deferred",
+    re.IGNORECASE,
+)
 #: From the floor up to the full rate: log(64) / log(1.25) minutes.
 RECOVERED_AFTER: Final = timedelta(minutes=19)
 
@@ -34,7 +42,13 @@ def cut(factor: float, cut_at: datetime | None, now: datetime) -> float | None:
 
 
 def is_too_fast(outcome: Outcome) -> bool:
-    """The receiver asks to be served more slowly: 421, or a status of policy that may pass (4.7.x)."""
-    if outcome.state is not OutcomeState.DEFERRED or outcome.code is None:
+    """The receiver asks to be served more slowly: a status of policy that may pass (4.7.x), else words that say it.
+
+    Only in answer to the recipient or the message. What is said before, and a 421 that gives no such reason, is of the
+    relay itself, or of one connection.
+    """
+    if outcome.state is not OutcomeState.DEFERRED or outcome.code is None or outcome.refused_at not in _ABOUT_A_DOMAIN:
         return False
-    return outcome.code == 421 or (outcome.enhanced or "").startswith("4.7.")
+    if outcome.enhanced is not None:
+        return outcome.enhanced.startswith("4.7.")
+    return bool(_WORDS.search(outcome.reply))
