@@ -23,6 +23,7 @@ from core.refusal_settings import Outage, Refusals, Repeated
 from core.schema import audit
 from core.units import format_duration
 from delivery.bounce_classes import BounceClass
+from delivery.throttles.rows import lock_free
 from suppression.refused import Refused, lift_refused, suppress_refused
 
 #: Who acts where no person does, as the audit shows it.
@@ -66,8 +67,8 @@ def settle(
         return None
     policy = policy or Refusals()
     hard = [one for one in refused if one.is_over and one.bounce_class is BounceClass.HARD]
-    fault = _hold_domains(connection, held, {one.domain for one in hard}, policy.outage, now)
-    doubtful = _held_domains(connection, {one.domain for one in hard})
+    fault, failing = _hold_domains(connection, held, {one.domain for one in hard}, policy.outage, now)
+    doubtful = failing | _held_domains(connection, {one.domain for one in hard})
     _count_as_soft(connection, [one.message_id for one in hard if one.domain in doubtful])
     dead = [Refused(one.key, one.evidence) for one in hard if one.domain not in doubtful]
     suppress_refused(connection, [*dead, *_repeated(connection, refused, policy, now)], now)
@@ -118,21 +119,27 @@ _HARD_SHARES: Final = text("""
     ORDER BY t.domain
 """).bindparams(bindparam("domains", type_=ARRAY(Text)))
 _HOLD: Final = text("""
-    INSERT INTO throttle (key, held_at, held_because, held_by) VALUES (:key, now(), :because, :by)
-    ON CONFLICT (key) DO UPDATE
-    SET held_at = now(), held_until = NULL, held_because = excluded.held_because, held_by = excluded.held_by
-    WHERE throttle.held_at IS NULL OR throttle.held_until IS NOT NULL
+    UPDATE throttle SET held_at = now(), held_until = NULL, held_because = :because, held_by = :by
+    WHERE key = :key AND (held_at IS NULL OR held_until IS NOT NULL)
 """)
 
 
 def _hold_domains(
     connection: Connection, held: OfRun, domains: Iterable[str], outage: Outage, now: datetime
-) -> str | None:
-    """Domains that refused too many are held, and what their refusals of that time did is undone."""
+) -> tuple[str | None, frozenset[str]]:
+    """Domains that refused too many are held, and what their refusals of that time did is undone. The last of it in
+    words, and these domains.
+
+    One that somebody else is deciding about at this instant is held with its next refusal: whoever waited for it, with
+    rows of other domains in hands, might be waited for.
+    """
     limits = {"within": outage.within, "attempts": outage.attempts, "share": outage.share}
     found = connection.execute(_HARD_SHARES, {"domains": sorted(domains), **limits}).all() if domains else []
+    free = lock_free(connection, [f"domain:{row.domain}" for row in found]) if found else {}
     told = None
     for domain, attempts, hard in found:
+        if f"domain:{domain}" not in free:
+            continue
         told = (
             f"{domain} is held: it refused {hard:,} of {attempts:,} recipients as unknown within "
             f"{format_duration(outage.within)}, more likely an outage than dead addresses"
@@ -142,7 +149,7 @@ def _hold_domains(
         _count_as_soft(connection, lifted)
         detail = {"attempts": int(attempts), "hard": int(hard), "run": held.run_id, "lifted": len(lifted)}
         _note(connection, "domain.hold", f"domain:{domain}", detail)
-    return told
+    return told, frozenset(row.domain for row in found)
 
 
 _HELD: Final = text("""

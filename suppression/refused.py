@@ -30,11 +30,15 @@ class Refused:
 
 #: An entry that has expired, or would end sooner, makes room for the new one.
 _CLOSE_SHORTER: Final = text("""
+    WITH shorter AS MATERIALIZED (
+        SELECT s.id FROM suppression AS s JOIN unnest(:keys, :ends) AS r(key, ends_at) ON s.address_key = r.key
+        WHERE s.channel = 'email' AND s.scope = 'channel' AND s.scope_name = ''
+          AND s.reason = 'hard_bounce' AND s.lifted_at IS NULL AND s.expires_at IS NOT NULL
+          AND (r.ends_at IS NULL OR s.expires_at <= :now OR s.expires_at < r.ends_at)
+        ORDER BY s.address_key, s.id FOR UPDATE OF s
+    )
     UPDATE suppression AS s SET lifted_at = :now, lifted_because = 'replaced by a later entry'
-    FROM unnest(:keys, :ends) AS r(key, ends_at)
-    WHERE s.address_key = r.key AND s.channel = 'email' AND s.scope = 'channel' AND s.scope_name = ''
-      AND s.reason = 'hard_bounce' AND s.lifted_at IS NULL AND s.expires_at IS NOT NULL
-      AND (r.ends_at IS NULL OR s.expires_at <= :now OR s.expires_at < r.ends_at)
+    FROM shorter WHERE s.id = shorter.id
 """).bindparams(bindparam("keys", type_=ARRAY(UUID_TYPE)), bindparam("ends", type_=ARRAY(DateTime(timezone=True))))
 
 
@@ -61,10 +65,16 @@ def suppress_refused(connection: Connection, refused: Sequence[Refused], now: da
     return len(connection.execute(written.returning(suppression.c.id)).all())
 
 
+#: Locked in the order in which entries are made and closed.
 _LIFT: Final = text("""
-    UPDATE suppression SET lifted_at = :now, lifted_because = :because
-    WHERE source = 'smtp' AND reason = 'hard_bounce' AND lifted_at IS NULL AND created_at > :since
-      AND evidence @> :of_domain
+    WITH mistaken AS MATERIALIZED (
+        SELECT id FROM suppression
+        WHERE source = 'smtp' AND reason = 'hard_bounce' AND lifted_at IS NULL AND created_at > :since
+          AND evidence @> :of_domain
+        ORDER BY address_key, id FOR UPDATE
+    )
+    UPDATE suppression AS s SET lifted_at = :now, lifted_because = :because
+    FROM mistaken WHERE s.id = mistaken.id
     RETURNING CAST(evidence ->> 'message' AS bigint)
 """).bindparams(bindparam("of_domain", type_=JSONB))
 

@@ -1,5 +1,6 @@
 """What refusals lead to: who is suppressed, which domain is held, which run is paused, and who is left alone."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,8 @@ from core import schema
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.units import parse_duration
 from suppression.gate import skip_reason
-from tests.factories import key_of, make_attempt, make_customer, make_message, make_run
+from suppression.refused import Refused, lift_refused, suppress_refused
+from tests.factories import key_of, make_attempt, make_customer, make_message, make_run, make_suppression
 
 POLICY = Refusals(
     message_faults=3,
@@ -305,3 +307,64 @@ def test_an_operators_hold_stays_theirs(database, clock, refuse):
 
     assert {"domain:firm.example": "operator"} == holds(database)
     assert set() == suppressed(database, clock)
+
+
+def test_a_domain_somebody_else_is_at_does_not_hold_up_an_end(database, clock, refuse):
+    """
+    Another worker has the domain's throttle at that instant: nobody waits for it while holding others, nobody is
+    suppressed meanwhile, and the next refusal holds the domain.
+    """
+    policy = Refusals(outage=Outage())
+    key = {"key": "domain:firm.example"}
+    with database.begin() as connection:
+        connection.execute(insert(schema.throttle).values(**key))
+    told = []
+    settling = threading.Thread(target=lambda: told.append(refuse(50, "hard", policy=policy)[1]))
+    with database.begin() as connection:
+        connection.execute(select(schema.throttle).where(schema.throttle.c.key == key["key"]).with_for_update())
+        settling.start()
+        settling.join(10)
+        assert not settling.is_alive()
+    settling.join(10)
+
+    assert [None] == told
+    assert set() == suppressed(database, clock)
+    _, fault = refuse(1, "hard", policy=policy, first=50, tally=False)
+    assert fault.startswith("firm.example is held")
+    assert set() == suppressed(database, clock)
+
+
+@pytest.mark.parametrize("is_lifted", [True, False])
+def test_entries_are_changed_in_order_of_their_addresses(database, clock, is_lifted):
+    """
+    Two workers that change the same addresses' entries wait for the first of them, and never for each other.
+    """
+    emails = sorted((f"p{n}@firm.example" for n in range(20)), key=key_of, reverse=True)
+    evidence = {"domain": "firm.example", "message": 1}
+    with database.begin() as connection:
+        for email in emails:  # the last address first, as a scan finds them
+            make_suppression(
+                connection, email, scope="channel", reason="hard_bounce", source="smtp", evidence=evidence,
+                created_at=clock.now(), expires_at=clock.now() + timedelta(days=1),
+            )  # fmt: skip
+
+    def change():
+        with database.begin() as connection:
+            for way in ("indexscan", "bitmapscan", "nestloop"):  # which would bring the order by chance
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+            if is_lifted:
+                since = clock.now() - timedelta(hours=1)
+                lift_refused(connection, "firm.example", since=since, because="up again", now=clock.now())
+            else:
+                suppress_refused(connection, [Refused(key_of(email), evidence) for email in emails], clock.now())
+
+    changing = threading.Thread(target=change)
+    entry = select(schema.suppression.c.id).with_for_update(nowait=True)
+    with database.begin() as connection:
+        connection.execute(entry.where(schema.suppression.c.address_key == key_of(emails[-1])))
+        changing.start()
+        changing.join(0.5)
+        assert changing.is_alive()
+        connection.execute(entry.where(schema.suppression.c.address_key == key_of(emails[0])))
+    changing.join(20)
+    assert not changing.is_alive()
