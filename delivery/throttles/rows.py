@@ -11,18 +11,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from delivery.throttles.limits import Limit
 
 _KEYS: Final = bindparam("keys", type_=ARRAY(Text))
-# Transports first: a batch that tries a held one has its row before it asks about domains.
+# Domains come before transports, as a batch that ends has them: `domain:` is less than `transport:`.
 # The clock is read while the rows come out of the lock, one after another: the last reading is after the last lock.
 _LOCK: Final = text("""
-    WITH locked AS MATERIALIZED (
-        SELECT * FROM throttle WHERE key = ANY(:keys) ORDER BY key NOT LIKE 'transport:%', key FOR UPDATE
-    )
+    WITH locked AS MATERIALIZED (SELECT * FROM throttle WHERE key = ANY(:keys) ORDER BY key FOR UPDATE)
     SELECT locked.*, clock_timestamp() AS read_at FROM locked
 """).bindparams(_KEYS)
 _LOCK_FREE: Final = text(_LOCK.text.replace("FOR UPDATE", "FOR UPDATE SKIP LOCKED")).bindparams(_KEYS)
 _ENSURE: Final = text("""
-    INSERT INTO throttle (key) SELECT key FROM unnest(:keys) AS wanted (key)
-    ORDER BY key NOT LIKE 'transport:%', key ON CONFLICT DO NOTHING
+    INSERT INTO throttle (key) SELECT wanted.key FROM unnest(:keys) AS wanted (key) ORDER BY 1 ON CONFLICT DO NOTHING
 """).bindparams(_KEYS)
 _WRITE: Final = text("""
     UPDATE throttle SET next_at = new.next_at, booked_until = new.booked_until
@@ -52,8 +49,7 @@ class Locked:
 
 
 def lock(connection: Connection, keys: Sequence[str]) -> Locked:
-    """The rows of `keys` are locked, transports before domains and each in order, so that no two workers wait for each
-    other."""
+    """The rows of `keys` are locked, in order of their keys, so that two workers never wait for each other."""
     ordered = sorted(set(keys))
     found = connection.execute(_LOCK, {"keys": ordered}).mappings().all()
     if len(found) < len(ordered):
