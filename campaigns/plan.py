@@ -1,7 +1,7 @@
 """What would happen, told before it happens: per campaign, its stages, head counts, and the digest apply checks."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -11,12 +11,13 @@ from sqlalchemy import Connection, select
 from campaigns import audience, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
+from campaigns.outlook import Outlook, outlook
 from campaigns.rollout_file import heads
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant
 from campaigns.versions import Version
 from core.errors import PlanError
-from core.schema import campaign_version, schedule
+from core.schema import campaign_version, run, schedule
 from core.settings import Name
 from core.units import quoted
 from core.yaml_files import Section
@@ -42,6 +43,8 @@ class CampaignPlan:
     starts_at: datetime | None
     rollout: tuple[int, ...] = ()  # heads of each stage of a roll-out
     is_transactional: bool = False  # ordered for one person at a time: a plan has nothing to do with it
+    way: Outlook | None = None  # None: nothing would go
+    cancelled_at: datetime | None = None  # its last run was cancelled then: these stages would start it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,25 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
     """
     chosen = list(names) or list(catalogue.campaigns)
     pinned = [versions.pin(catalogue, name) for name in chosen]
-    size = catalogue.settings.workers.batch_size
-    return Plan(now, tuple(plan_version(connection, version, now, size) for version in pinned))
+    return Plan(now, tuple(_told(connection, catalogue, version, now) for version in pinned))
+
+
+def _told(connection: Connection, catalogue: Catalogue, version: Version, now: datetime) -> CampaignPlan:
+    """The plan of one campaign, with what a person should know before they agree."""
+    plan = plan_version(connection, version, now, catalogue.settings.workers.batch_size)
+    if not plan.stages:
+        return plan
+    heads, starts_at = plan.counts.would_send, max(plan.starts_at or now, now)
+    way = outlook(connection, catalogue.settings, version, heads, starts_at)
+    is_once = version.definition.kind != "recurring"
+    return replace(plan, way=way, cancelled_at=_cancelled_at(connection, version.campaign) if is_once else None)
+
+
+def _cancelled_at(connection: Connection, campaign: str) -> datetime | None:
+    """When the campaign's newest run was cancelled; None: it was not."""
+    newest = select(run.c.state, run.c.finished_at).where(run.c.campaign == campaign).order_by(run.c.id.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return row.finished_at if row is not None and row.state == "cancelled" else None
 
 
 def plan_version(connection: Connection, version: Version, now: datetime, batch_size: int) -> CampaignPlan:

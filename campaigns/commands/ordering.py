@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 0.05
 #: In these states an answer is to be had soon; one that was put off is not waited for.
 _ON_ITS_WAY: Final = ("planned", "handed_over")
+#: Whoever waited in one of these does not have what they waited for.
+_NOT_WELL: Final = ("planned", "handed_over", "deferred", "failed", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def place(desk: Desk, order: Order, *, wait: bool, as_json: bool) -> None:
     _tell(desk, order, posted, as_json=as_json)
     if not is_served and posted.skip_reason is None:
         remark("no worker is running: the message waits until one is (`clarion up`)")
+    if wait and _look(desk, posted.message_id)[0] in _NOT_WELL:
+        raise click.exceptions.Exit(1)
 
 
 def _post(desk: Desk, order: Order) -> "Posted":

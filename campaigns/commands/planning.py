@@ -1,18 +1,20 @@
 """`plan`, `apply`, `send`: from an intention to a run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from campaigns.commands.ordering import Order, given_options, new_key, place
-from core.commands import Desk, json_option, print_json, print_table, progress, remark, write_file
+from campaigns.commands.waiting import wait_for
+from core.commands import Desk, json_option, print_json, print_table, remark, write_file
 from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
-    from campaigns.plan import Plan
+    from campaigns.plan import CampaignPlan, Plan
     from campaigns.runs import Started
 
 SEND_TO: Final = "name the person: clarion send CAMPAIGN --to KEY"
@@ -65,11 +67,25 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "skipped": dict(item.counts.skipped),
             "starts_at": item.starts_at,
             "rollout": list(item.rollout),
+            **(item.way.document() if item.way is not None else {}),
+            "cancelled_at": item.cancelled_at,
+            "remarks": list(_remarks(item)),
         }
         for item in made.campaigns
     ]
     changes = [{"campaign": item.campaign, **tell(stage)} for item in made.pending for stage in item.stages]
     return {"campaigns": campaigns, "changes": changes}
+
+
+def _remarks(item: "CampaignPlan") -> Iterator[str]:
+    """What a person should know before they agree."""
+    if item.cancelled_at is not None:
+        yield (
+            f"{item.campaign} was cancelled at {item.cancelled_at:%Y-%m-%d %H:%M %Z}; "
+            f"this starts it anew for {item.counts.would_send:,} people"
+        )
+    if item.way is not None:
+        yield from item.way.remarks
 
 
 def _print_plan(made: "Plan") -> None:
@@ -88,10 +104,23 @@ def _print_plan(made: "Plan") -> None:
         if item.stages:
             starts = f"{item.starts_at:%Y-%m-%d %H:%M %Z}" if item.starts_at else "by its schedule"
             click.echo(f"  {'starts'.ljust(width)}  {starts}")
+            _print_way(item, width)
         else:
             click.echo("  nothing to do")
     if made.pending:
         click.echo(f"\n{len(made.pending)} to carry out: {', '.join(item.campaign for item in made.pending)}")
+
+
+def _print_way(item: "CampaignPlan", width: int) -> None:
+    from campaigns.outlook import shown_length
+
+    if item.way is not None:
+        route, ways = item.way.route, ", ".join(item.way.transports)
+        click.echo(f"  {'by'.ljust(width)}  {route}{f' ({ways})' if ways not in ('', route) else ''}")
+        if item.way.lasts is not None:
+            click.echo(f"  {'takes'.ljust(width)}  about {shown_length(item.way.lasts)}, by its rate and warm-up plan")
+    for text in _remarks(item):
+        remark(f"  remark: {text}")
 
 
 @click.command()
@@ -100,11 +129,14 @@ def _print_plan(made: "Plan") -> None:
 @json_option
 @click.pass_obj
 def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
-    """Carry out exactly the plan in FILE, or refuse. Without FILE: plan everything, ask, carry out."""
+    """Carry out exactly the plan in FILE, or refuse. Without FILE: plan everything, ask, carry out.
+
+    Without FILE, a campaign that was cancelled is left out: clarion send CAMPAIGN --again starts it anew.
+    """
     from campaigns.plan import from_file, to_file
 
     if file is None:
-        made = _make_plan(desk, ())
+        made = _without_cancelled(_make_plan(desk, ()))
         if not as_json:
             _print_plan(made)
         document = to_file(made)
@@ -113,6 +145,13 @@ def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
     reviewed = from_file(document)
     _confirm(sum(item.counts.would_send for item in reviewed if item.pending), yes or file is not None)
     _tell_started(desk, _apply(desk, reviewed), as_json)
+
+
+def _without_cancelled(made: "Plan") -> "Plan":
+    for item in made.campaigns:
+        if item.cancelled_at is not None:
+            remark(f"left out: {item.campaign} was cancelled; `clarion send {item.campaign} --again` starts it anew")
+    return replace(made, campaigns=tuple(item for item in made.campaigns if item.cancelled_at is None))
 
 
 def _read_plan(file: Path) -> dict[str, Any]:
@@ -176,6 +215,7 @@ def _senders(desk: Desk) -> bool:
 @click.argument("campaign")
 @click.option("--wait", is_flag=True, help="Come back when everything is answered.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--again", is_flag=True, help="Start a cancelled campaign anew, for those who have no message of it.")
 @click.option("--to", metavar="KEY", help="Of a transactional campaign: to this person, an external id or an address.")
 @click.option("--key", help="Makes the message to this person once, however often it is ordered. Default: a new one.")
 @given_options
@@ -186,6 +226,7 @@ def send(
     campaign: str,
     wait: bool,
     yes: bool,
+    again: bool,
     to: str | None,
     key: str | None,
     given: Mapping[str, Any],
@@ -201,13 +242,14 @@ def send(
         return
     if key is not None or given:
         raise UsageError("--key and --given are for one person", hint="name the person: --to KEY")
-    _send_to_audience(desk, campaign, wait=wait, yes=yes, as_json=as_json)
+    _send_to_audience(desk, campaign, wait=wait, yes=yes, again=again, as_json=as_json)
 
 
-def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, as_json: bool) -> None:
+def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again: bool, as_json: bool) -> None:
     from campaigns.plan import from_file, to_file
 
     made = _make_plan(desk, (campaign,))
+    _refuse_cancelled(made.campaigns[0], again=again)
     if made.campaigns[0].is_transactional:
         raise PlanError(f"{campaign} is transactional (got no person to send it to)", hint=SEND_TO)
     if not as_json:
@@ -219,33 +261,24 @@ def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, as_js
             "nothing is running that sends; nothing was started", hint="run `clarion up` in another window"
         )
     started = _apply(desk, from_file(to_file(made)))
-    if wait:
-        for item in started:
-            _wait(desk, item.run_id)
-    if as_json and wait and started:
-        print_json(_status_document(desk, started[0].run_id))
+    if not (wait and started):
+        _tell_started(desk, started, as_json)
         return
-    _tell_started(desk, started, as_json)
+    if not as_json:
+        _tell_started(desk, started, as_json)
+    ended = wait_for(desk, started[0].run_id)
+    if as_json:
+        print_json(_status_document(desk, started[0].run_id))
+    if not ended.went_well:
+        raise click.exceptions.Exit(1)
 
 
-def _wait(desk: Desk, run_id: int) -> None:
-    """Comes back when the run has nothing open; asks twice a second."""
-    import time
-
-    from campaigns.status import status_of
-
-    done = 0
-    with desk.database.begin() as connection:
-        first = status_of(connection, run_id)
-    with progress("sending", first.open) as advance:
-        while True:
-            with desk.database.begin() as connection:
-                now = status_of(connection, run_id)
-            advance((first.open - now.open) - done)
-            done = first.open - now.open
-            if now.state in ("finished", "cancelled") or now.open == now.states["deferred"]:
-                return
-            time.sleep(0.3)
+def _refuse_cancelled(item: "CampaignPlan", *, again: bool) -> None:
+    if item.cancelled_at is not None and not again:
+        raise PlanError(
+            f"{item.campaign} was cancelled at {item.cancelled_at:%Y-%m-%d %H:%M %Z}; nothing was started",
+            hint=f"add --again to start it anew for {item.counts.would_send:,} people",
+        )
 
 
 def _status_document(desk: Desk, run_id: int) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""`clarion send --wait`: what it tells, and how it ends."""
+
+import threading
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from campaigns import control
+from campaigns.presence import Present
+from campaigns.sending import Courier
+from cli import clarion
+from core.clock import SystemClock
+from core.commands import Desk
+from tests.campaign_files import FILES
+from tests.factories import make_customer
+from tests.integration.test_campaigns_sending import first_batch, serving
+
+
+@pytest.fixture
+def office(make_workspace, database):
+    """`office(port)` gives a workspace with two people who agreed, and processes that seem to send."""
+    with database.begin() as connection:
+        make_customer(connection, email="ada@firm.example", consents=("promotions",))
+        make_customer(connection, email="bob@firm.example", consents=("promotions",))
+    with Present(database.url, "worker"), Present(database.url, "scheduler"):
+        yield lambda port: make_workspace(database=database, files=FILES, smtp_port=port)
+
+
+def when_started(database, deed):
+    """`deed` in a thread of its own, as soon as there is a batch."""
+
+    def act():
+        for _ in range(10_000):
+            with database.begin() as connection:
+                if connection.execute(text("SELECT count(*) FROM batch")).scalar_one():
+                    break
+        deed()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def waited(workspace):
+    desk = Desk(workspace.root)
+    result = CliRunner().invoke(clarion, ["send", "spring-paper", "--yes", "--wait"], obj=desk)
+    desk.close()
+    return result
+
+
+def test_run_that_was_sent_ends_well_with_its_counts(office, database):
+    """
+    Exit code 0, and one line with what became of everybody.
+    """
+    with serving() as server:
+        workspace = office(server.port)
+        courier = Courier(workspace, database, SystemClock(), "w1")
+        thread = when_started(database, lambda: courier.send_batch(first_batch(database)))
+        result = waited(workspace)
+        thread.join()
+        courier.close()
+
+    assert 0 == result.exit_code
+    assert "spring-paper is finished: 2 accepted, 0 skipped" in result.stderr
+
+
+def test_run_that_is_paused_ends_the_wait_with_the_reason(office, database):
+    """
+    Exit code 1: nobody waits for ever, and scripts notice.
+    """
+
+    def pause():
+        with database.begin() as connection:
+            control.order(connection, "spring-paper", "pause", actor="test", now=SystemClock().now())
+
+    workspace = office(9)
+    thread = when_started(database, pause)
+    result = waited(workspace)
+    thread.join()
+
+    assert 1 == result.exit_code
+    assert "spring-paper is paused: 0 accepted, 2 planned, 0 skipped" in result.stderr
+    assert "waiting: the run is paused (paused by hand); `clarion resume spring-paper` goes on" in result.stderr
