@@ -374,12 +374,12 @@ def test_who_is_no_longer_limited_asks_again_at_once(database):
     assert abs(slot.not_before - now_of(database)) < timedelta(seconds=5)
 
 
-def test_transports_are_locked_before_domains(database):
+def test_domains_are_locked_before_transports(database):
     """
-    A batch that tries a held transport has its row before it asks about domains: whoever has a domain's row does not
-    wait for it.
+    A batch that ends slows a domain down and then says that its transport serves: who asks about both waits for the
+    first with nothing in hands.
     """
-    both = ["transport:main", domain_key("a.example")]
+    both = [domain_key("a.example"), "transport:main"]
     with database.begin() as connection:
         rows.lock(connection, both)
     failed = []
