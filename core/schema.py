@@ -455,6 +455,7 @@ domain_tally = Table(
     Column("minute", DateTime(timezone=True), primary_key=True),
     Column("attempt_count", Integer, nullable=False),
     Column("hard_count", Integer, nullable=False),
+    _at("first_at", comment="since when they were waited for; NULL: since the minute began"),
     comment="answers by recipient domain and minute, for the last hours: tells an outage from dead addresses",
 )
 

@@ -47,6 +47,7 @@ class Throttles:
     zone: str
     _slowed: frozenset[str] = frozenset()  # keys of domains that were cut or are held
     _looked_at: float = field(default=float("-inf"))
+    _admitted_on: dict[str, date] = field(default_factory=dict)  # the day of the latest admission, by transport
 
     @classmethod
     def of(cls, settings: Settings) -> "Throttles":
@@ -80,8 +81,11 @@ class Throttles:
         }
         total = desk.line.free(sum(going.values()), desk.now, urgent=urgent, booked=booked)
         going = shared_out(total, going)
+        self._admitted_on[transport] = desk.day
         if total:
             self._take(connection, desk, going)
+        else:
+            rows.write(connection, desk.all)
         return going
 
     def book(
@@ -100,8 +104,8 @@ class Throttles:
         return found
 
     def give_back(self, connection: Connection, transport: str, unused: Mapping[str, int]) -> None:
-        """Messages that were admitted and did not go are not counted. Repeat: not safe."""
-        desk = self._open(connection, transport, unused)
+        """Messages that were admitted last and did not go are not counted, on the day they were. Repeat: not safe."""
+        desk = self._open(connection, transport, unused, day=self._admitted_on.get(transport))
         if desk is None:
             return
         for domain, count in unused.items():
@@ -158,18 +162,22 @@ class Throttles:
         self._slowed = frozenset(connection.execute(query).scalars())
         self._looked_at = time.monotonic()
 
-    def _open(self, connection: Connection, transport: str, domains: Collection[str]) -> "_Desk | None":
+    def _open(
+        self, connection: Connection, transport: str, domains: Collection[str], *, day: date | None = None
+    ) -> "_Desk | None":
         keys = self._keys(connection, transport, domains)
         if not keys:
             return None
         locked = rows.lock(connection, keys)
-        desk = _Desk(locked.now, locked.now.astimezone(ZoneInfo(self.zone)).date(), Limit(transport_key(transport)))
+        today = locked.now.astimezone(ZoneInfo(self.zone)).date()
+        desk = _Desk(locked.now, day or today, Limit(transport_key(transport)))
         way = self.transports[transport]
         if (row := locked.rows.get(transport_key(transport))) is not None:
-            desk.line = Limit(row["key"], meter=_meter(row, way.rate))  # whether it is held, its route has asked
+            desk.line = _limit(row, None, way.rate, locked.now)  # whether it is held, its route has asked
         for domain in domains:
             if (row := locked.rows.get(domain_key(domain))) is not None:
-                desk.limits[domain] = _limit(row, self._rate(domain, row, locked.now), locked.now)
+                held_until = hold_end(row["held_at"], row["held_until"], locked.now)
+                desk.limits[domain] = _limit(row, held_until, self._rate(domain, row, locked.now), locked.now)
         if way.warm_up is not None:
             self._read_volumes(connection, transport, desk, domains)
         return desk
@@ -217,12 +225,12 @@ class _Desk:
         return [self.line, *self.limits.values()]
 
 
-def _limit(row: RowMapping, rate: float | None, now: datetime) -> Limit:
-    return Limit(row["key"], hold_end(row["held_at"], row["held_until"], now), _meter(row, rate))
-
-
-def _meter(row: RowMapping, rate: float | None) -> Meter | None:
-    return Meter(rate, row["next_at"], row["booked_until"]) if rate is not None else None
+def _limit(row: RowMapping, held_until: datetime | None, rate: float | None, now: datetime) -> Limit:
+    if rate is None:
+        return Limit(row["key"], held_until)
+    stored = Meter(rate, row["next_at"], row["booked_until"])
+    meter = stored.as_of(now)
+    return Limit(row["key"], held_until, meter, is_changed=meter is not stored)
 
 
 def _midnight(day: date) -> datetime:

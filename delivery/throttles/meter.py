@@ -42,6 +42,14 @@ class Meter:
         """Messages that are let through at once."""
         return max(1, int(self.per_s * SHARE_S))
 
+    def as_of(self, now: datetime) -> Self:
+        """The meter as this rate may have left it. What another rate left, or a clock that was set back since, does not
+        keep messages waiting: the promises made with it are void."""
+        latest = now + max(BURST, self.length(self.share)) + EARLY
+        if self.next_at is None or self.next_at <= latest:
+            return self
+        return replace(self, next_at=latest, booked_until=None)
+
     def length(self, count: int) -> timedelta:
         """How long `count` messages take."""
         return timedelta(seconds=count / self.per_s)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import BIGINT, Connection, RowMapping, Text, bindparam, func, select, text, update
+from sqlalchemy import BIGINT, DOUBLE_PRECISION, Connection, RowMapping, Text, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.schema import domain_tally, throttle
@@ -28,18 +28,23 @@ WRITE_EVERY_S: Final = 5.0
 #: How long a minute's counts are kept.
 KEPT: Final = timedelta(hours=6)
 _PRUNE_EVERY_S: Final = 600.0
+#: Answers that are recorded together came in since the ones before, or in this time.
+_LONGEST_BATCH_S: Final = 10.0
 #: The least a cut begins from, in messages a second, for a domain without a rate of its own.
 LEAST_BASE: Final = 1.0
 _COUNT: Final = text("""
-    INSERT INTO domain_tally (domain, minute, attempt_count, hard_count)
-    SELECT new.domain, date_trunc('minute', clock_timestamp()), new.attempts, new.hard
-    FROM unnest(:domains, :attempts, :hard) AS new (domain, attempts, hard) ORDER BY new.domain
+    INSERT INTO domain_tally (domain, minute, attempt_count, hard_count, first_at)
+    SELECT new.domain, date_trunc('minute', clock_timestamp()), new.attempts, new.hard,
+           clock_timestamp() - make_interval(secs => new.age)
+    FROM unnest(:domains, :attempts, :hard, :ages) AS new (domain, attempts, hard, age) ORDER BY new.domain
     ON CONFLICT (domain, minute) DO UPDATE SET attempt_count = domain_tally.attempt_count + excluded.attempt_count,
-                                               hard_count = domain_tally.hard_count + excluded.hard_count
+                                               hard_count = domain_tally.hard_count + excluded.hard_count,
+                                               first_at = least(domain_tally.first_at, excluded.first_at)
 """).bindparams(
     bindparam("domains", type_=ARRAY(Text)),
     bindparam("attempts", type_=ARRAY(BIGINT)),
     bindparam("hard", type_=ARRAY(BIGINT)),
+    bindparam("ages", type_=ARRAY(DOUBLE_PRECISION)),
 )
 
 
@@ -50,7 +55,9 @@ class Tallies:
     throttles: Throttles
     _attempts: Counter[str] = field(default_factory=Counter)
     _hard: Counter[str] = field(default_factory=Counter)
+    _since: dict[str, float] = field(default_factory=dict)  # when the answers not written yet began to come
     _too_fast: set[str] = field(default_factory=set)  # domains yet to be slowed down
+    _heard_at: float = field(default_factory=time.monotonic)
     _written_at: float = field(default_factory=time.monotonic)
     _pruned_at: float = field(default_factory=time.monotonic)
 
@@ -61,10 +68,13 @@ class Tallies:
         """
         too_fast: set[str] = set()
         hard = 0
+        now = time.monotonic()
+        began, self._heard_at = max(self._heard_at, now - _LONGEST_BATCH_S), now
         for domain, outcome in answers:
             if outcome.code is None:
                 continue  # no server said it
             self._attempts[domain] += 1
+            self._since.setdefault(domain, began)
             if bounce_class(outcome) is BounceClass.HARD:
                 self._hard[domain] += 1
                 hard += 1
@@ -77,8 +87,13 @@ class Tallies:
 
     def copy(self) -> "Tallies":
         """The same counts, which stay when these are written: for a transaction that may fail."""
-        counts = {"_attempts": Counter(self._attempts), "_hard": Counter(self._hard), "_too_fast": set(self._too_fast)}
-        return replace(self, **counts)  # type: ignore[arg-type]
+        return replace(
+            self,
+            _attempts=Counter(self._attempts),
+            _hard=Counter(self._hard),
+            _since=dict(self._since),
+            _too_fast=set(self._too_fast),
+        )
 
     def write(self, connection: Connection) -> None:
         """Nothing is left in the process: every count is in the table, and old minutes are not."""
@@ -88,10 +103,12 @@ class Tallies:
                 "domains": domains,
                 "attempts": [self._attempts[domain] for domain in domains],
                 "hard": [self._hard[domain] for domain in domains],
+                "ages": [time.monotonic() - self._since[domain] for domain in domains],
             }
             connection.execute(_COUNT, given)
         self._attempts.clear()
         self._hard.clear()
+        self._since.clear()
         self._written_at = time.monotonic()
         if self._written_at - self._pruned_at > _PRUNE_EVERY_S:
             self._pruned_at = self._written_at
@@ -130,9 +147,10 @@ def _cut(connection: Connection, domain: str, row: RowMapping, throttles: Thrott
 
 
 def recent_rate(connection: Connection, domain: str) -> float:
-    """Messages a second that the domain has had in this minute and the one before, at least one."""
+    """Messages a second to the domain in this minute and the one before, from the first of them on; at least one."""
     began = func.date_trunc("minute", func.clock_timestamp()) - timedelta(minutes=1)
-    elapsed = func.extract("epoch", func.clock_timestamp() - func.min(domain_tally.c.minute))
+    first = func.min(func.coalesce(domain_tally.c.first_at, domain_tally.c.minute))
+    elapsed = func.extract("epoch", func.clock_timestamp() - first)
     query = select(func.sum(domain_tally.c.attempt_count), elapsed).where(
         domain_tally.c.domain == domain, domain_tally.c.minute >= began
     )

@@ -17,12 +17,13 @@ from core.transport_settings import DomainLimit, Transport
 from delivery import holds
 from delivery.holds import HeldBy
 from delivery.smtp import Outcome, OutcomeState
+from delivery.smtp.steps import Step
 from delivery.throttles import Tallies, Throttles, domain_key, rows
 from delivery.throttles.tallies import prune
 
 URL = "smtp://127.0.0.1:2525"
 ACCEPTED = Outcome(OutcomeState.ACCEPTED, 250, "2.0.0", "ok")
-TOO_FAST = Outcome(OutcomeState.DEFERRED, 421, "4.7.0", "too fast")
+TOO_FAST = Outcome(OutcomeState.DEFERRED, 421, "4.7.0", "too fast", Step.END_OF_DATA)
 
 
 def make_throttles(*, domains: dict[str, float] | None = None, zone: str = "UTC", **transport: object) -> Throttles:
@@ -270,6 +271,53 @@ def test_volume_given_back_is_not_lost(database):
         throttles.give_back(connection, "main", {"a.example": 12})
 
     assert {"a.example": 12} == admit(database, throttles, {"a.example": 30})
+
+
+def test_volume_given_back_after_midnight_is_of_the_day_before(database):
+    """
+    What was let through before midnight and did not go leaves its place in that day's volume, not in the new day's.
+    """
+    now = now_of(database)
+    west, east = "Etc/GMT+12", "Etc/GMT-14"  # 26 hours apart: the day of one is over when that of the other begins
+    first = now.astimezone(ZoneInfo(west)).date()
+    throttles = make_throttles(warm_up={"start": first.isoformat(), "daily": [10] * 4}, zone=west)
+    assert {"a.example": 10} == admit(database, throttles, {"a.example": 10})
+    throttles.zone = east
+    other = make_throttles(warm_up={"start": first.isoformat(), "daily": [10] * 4}, zone=east)
+    assert {"a.example": 10} == admit(database, other, {"a.example": 10})
+    with database.begin() as connection:
+        throttles.give_back(connection, "main", {"a.example": 4})
+        counts = connection.execute(select(volume.c.message_count).order_by(volume.c.day)).scalars().all()
+
+    assert [6, 10] == counts
+
+
+def test_mended_rate_is_in_force_at_once(database):
+    """
+    After a rate of one a day, a rate of a hundred a second does not wait for tomorrow; nor does one whose clock was
+    ahead.
+    """
+    admit(database, make_throttles(rate="1/day"), {"a.example": 1})
+    with database.begin() as connection:
+        make_throttles(rate="1/day").book(connection, "main", {"a.example": 3})
+    admit(database, make_throttles(rate="100/s"), {"a.example": 1})
+    with database.begin() as connection:
+        row = connection.execute(select(throttle.c.next_at, throttle.c.booked_until)).one()
+
+    assert row.next_at <= now_of(database) + timedelta(seconds=1.1)
+    assert row.booked_until is None
+
+
+def test_base_of_a_cut_is_the_rate_since_the_first_answer(database):
+    """
+    Two hundred answers within a second were two hundred a second, however long ago the minute began.
+    """
+    throttles = make_throttles()
+    with database.begin() as connection:
+        Tallies(throttles).record(connection, [("a.example", ACCEPTED)] * 199 + [("a.example", TOO_FAST)])
+        rate = connection.execute(select(throttle.c.base_rate)).scalar_one()
+
+    assert 150 <= rate <= 200
 
 
 def test_held_domain_gets_nothing_and_others_go(database):

@@ -26,6 +26,7 @@ def upgrade() -> None:
     sa.Column('minute', sa.DateTime(timezone=True), nullable=False),
     sa.Column('attempt_count', sa.Integer(), nullable=False),
     sa.Column('hard_count', sa.Integer(), nullable=False),
+    sa.Column('first_at', sa.DateTime(timezone=True), nullable=True, comment='since when they were waited for; NULL: since the minute began'),
     sa.PrimaryKeyConstraint('domain', 'minute', name=op.f('pk_domain_tally')),
     comment='answers by recipient domain and minute, for the last hours: tells an outage from dead addresses'
     )
@@ -72,7 +73,24 @@ def upgrade() -> None:
     op.add_column('run', sa.Column('stage_ended_at', sa.DateTime(timezone=True), nullable=True, comment='when the last batch of the stage was done; its answers are watched from then on'))
     op.create_check_constraint("message_class", "campaign_version", "message_class IN ('bulk', 'transactional')")
     op.drop_constraint("fk_attempt_message_id", "attempt", type_="foreignkey")
+    _count_attempts_of_open_batches()
     _forget_claimed_messages()
+
+
+def _count_attempts_of_open_batches() -> None:
+    """What an open batch was cut with: of a retry, its messages had been tried. One tried in it since has one more."""
+    op.execute("""
+        UPDATE batch SET attempt_count = cut.attempts
+        FROM (
+            SELECT b.id, min(m.attempt_count - CASE WHEN m.state IN ('planned', 'claimed') OR b.state = 'ready'
+                                                    THEN 0 ELSE 1 END) AS attempts
+            FROM batch AS b JOIN message AS m ON m.id = ANY(b.message_ids)
+            WHERE b.state = 'claimed' AND m.state <> 'skipped'
+               OR b.state = 'ready' AND m.state IN ('planned', 'deferred', 'claimed')
+            GROUP BY b.id
+        ) AS cut
+        WHERE batch.id = cut.id AND cut.attempts > 0
+    """)
 
 
 def _forget_claimed_messages() -> None:
