@@ -41,13 +41,15 @@ class ReturnPaths:
                 f"a return path cannot be under this domain (got {domain!r}, expected an A-label domain)"
             )
         self._domain = domain
-        self._hashers = {_key_id(one): _hasher(one) for one in (*retired, secret)}
-        self._key_id = _key_id(secret)
+        self._key_id, self._own = _key_id(secret), _hasher(secret)
+        self._hashers = {self._key_id: [self._own]}
+        for one in retired:  # a key id is one byte: several may share it
+            self._hashers.setdefault(_key_id(one), []).append(_hasher(one))
 
     def path(self, message_id: int) -> str:
         """The address for `MAIL FROM`: the same for the same message, at most 256 octets with its brackets."""
         body = self._key_id + message_id.to_bytes(_ID_SIZE, "big")
-        token = base64.b32encode(body + self._mac(body)).decode("ascii").rstrip("=").lower()
+        token = base64.b32encode(body + _mac(self._own, body)).decode("ascii").rstrip("=").lower()
         return f"{_PREFIX}{token}@{self._domain}"
 
     def message_id(self, address: str) -> int | None:
@@ -56,15 +58,18 @@ class ReturnPaths:
         if domain.lower().removesuffix(".") != self._domain:
             return None
         content = _decoded(local.lower())
-        if content is None or content[:1] not in self._hashers:
+        if content is None:
             return None
         body, given = content[:_BODY_SIZE], content[_BODY_SIZE:]
-        return int.from_bytes(body[1:], "big") if hmac.compare_digest(self._mac(body), given) else None
+        hashers = self._hashers.get(body[:1], [])
+        is_genuine = any(hmac.compare_digest(_mac(hasher, body), given) for hasher in hashers)
+        return int.from_bytes(body[1:], "big") if is_genuine else None
 
-    def _mac(self, body: bytes) -> bytes:
-        mac = self._hashers[body[:1]].copy()
-        mac.update(body)
-        return mac.digest()
+
+def _mac(hasher: hashlib.blake2s, body: bytes) -> bytes:
+    mac = hasher.copy()
+    mac.update(body)
+    return mac.digest()
 
 
 def _decoded(local: str) -> bytes | None:

@@ -51,9 +51,10 @@ class Signer:
     """Signs with `secret`; verifies what was signed with it or with one of the `retired` secrets."""
 
     def __init__(self, secret: bytes, *, retired: Iterable[bytes] = ()) -> None:
-        self._rings = {_key_id(one): _keyed_hashers(one) for one in (*retired, secret)}
-        self._key_id = _key_id(secret)
-        self._own = self._rings[self._key_id]
+        self._key_id, self._own = _key_id(secret), _keyed_hashers(secret)
+        self._rings = {self._key_id: [self._own]}  # one byte: several may share it
+        for one in retired:
+            self._rings.setdefault(_key_id(one), []).append(_keyed_hashers(one))
 
     def sign(self, purpose: Purpose, message_id: int, link: int = 0, url: str | None = None) -> str:
         """The token as it stands in a link: 31 to 34 characters plus four thirds of the target's length.
@@ -84,12 +85,12 @@ class Signer:
         if content is None or len(content) < _HEAD_SIZE + _MAC_SIZE:
             return None
         body, given = content[:-_MAC_SIZE], content[-_MAC_SIZE:]
-        ring = self._rings.get(body[:1])
-        if ring is None:
-            return None
-        mac = ring[purpose].copy()
-        mac.update(body)
-        return _read(body) if hmac.compare_digest(mac.digest(), given) else None
+        for ring in self._rings.get(body[:1], ()):
+            mac = ring[purpose].copy()
+            mac.update(body)
+            if hmac.compare_digest(mac.digest(), given):
+                return _read(body)
+        return None
 
 
 @lru_cache(maxsize=64)

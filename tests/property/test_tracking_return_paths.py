@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from core.errors import AddressError
 from core.settings import Sender
 from tests.factories import SECRET
-from tracking.return_paths import LONGEST_DOMAIN, ReturnPaths
+from tracking.return_paths import LONGEST_DOMAIN, ReturnPaths, _key_id
 
 DOMAIN = "bounces.paper.example"
 PATHS = ReturnPaths(SECRET, DOMAIN)
@@ -93,3 +93,16 @@ def test_the_settings_know_the_longest_domain():
     assert "xn--bcher-kva.example" == Sender.model_validate(sender | {"return_path": "Bücher.example"}).return_path
     with pytest.raises(ValidationError):
         Sender.model_validate(sender | {"return_path": _LONGEST.replace("e.", "ee.") + "e"})
+
+
+def test_retired_secret_that_shares_its_key_id_is_still_known() -> None:
+    """
+    A key id is one byte: bounces of mail sent under a retired secret are known also where the new one has the same.
+    """
+    own = b"k" * 32
+    alike = next(secret for secret in (b"%032d" % n for n in range(10_000)) if _key_id(secret) == _key_id(own))
+    paths = ReturnPaths(own, "bounces.example", retired=[alike])
+
+    assert 5 == paths.message_id(ReturnPaths(alike, "bounces.example").path(5))
+    assert 6 == paths.message_id(ReturnPaths(own, "bounces.example").path(6))
+    assert paths.path(7) == ReturnPaths(own, "bounces.example").path(7)
