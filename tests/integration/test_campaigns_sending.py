@@ -6,17 +6,33 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from campaigns.sending import Courier
 from campaigns.status import status_of
 from core import schema
+from core.database import Database
 from core.workspace import Workspace
 from tests.campaign_files import FILES
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from tests.processes import free_port
 from tests.smtp_server import ScriptedServer
+
+#: The first time that something is written at this moment, the server ends the connection.
+_GIVES_WAY = """
+    CREATE SEQUENCE times;
+    CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('times') = 1 THEN
+                RAISE EXCEPTION 'gone' USING ERRCODE = '{sqlstate}';
+            END IF;
+            RETURN new;
+        END $$;
+    CREATE TRIGGER give_way {moment} EXECUTE FUNCTION give_way();
+"""
+_ANSWERS_ARE_RECORDED = "BEFORE INSERT ON attempt FOR EACH ROW"
+_BATCH_IS_CLOSED = "BEFORE UPDATE ON batch FOR EACH ROW WHEN (new.state = 'done')"
 
 
 @contextlib.contextmanager
@@ -182,3 +198,73 @@ def test_a_worker_told_to_stop_gives_its_batch_back_at_once(office, database):
 
     assert 12 == stopped["planned"]
     assert 12 == status(database, run_id).states["accepted"]
+
+
+@pytest.mark.parametrize("sqlstate", ["57P01", "25006"])  # it was shut down; it no longer writes, another one does
+@pytest.mark.parametrize("moment", [_ANSWERS_ARE_RECORDED, _BATCH_IS_CLOSED])
+def test_what_servers_said_survives_a_database_that_gives_way(office, database, moment, sqlstate):
+    """
+    When the database gives way while answers are recorded or the batch is closed, both are done again: who was refused
+    for good is suppressed, every answer is tallied once, and the run ends.
+    """
+    refused = {"recipient": lambda said: b"550 5.1.1 no such user" if "p3@" in said.commands[-1] else None}
+    with serving(refused) as server:
+        courier, run_id, batch_id = office(server.port)
+        with database.begin() as connection:
+            connection.exec_driver_sql(_GIVES_WAY.replace("{sqlstate}", sqlstate).replace("{moment}", moment))
+        courier.send_batch(batch_id)
+        while (batch_id := first_batch(database)) is not None:
+            courier.clock.step(timedelta(minutes=6))
+            courier.send_batch(batch_id)
+        with database.begin() as connection:
+            courier.tallies.write(connection)
+
+    assert ("finished", None) == (status(database, run_id).state, status(database, run_id).fault)
+    assert (11, 1) == (status(database, run_id).states["accepted"], status(database, run_id).states["failed"])
+    with database.begin() as connection:
+        assert 1 < connection.exec_driver_sql("SELECT last_value FROM times").scalar_one()
+        assert 1 == connection.execute(select(func.count(schema.suppression.c.address_key))).scalar_one()
+        tally = select(func.sum(schema.domain_tally.c.attempt_count), func.sum(schema.domain_tally.c.hard_count))
+        assert (12, 1) == tuple(connection.execute(tally).one())
+
+
+def test_a_database_that_gives_way_before_the_trip_is_no_bug(office, database, clock):
+    """
+    A batch that could not be made ready because the database gave way says so, and all go when it is back.
+    """
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        with database.begin() as connection:
+            connection.execute(text("LOCK TABLE throttle IN ACCESS EXCLUSIVE MODE"))
+            courier.database = Database(database.url + "&options=-c%20lock_timeout%3D200")
+            sent = courier.send_batch(batch_id)
+        assert "the database went away: LockNotAvailable" == sent.fault == status(database, run_id).fault
+        clock.step(timedelta(minutes=1))
+        courier.send_batch(batch_id)
+        courier.database.dispose()
+
+    assert ("finished", None) == (status(database, run_id).state, status(database, run_id).fault)
+
+
+class OneCannotBeSigned:
+    """A signer that one content is too much for."""
+
+    def sign(self, content):
+        """The content as it is."""
+        if b"Firm 3" in content:
+            raise ValueError("no signature for this one")
+        return content
+
+
+def test_one_person_whose_message_cannot_be_signed_fails_alone(office, database):
+    """
+    A message that the signer stumbles over is skipped as render_failed; everybody else gets theirs.
+    """
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        courier.signers = {"paper.example": OneCannotBeSigned()}
+        sent = courier.send_batch(batch_id)
+
+    assert (1, None) == (sent.render_failed, sent.fault)
+    assert {"render_failed": 1} == status(database, run_id).skipped
+    assert 11 == status(database, run_id).states["accepted"]
