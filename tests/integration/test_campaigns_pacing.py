@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from campaigns.status import status_of
 from core.clock import SteppedClock
 from core.schema import batch, message, run, throttle
 from core.transport_settings import DomainLimit, Transport
+from delivery import holds
+from delivery.holds import HeldBy
 from delivery.throttles import Throttles
 from tests.factories import make_customer, make_message, make_run, make_version
 
@@ -147,7 +150,7 @@ def test_late_crowd_is_not_let_through_at_once(database, now, make_batch):
     began = time.monotonic()
     let_through = sum(len(paced(database, now, batch_id, throttles)[1]) for batch_id in crowd)
     elapsed = time.monotonic() - began
-    again = [row for row in waiting_batches(database) if row["id"] not in crowd]
+    again = [row for row in waiting_batches(database) if row["not_before"] > old]
 
     assert 2 <= let_through <= 8 * (elapsed + 1)
     assert 28 - let_through == sum(len(row["message_ids"]) for row in again)
@@ -163,6 +166,48 @@ def test_messages_that_would_come_too_late_are_looked_at_when_they_expire(databa
     paced(database, now, make_batch(60, valid_until=valid_until), make_throttles(slow=1))
 
     assert valid_until + timedelta(seconds=1) == max(row["not_before"] for row in waiting_batches(database))
+
+
+def test_batch_that_waits_as_a_whole_stays_the_same(database, now, make_batch):
+    """
+    While its domains are held a batch only puts its own time forward: no row is added however often it asks.
+    """
+    throttles = make_throttles(slow=8)
+    with database.begin() as connection:
+        for domain in DOMAINS:
+            held_by = {"because": "x", "by": HeldBy.OPERATOR, "actor": "t"}
+            holds.hold(connection, f"domain:{domain}", **held_by)
+    batch_id = make_batch(20)
+    for _ in range(3):
+        held, people = paced(database, now, batch_id, throttles)
+        with database.begin() as connection:
+            batches.close(connection, held, now.now())
+        (waiting,) = waiting_batches(database)
+        now.step(waiting["not_before"] - now.now())
+
+        assert ((), []) == (held.message_ids, people)
+        assert (batch_id, 20) == (waiting["id"], len(waiting["message_ids"]))
+    assert [()] == broken(database)
+
+
+def test_batch_with_others_in_it_is_not_put_forward(database, now, make_batch):
+    """
+    A message that a lost worker's server put off is not kept waiting by the hold of another's domain.
+    """
+    with database.begin() as connection:
+        holds.hold(connection, "domain:slow.example", because="x", by=HeldBy.OPERATOR, actor="t")
+    batch_id = make_batch(2)
+    with database.begin() as connection:
+        held = ledger.claim(connection, batch_id, worker="w", lease=timedelta(minutes=1), now=now.now())
+        put_off = update(message).where(message.c.id == held.message_ids[1]).values(state="deferred", attempt_count=1)
+        connection.execute(put_off)
+    with database.begin() as connection:
+        held = replace(held, message_ids=held.message_ids[:1])
+        people = list(mailings.recipients(connection, held.message_ids))
+        assert [] == pace(connection, held, people, "main", make_throttles(slow=8))[1]
+
+    (waiting,) = waiting_batches(database)
+    assert waiting["id"] != batch_id
 
 
 def test_transactional_messages_do_not_queue_behind_bulk(database, now, make_batch):
