@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("reports.commands", "report", "Show what came back."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check and remove suppressions."),
     "consent": ("suppression.commands", "consent", "Show what a customer agreed to."),
-    "transport": ("delivery.commands.transport", "transport", "Show the transports; pause and resume them."),
+    "transport": ("delivery.commands.transport", "transport", "Show the transports; test, pause and resume them."),
     "dkim": ("delivery.commands.dkim", "dkim", "Make signing keys, and show the DNS records that go with them."),
     "worker": ("workers.commands", "worker", "Run worker processes."),
     "scheduler": ("workers.commands", "scheduler", "Run the scheduler."),

@@ -146,7 +146,12 @@ def _obstacle(way: Way, settings: Settings, now: datetime) -> Obstacle | None:
 
 def held_texts(connection: Connection) -> list[str]:
     """One sentence for each transport and recipient domain that is held."""
-    return [_told(hold) for hold in holds(connection)]
+    return list(held_by_name(connection).values())
+
+
+def held_by_name(connection: Connection) -> dict[str, str]:
+    """The same by what is held: `transport main`, `domain gmail.com`."""
+    return {hold.key.replace(":", " ", 1): _told(hold) for hold in holds(connection)}
 
 
 def _told(hold: Hold) -> str:
@@ -154,4 +159,5 @@ def _told(hold: Hold) -> str:
     end = f"until {hold.until:%Y-%m-%d %H:%M} UTC" if hold.until is not None else "until it is resumed"
     if hold.by in (HeldBy.BREAKER, HeldBy.TRIAL):
         end = f"and tried again {hold.until:%H:%M} UTC" if hold.until is not None else end
-    return f"{kind} {name} is held {end}: {hold.because}"
+    word = "paused" if hold.by is HeldBy.OPERATOR else "held"
+    return f"{kind} {name} is {word} {end}: {hold.because}"

@@ -3,12 +3,12 @@
 import click
 
 from core.commands import Desk, acting_user, json_option, print_json, print_table
-from core.errors import NotFound
+from core.errors import NotFound, TransportError
 
 
 @click.group()
 def transport() -> None:
-    """Show the transports; pause and resume them."""
+    """Show the transports; test, pause and resume them."""
 
 
 @transport.command("list")
@@ -29,6 +29,33 @@ def list_(desk: Desk, as_json: bool) -> None:
     if domains:
         click.echo()
         print_table(domains, ("domain", "state", "rate", "since", "until", "because"))
+
+
+@transport.command("test")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def test_(desk: Desk, name: str, as_json: bool) -> None:
+    """Speak with the server of the transport NAME as for real mail (TLS, login), and send nothing.
+
+    Exit code 1 when mail could not go.
+    """
+    from core.names import did_you_mean
+    from delivery.greeting import greet
+
+    transports = desk.workspace.settings.transports
+    if name not in transports:
+        raise NotFound(f"no transport {name!r}", hint=did_you_mean(name, transports))
+    (greeted,) = greet({name: transports[name]}, desk.workspace.root)
+    if as_json:
+        hint = greeted.fault.hint if greeted.fault is not None else ""
+        print_json({"transport": name, "ok": greeted.fault is None, "detail": greeted.detail, "hint": hint})
+    if greeted.fault is not None and not as_json:
+        raise TransportError(greeted.detail, hint=greeted.fault.hint)
+    if greeted.fault is not None:
+        raise click.exceptions.Exit(1)
+    if not as_json:
+        click.echo(f"{name}: {greeted.detail}")
 
 
 @transport.command()

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from typing import Final
 
 from core.smtp_settings import is_full_name
 from delivery.smtp.addresses import Addresses
@@ -13,6 +14,8 @@ from delivery.smtp.endpoint import Endpoint, Tls
 from delivery.smtp.faults import TransportFault
 from delivery.smtp.features import Features
 from delivery.smtp.replies import Reply
+
+_NO_TLS: Final = "the server speaks no TLS on this port: smtp:// with tls: starttls is usual at port 587 and 25"
 
 
 async def open_connection(
@@ -55,7 +58,8 @@ async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
         raise opening.fault(f"certificate refused: {error.verify_message}", temporary=False, hint=hint) from error
     except ssl.SSLError as error:
         opening.abandon()
-        raise opening.fault(f"TLS failed: {error.reason or error}", temporary=False) from error
+        hint = _NO_TLS if error.reason == "WRONG_VERSION_NUMBER" else ""
+        raise opening.fault(f"TLS failed: {error.reason or error}", temporary=False, hint=hint) from error
     except TimeoutError as error:
         opening.abandon()
         raise opening.fault("no answer within its time", temporary=True) from error

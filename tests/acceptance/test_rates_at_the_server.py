@@ -188,7 +188,7 @@ def test_transport_that_does_not_relay_is_held_and_everybody_gets_mail(make_work
 
     assert (3000, 0, 0, True) == (status["accepted"], status["failed"], status["unknown"], status["balanced"])
     assert ("first", "held", "breaker") == (held["transport"], held["state"], held["by"])
-    assert "transport first is held" in unwell["transports"]["detail"]
+    assert "transport first is held" in unwell["transport first"]["detail"]
     assert refused >= 1
     assert "free" == resumed["state"]
     assert 3000 == again["accepted"]

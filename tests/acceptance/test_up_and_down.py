@@ -130,13 +130,13 @@ def test_processes_count_as_present_again_after_the_database_was_away(office):
         checks = clarion_json(office, "doctor", expect=None)["checks"]
         return {check["check"] for check in checks if not check["ok"]}
 
-    assert {"transports"} == unwell()
+    assert {"transport main"} == unwell()
     os.kill(postgres.process(embedded.places(office)), signal.SIGQUIT)
     wait_for(lambda: postgres.process(embedded.places(office)) is None, "the database to end")
     embedded.ensure_postgres(office)
     children = _children(office)
 
-    wait_for(lambda: unwell() == {"transports"}, "all to be present again")
+    wait_for(lambda: unwell() == {"transport main"}, "all to be present again")
     assert {name: it.pid for name, it in children.items()} == {name: it.pid for name, it in _children(office).items()}
 
 
