@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
 from sqlalchemy import Connection, func, select
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from campaigns import batches, ledger, mailings, transactional
 from campaigns.journal import PATIENCE_S, TRY_AGAIN_S, Journal
-from campaigns.ledger import Claim
+from campaigns.journey import Journey
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
 from campaigns.trip import Desk, JournalFor, Trip
@@ -26,7 +26,7 @@ from core.errors import EngineError, ServiceError, TransportError
 from core.schema import kept_content
 from core.workspace import Workspace
 from delivery import dkim, routes
-from delivery.smtp import Endpoint, OutcomeState, SmtpPool, TransportFault
+from delivery.smtp import Endpoint, SmtpPool, TransportFault
 from delivery.throttles import Tallies, Throttles
 from tracking.return_paths import ReturnPaths
 
@@ -41,26 +41,6 @@ class Sent:
     messages: int
     render_failed: int
     fault: str | None  # why the batch could not go on
-
-
-@dataclass(slots=True)
-class _Journey:
-    """What is known of a batch so far, for whoever closes it."""
-
-    held: Claim
-    gone: list[int] = field(default_factory=list)  # messages without a customer, or whose customer moved away
-    transport: str = ""
-    chosen_at: datetime | None = None  # by the database's clock
-    trip: Trip | None = None
-    fault: str | None = "a bug: the worker's log has its traceback"
-    transport_fault: TransportFault | None = None
-    pause: timedelta = batches.FAULT_PAUSE
-
-    @property
-    def refused(self) -> list[int]:
-        """The messages that got another answer than accepted."""
-        answers = self.trip.answers if self.trip is not None else []
-        return [message_id for message_id, outcome in answers if outcome.state is not OutcomeState.ACCEPTED]
 
 
 @dataclass
@@ -87,7 +67,7 @@ class Courier:
             held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
         if held is None:
             return None
-        journey = _Journey(held)
+        journey = Journey(held)
         try:
             self._travel(journey)
         finally:
@@ -95,7 +75,7 @@ class Courier:
         failed = journey.trip.render_failed if journey.trip is not None else ()
         return Sent(batch_id, len(held.message_ids), len(failed), journey.fault)
 
-    def _travel(self, journey: _Journey) -> None:
+    def _travel(self, journey: Journey) -> None:
         """The trip is over; what kept it from going on is known."""
         try:
             with self.database.begin() as connection:
@@ -113,7 +93,7 @@ class Courier:
             journey.fault = f"the database went away: {type(error.orig).__name__}"
             _log.warning("batch %d: %s", journey.held.batch_id, journey.fault)
 
-    def _prepare(self, connection: Connection, journey: _Journey) -> None:
+    def _prepare(self, connection: Connection, journey: Journey) -> None:
         """The messages that may go now are ready, and who must wait has a batch of their own.
 
         Raises:
@@ -140,13 +120,13 @@ class Courier:
         tried = [person.message_id for person in people if person.attempt_count]
         journey.trip = Trip(desk, journey.held, people, _kept(connection, tried))
 
-    def _choose(self, journey: _Journey, route: str) -> None:
+    def _choose(self, journey: Journey, route: str) -> None:
         """In a transaction of its own: while rates are locked, the row of a transport on trial is not."""
         with self.database.begin() as connection:
             journey.chosen_at = connection.execute(select(func.now())).scalar_one()
             journey.transport = routes.choose(connection, self.workspace.settings, route, salt=journey.held.batch_id)
 
-    def _close_batch(self, journey: _Journey) -> None:
+    def _close_batch(self, journey: Journey) -> None:
         """The batch is closed; a database that went away is waited for, since what was refused is told nobody else."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -164,7 +144,7 @@ class Courier:
         if journey.refused:  # their domain may be held by now
             self.throttles.look_again()
 
-    def _settle(self, connection: Connection, journey: _Journey) -> None:
+    def _settle(self, connection: Connection, journey: Journey) -> None:
         skipped = {"address_changed": journey.gone}
         if journey.trip is not None:
             skipped["render_failed"] = journey.trip.render_failed
@@ -174,7 +154,7 @@ class Courier:
             skipped=skipped, refused=journey.refused, policy=self.workspace.settings.refusals,
         )  # fmt: skip
 
-    def _tell_throttles(self, connection: Connection, journey: _Journey, trip: Trip) -> None:
+    def _tell_throttles(self, connection: Connection, journey: Journey, trip: Trip) -> None:
         """What the transport and the receivers did counts for whatever is sent next."""
         domains = {person.message_id: domain_of(person.email) for person in trip.people}
         if unsent := Counter(domains[person.message_id] for person in trip.unsent):
@@ -186,7 +166,7 @@ class Courier:
         elif any(outcome.code is not None for _, outcome in trip.answers):  # a server said it
             routes.well(connection, journey.transport, began=journey.chosen_at)
 
-    def _pause(self, connection: Connection, journey: _Journey) -> timedelta:
+    def _pause(self, connection: Connection, journey: Journey) -> timedelta:
         """How long what is left of the batch waits: not at all where another transport may take it."""
         if journey.fault is None or not journey.transport_fault:
             return journey.pause
@@ -232,7 +212,7 @@ class Courier:
             self._pools[transport] = SmtpPool(endpoint)
         return self._pools[transport]
 
-    def _journal_of(self, journey: _Journey) -> JournalFor:
+    def _journal_of(self, journey: Journey) -> JournalFor:
         return lambda tried, contents: Journal(
             self.database, journey.held, journey.transport, self.clock, tried, contents
         )
