@@ -26,6 +26,7 @@ from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
+from core.refusal_settings import Refusals
 from core.schema import schedule, schedule_tick
 from workers.celery_app import BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
 
@@ -48,8 +49,12 @@ _LEASE_S: Final = 10
 class Ticks:
     """What is done each second."""
 
-    def __init__(self, database: Database, app: Celery, clock: Clock, batch_size: int) -> None:
+    def __init__(
+        self, database: Database, app: Celery, clock: Clock, batch_size: int, policy: Refusals | None = None
+    ) -> None:
+        """`policy`: what refusals lead to that a lost worker of a stopped run had heard."""
         self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
+        self._policy = policy
         self._one_at_a_time = threading.Lock()
 
     def publish(self) -> int:
@@ -107,7 +112,7 @@ class Ticks:
     def settle(self) -> None:
         """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
         when their stage went well. One run's fault does not hold up the others. Repeat: safe."""
-        self._step("stopped runs could not be settled", batches.settle_stopped)
+        self._step("stopped runs could not be settled", partial(batches.settle_stopped, policy=self._policy))
         with self._database.begin() as connection:
             staged = rollout.staged(connection)
         for run_id in staged:

@@ -9,9 +9,10 @@ from kombu import Queue
 from sqlalchemy import func, insert, select, update
 
 from core import schema
+from core.refusal_settings import Refusals, Repeated
 from core.units import parse_cron
 from tests.campaign_files import FILES, campaign_file
-from tests.factories import make_customer, make_run
+from tests.factories import make_attempt, make_customer, make_message, make_run
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.celery_app import SEND_BATCH, make_app
 from workers.scheduler import LEADER_LOCK, Ticks, last_due, run
@@ -129,6 +130,24 @@ def test_one_damaged_run_does_not_hold_up_the_others(database, ticks, clock, cap
         assert [damaged] == list(connection.execute(still_open).scalars())
     assert {damaged: "running", cancelled: "cancelled", over: "finished"} == states
     assert f"the roll-out of run {damaged} could not go on" in caplog.text
+
+
+def test_what_a_lost_worker_heard_counts_as_the_settings_say(database, app, clock):
+    """
+    Of a cancelled run too: its refusals have the consequences that this workspace gives them.
+    """
+    policy = Refusals(mailbox_full=Repeated(times=1, within=timedelta(days=1)))
+    with database.begin() as connection:
+        run_id = make_run(connection, state="cancelled")
+        message_id = make_message(connection, run_id, make_customer(connection), state="failed")
+        make_attempt(connection, message_id, bounce_class="mailbox_full", answered_at=clock.now())
+        lost = {"state": "claimed", "claim_count": 1, "worker": "w1", "lease_until": func.now() - timedelta(minutes=1)}
+        batch = {"run_id": run_id, "message_ids": [message_id], "not_before": clock.now()}
+        connection.execute(insert(schema.batch).values(**batch | lost))
+    Ticks(database, app, clock, 500, policy).settle()
+
+    with database.begin() as connection:
+        assert ["hard_bounce"] == list(connection.execute(select(schema.suppression.c.reason)).scalars())
 
 
 def test_an_unreachable_broker_loses_nothing(database, clock):

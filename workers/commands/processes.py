@@ -185,7 +185,8 @@ def scheduler(desk: Desk) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    ticks = Ticks(database, app, desk.clock, desk.workspace.settings.workers.batch_size)
+    settings = desk.workspace.settings
+    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, settings.refusals)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
         run(database, ticks, stopping, lambda: log.info("this scheduler leads"))
