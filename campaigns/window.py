@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.exc import OperationalError
 
 from campaigns.ledger import Claim
+from campaigns.never_left import plan_again
 from campaigns.states import State
 from core.arrays import array_text
 from core.schema import message
@@ -127,8 +128,8 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
     When the run is paused or cancelled nothing is handed over, and answers are recorded. When the lease is lost, the
     messages are another worker's: an answer then only settles one that is in doubt since. The content of what may have
     to be sent again is kept: of deferred messages, and of transactional ones before they go. Atomic: yes, one
-    statement; on a connection of `Database.link` a batch that somebody has locked is waited for. Repeat: safe; messages
-    handed over the first time are not returned again.
+    statement; a second one plans again what turns out never to have left. On a connection of `Database.link` a batch
+    that somebody has locked is waited for. Repeat: safe; messages handed over the first time are not returned again.
     """
     kept = _kept(held, window)
     sql, fixed = _statement(held.topic, held.campaign, held.message_class, keeps=bool(kept))
@@ -136,13 +137,21 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
         "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
     }  # fmt: skip
+    going = _carried_out(connection, sql, given)
+    never_left = [message_id for message_id, outcome in window.answered if outcome.state is OutcomeState.NOT_SENT]
+    if never_left:
+        plan_again(connection, held, never_left, window.tried, now)
+    return going
+
+
+def _carried_out(connection: Connection, sql: str, given: dict[str, Any]) -> list[int]:
     while True:
         try:
             return [row[0] for row in connection.exec_driver_sql(sql, given)]
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
-        connection.execute(_AWAIT, {"batch_id": held.batch_id})
+        connection.execute(_AWAIT, {"batch_id": given["batch_id"]})
 
 
 def _answers(held: Claim, window: Window) -> dict[str, Any]:

@@ -292,16 +292,39 @@ def test_what_may_have_arrived_is_not_skipped_by_a_cancel(database, now, make_ba
     assert [()] == broken(database)
 
 
-def test_proof_that_a_message_in_doubt_never_left_does_not_fail_it(database, now, make_batch):
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_what_a_late_worker_proves_never_to_have_left_is_sent(database, now, make_batch, is_closed):
     """
-    A worker that comes back and says it never wrote the final dot fails nobody: that is no refusal.
+    A worker that comes back and says it never wrote the final dot fails nobody: the message is planned again, in its
+    batch or in one of its own, in a run that goes on.
     """
     batch_id, ids = make_batch(1)
     late = claim(database, batch_id, now)
     hand_over(database, late, ids, [], now)
     expire_lease(database, batch_id)
     heir = claim(database, batch_id, now, "w2")
-    close(database, heir, now)
+    if is_closed:
+        close(database, heir, now)
+    for _ in range(2):
+        reported(database, late, [(ids[0], NOT_SENT)], now)
+    if not is_closed:
+        close(database, heir, now)
+
+    assert {ids[0]: "planned"} == states(database)
+    assert [()] == broken(database)
+    (waiting,) = open_batches(database)
+    held = claim(database, waiting, now)
+    assert ids == hand_over(database, held, held.message_ids, [], now)
+
+
+def test_proof_about_an_earlier_hand_over_is_none_about_a_later_one(database, now, make_batch):
+    """
+    The message was handed over again since, and is in doubt for that: what the first worker never sent does not count.
+    """
+    batch_id, ids = make_batch(1)
+    late = claim(database, batch_id, now)
+    with database.begin() as connection:
+        connection.execute(update(message).values(state="unknown", attempt_count=2))
     reported(database, late, [(ids[0], NOT_SENT)], now)
 
     assert {ids[0]: "unknown"} == states(database)
