@@ -48,6 +48,23 @@ class Desk:
 
         return open_database(self.workspace)
 
+    @cached_property
+    def ledger(self) -> "Database":
+        """The database, also while clarion.yaml has mistakes that do not concern it: these are remarked.
+
+        For what must work in need: to look, and to stop what is under way.
+        """
+        from core.database import open_database
+        from core.errors import ConfigError
+
+        try:
+            _ = self.workspace.settings
+        except ConfigError as error:
+            first = error.message.splitlines()[0]
+            remark(f"remark: clarion.yaml has mistakes (`clarion validate` shows all): {first}")
+            self.__dict__["database"] = open_database(self.workspace, in_need=True)
+        return self.database
+
     def close(self) -> None:
         """What was opened is closed. Repeat: safe."""
         if "database" in self.__dict__:

@@ -137,19 +137,20 @@ def analyze(connection: "Connection", *tables: str) -> None:
         connection.execute(text(f'ANALYZE "{table}"'))
 
 
-def open_database(workspace: Workspace, process: str = "command") -> Database:
+def open_database(workspace: Workspace, process: str = "command", *, in_need: bool = False) -> Database:
     """The workspace's database, started when it is the embedded one, with the schema in place.
 
-    Repeat: safe.
+    `in_need`: also while `clarion.yaml` has mistakes that do not concern it. Repeat: safe.
 
     Raises:
         ServiceError: it cannot be started or reached, or an external one lacks the schema.
-        ConfigError: it was made with another secret.
+        ConfigError: it was made with another secret, or the settings have mistakes.
     """
     from core.migrate import ensure_schema
 
-    is_embedded = workspace.settings.database == "embedded"
-    url = embedded.ensure_postgres(workspace) if is_embedded else workspace.settings.database
+    named = workspace.essentials.database if in_need else workspace.settings.database
+    is_embedded = named == "embedded"
+    url = embedded.ensure_postgres(workspace) if is_embedded else named
     database = Database(url, process)
     ensure_schema(database, may_upgrade=is_embedded)
     _check_secret(database, workspace.secret)

@@ -182,7 +182,12 @@ class Workers(Section):
     lease: Annotated[Duration, AfterValidator(_lease)] = parse_duration("1m")  # at least 10s
 
 
-def _database(text: str) -> str:
+def checked_database(text: str) -> str:
+    """`text`, which names a database.
+
+    Raises:
+        Unfit: it names none.
+    """
     if text == "embedded":
         return text
     return checked_url(text, ("postgresql", "postgres"), "'embedded' or 'postgresql://…'", needs_host=False)
@@ -194,7 +199,12 @@ def _broker(text: str) -> str:
     return checked_url(text, ("redis", "rediss", "unix"), "'embedded' or 'redis://…'", needs_host=False)
 
 
-def _secret(text: str) -> str:
+def checked_secret(text: str) -> str:
+    """`text`, which is long enough for a secret.
+
+    Raises:
+        Unfit: it is not.
+    """
     if len(text) < 32:
         raise Unfit(quoted(text), "at least 32 characters, for example from `openssl rand -hex 32`")
     return text
@@ -205,9 +215,9 @@ class Settings(Section):
 
     organisation: Organisation
     # repr=False: neither a traceback nor a message about a mistake shows what stands there
-    database: Annotated[str, AfterValidator(_database)] = Field("embedded", repr=False)
+    database: Annotated[str, AfterValidator(checked_database)] = Field("embedded", repr=False)
     broker: Annotated[str, AfterValidator(_broker)] = Field("embedded", repr=False)
-    secret: Annotated[str, AfterValidator(_secret)] | None = Field(
+    secret: Annotated[str, AfterValidator(checked_secret)] | None = Field(
         None, repr=False
     )  # None: made by `clarion init`, kept in .clarion/secret
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]

@@ -36,9 +36,6 @@ def _login(transport: Transport) -> Iterator[Mistake]:
     is_named, has_password = bool(parts.username), bool(parts.password)
     if parts.path not in ("", "/") or parts.query:
         yield ("url",), "url ends in a path or a query, expected nothing after host and port", "remove it"
-    if parts.scheme == "smtps" and transport.tls not in (None, "implicit"):
-        text = f"got tls: {transport.tls} with an smtps:// address, which is TLS from the first byte"
-        yield ("tls",), text, "leave tls out, or write smtp:// (starttls is usual at port 587)"
     if transport.auth is not None and (is_named or has_password):
         yield ("auth",), "there are two ways to log in, in url and under auth", "leave one of them out"
     elif is_named != has_password:

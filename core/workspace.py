@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from core.errors import ConfigError, NotFound, Problem
+from core.essentials import Essentials, essentials
 from core.settings import Settings
 from core.settings_mistakes import settings_mistakes
 from core.yaml_files import Document, build, read_document
@@ -83,13 +84,22 @@ class Workspace:
         return settings
 
     @cached_property
+    def essentials(self) -> Essentials:
+        """The database and the secret, also while the file has mistakes in other places.
+
+        Raises:
+            ConfigError: one of the two is itself wrong.
+        """
+        return essentials((self.root / SETTINGS_FILE).read_text(encoding="utf-8", errors="replace"), SETTINGS_FILE)
+
+    @cached_property
     def secret(self) -> bytes:
         """The key of address keys, tokens and Message-IDs: from settings, environment, or `.clarion/secret`.
 
         It is made once for a workspace that has none. Everything signed or hashed depends on it, so all
         machines of one installation must share it.
         """
-        given = self.settings.secret or os.environ.get(SECRET_VARIABLE)
+        given = self.essentials.secret or os.environ.get(SECRET_VARIABLE)
         if given:
             return given.encode()
         path = self.state / "secret"

@@ -6,6 +6,7 @@ import click
 
 from campaigns.commands.persons import person_of
 from core.commands import Desk, counted, json_option, print_json, print_table, remark, shown
+from core.errors import ConfigError
 
 if TYPE_CHECKING:
     from campaigns.status import Status
@@ -37,14 +38,14 @@ def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None
 def _held(desk: Desk) -> list[str]:
     from delivery.overview import held_texts
 
-    with desk.database.begin() as connection:
+    with desk.ledger.begin() as connection:
         return held_texts(connection)
 
 
 def _print_schedules(desk: Desk) -> None:
     from campaigns.status import scheduled
 
-    with desk.database.begin() as connection:
+    with desk.ledger.begin() as connection:
         rows = scheduled(connection)
     if rows:
         click.echo()
@@ -54,7 +55,7 @@ def _print_schedules(desk: Desk) -> None:
 def _status_rows(desk: Desk, campaign: str | None) -> "list[Status]":
     from campaigns.status import statuses
 
-    with desk.database.begin() as connection:
+    with desk.ledger.begin() as connection:
         return statuses(connection, campaign)
 
 
@@ -62,10 +63,14 @@ def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
     """Why messages of the run wait; of runs with open ones alone."""
     from campaigns.waiting import run_waits
 
+    try:
+        settings = desk.workspace.settings
+    except ConfigError:  # was remarked when the ledger was opened
+        return []
     if not row.open:
         return []
-    with desk.database.begin() as connection:
-        return [wait.document() for wait in run_waits(connection, desk.workspace.settings, row.run, desk.clock.now())]
+    with desk.ledger.begin() as connection:
+        return [wait.document() for wait in run_waits(connection, settings, row.run, desk.clock.now())]
 
 
 def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:

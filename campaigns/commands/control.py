@@ -2,40 +2,51 @@
 
 import click
 
-from core.commands import Desk, acting_user, counted
+from core.commands import Desk, acting_user, counted, json_option, print_json
 
 
-def _ordered(desk: Desk, campaign: str, verb: str) -> None:
+def _ordered(desk: Desk, campaign: str, verb: str, *, as_json: bool) -> None:
     from campaigns.control import order
 
-    with desk.database.begin() as connection:
+    with desk.ledger.begin() as connection:
         changed = order(connection, campaign, verb, actor=acting_user(), now=desk.clock.now())
     what = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[verb]
-    click.echo(f"{campaign}: {what} {counted(len(changed), 'run')}")
+    if as_json:
+        print_json({"campaign": campaign, "order": verb, "runs": changed})
+    elif changed:
+        click.echo(f"{campaign}: {what} {counted(len(changed), 'run')}")
+    else:
+        click.echo(f"{campaign}: {what}; no run of it was under way")
 
 
 @click.command()
 @click.argument("campaign")
+@json_option
 @click.pass_obj
-def pause(desk: Desk, campaign: str) -> None:
+def pause(desk: Desk, campaign: str, as_json: bool) -> None:
     """Hand over nothing more of CAMPAIGN until it is resumed."""
-    _ordered(desk, campaign, "pause")
+    _ordered(desk, campaign, "pause", as_json=as_json)
 
 
 @click.command()
 @click.argument("campaign")
+@json_option
 @click.pass_obj
-def resume(desk: Desk, campaign: str) -> None:
+def resume(desk: Desk, campaign: str, as_json: bool) -> None:
     """Go on where CAMPAIGN was paused."""
-    _ordered(desk, campaign, "resume")
+    _ordered(desk, campaign, "resume", as_json=as_json)
 
 
 @click.command()
 @click.argument("campaign")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @click.pass_obj
-def cancel(desk: Desk, campaign: str, yes: bool) -> None:
-    """End CAMPAIGN for good: what was not handed over never will be."""
+def cancel(desk: Desk, campaign: str, yes: bool, as_json: bool) -> None:
+    """End the run of CAMPAIGN for good: what was not handed over never will be.
+
+    Only `clarion send CAMPAIGN --again` starts it anew, for those who have no message of it.
+    """
     if not yes:
         click.confirm(f"Cancel {campaign} for good?", abort=True, err=True)
-    _ordered(desk, campaign, "cancel")
+    _ordered(desk, campaign, "cancel", as_json=as_json)

@@ -53,9 +53,11 @@ def reconcile(
     settled = Counter(one.state.value for one in findings.found)
     if not dry_run:
         settled = _settle(desk, findings, source)
+        if held := len(findings.found) - settled.total():
+            findings.open["its batch is being sent, or somebody else settled it: reconcile again"] += held
     document = {
         "campaign": campaign, "in_doubt": sum(doubt.state == "unknown" for doubt in doubts), "settled": dict(settled),
-        "still_unknown": _still_unknown(doubts, findings), "left": dict(findings.open), "dry_run": dry_run, **told,
+        "still_unknown": findings.open.total(), "left": dict(findings.open), "dry_run": dry_run, **told,
     }  # fmt: skip
     if as_json:
         print_json(document)
@@ -72,11 +74,6 @@ def _doubts(desk: Desk, campaign: str | None, accepted: bool) -> "list[Doubt]":
         if campaign is not None:
             statuses(connection, campaign)  # a name that never ran is a mistake
         return doubts(connection, desk.workspace.secret, campaign=campaign, states=states)
-
-
-def _still_unknown(doubts: "list[Doubt]", findings: "Findings") -> int:
-    settled = sum(one.doubt.state == "unknown" for one in findings.found)
-    return sum(doubt.state == "unknown" for doubt in doubts) - settled
 
 
 def _by_file(doubts: "list[Doubt]", file: Path, complete: bool) -> "tuple[Findings, dict[str, Any]]":

@@ -3,7 +3,7 @@
 import click
 
 from core.commands import Desk, acting_user, json_option, print_json, print_table
-from core.errors import NotFound, TransportError
+from core.errors import ConfigError, NotFound, TransportError
 
 
 @click.group()
@@ -69,8 +69,8 @@ def pause(desk: Desk, name: str, because: str) -> None:
     """
     from delivery import holds
 
-    key = _key(desk, name)
-    with desk.database.begin() as connection:
+    ledger, key = desk.ledger, _key(desk, name)
+    with ledger.begin() as connection:
         holds.hold(connection, key, because=because, by=holds.HeldBy.OPERATOR, actor=acting_user())
     click.echo(f"{name}: paused")
 
@@ -82,8 +82,8 @@ def resume(desk: Desk, name: str) -> None:
     """Use the transport NAME again, or write to the recipient domain NAME again, whatever held it."""
     from delivery import holds
 
-    key = _key(desk, name)
-    with desk.database.begin() as connection:
+    ledger, key = desk.ledger, _key(desk, name)
+    with ledger.begin() as connection:
         was_held = holds.release(connection, key, actor=acting_user())
     click.echo(f"{name}: resumed" if was_held else f"{name}: was not held")
 
@@ -93,7 +93,10 @@ def _key(desk: Desk, name: str) -> str:
     from core.names import did_you_mean
     from delivery.throttles import domain_key, transport_key
 
-    transports = desk.workspace.settings.transports
+    try:
+        transports = desk.workspace.settings.transports
+    except ConfigError:  # in need: the name is taken as it is
+        return domain_key(name.lower()) if "." in name else transport_key(name)
     if name in transports:
         return transport_key(name)
     if "." in name:
