@@ -303,6 +303,22 @@ def test_a_message_in_another_workers_batch_is_in_one_batch_afterwards(office):
     assert [1, 1] == [held.count(message_id) for message_id in office.ids[3:5]]
 
 
+def test_what_a_worker_has_in_hands_stays_in_doubt(office):
+    """
+    A message whose batch is being sent is not planned again under the worker's eyes; the report says so.
+    """
+    claimed = {"state": "claimed", "claim_count": 1, "lease_until": office.clock.now() + timedelta(days=3650)}
+    with office.database.begin() as connection:
+        held = {"run_id": office.run_id, "message_ids": office.ids[3:4], "not_before": office.clock.now()}
+        connection.execute(insert(schema.batch).values(**held | claimed))
+    office.whole_log()
+    told = office.reconcile("--complete")
+
+    assert ["unknown", "planned"] == office.states()[3:5]
+    reason = "its batch is being sent, or somebody else settled it: reconcile again"
+    assert (1, {reason: 1}) == (told["still_unknown"], told["left"])
+
+
 def test_a_file_of_outcomes_settles_what_it_names(office):
     """
     Brackets, case, order of columns, separator and byte order mark do not matter; each bad row is told with its line.
