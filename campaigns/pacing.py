@@ -1,12 +1,12 @@
 """Messages that a throttle does not let through now wait in batches of their own."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from campaigns.ledger import Claim
 from campaigns.mailings import Recipient
@@ -38,12 +38,18 @@ _WAIT: Final = text("""
 
 
 def pace(
-    connection: Connection, held: Claim, people: Sequence[Recipient], transport: str, throttles: Throttles
+    connection: Connection,
+    held: Claim,
+    people: Sequence[Recipient],
+    transport: str,
+    throttles: Throttles,
+    spills: Callable[[], bool] = bool,
 ) -> tuple[Claim, list[Recipient]]:
     """The claim without the messages that must wait, and those of its `people` who may go now over `transport`.
 
     The others are in batches of their own, each with the time at which it asks again; where the whole batch waits for
-    one time, it is that batch, and no claim is held any more. Who may go is counted as gone:
+    one time, it is that batch, and no claim is held any more. `spills`: whether those left over had better ask another
+    transport than wait for this one; they ask at once. Who may go is counted as gone:
     `Throttles.give_back` those who did not. Nobody goes when the lease is lost. Costs nothing where nothing is
     limited. Atomic with the connection's transaction. Repeat: not safe.
     """
@@ -56,9 +62,13 @@ def pace(
     going, waiting = _parted(people, dict(free))
     if not waiting:
         return held, going
-    times = throttles.book(
-        connection, transport, {domain: len(ids) for domain, ids in waiting.items()}, urgent=is_urgent
-    )
+    wanted = {domain: len(ids) for domain, ids in waiting.items()}
+    times: Sequence[Slot]
+    if spills():
+        now = connection.execute(select(func.now())).scalar_one()
+        times = [Slot(now, domain, count) for domain, count in wanted.items()]
+    else:
+        times = throttles.book(connection, transport, wanted, urgent=is_urgent)
     moved = {message_id for ids in waiting.values() for message_id in ids}
     left = replace(held, message_ids=tuple(message_id for message_id in held.message_ids if message_id not in moved))
     at = _by_time(times, waiting)

@@ -107,7 +107,10 @@ class Courier:
         route = letter.version.transport
         self._know(route)
         self._choose(journey, route)
-        journey.held, people = pace(connection, journey.held, people, journey.transport, self.throttles)
+        journey.held, people = pace(
+            connection, journey.held, people, journey.transport, self.throttles,
+            lambda: routes.spills(connection, self.workspace.settings, route, journey.transport),
+        )  # fmt: skip
         sender = letter.version.sender
         desk = Desk(
             studio=self.studio,
@@ -159,12 +162,12 @@ class Courier:
         domains = {person.message_id: domain_of(person.email) for person in trip.people}
         if unsent := Counter(domains[person.message_id] for person in trip.unsent):
             self.throttles.give_back(connection, journey.transport, unsent)
-        # Last of what locks domains: it waits for nobody, so no two workers ever wait for each other.
-        self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
         if journey.transport_fault is not None:
             routes.fault(connection, journey.transport, journey.transport_fault)
         elif any(outcome.code is not None for _, outcome in trip.answers):  # a server said it
             routes.well(connection, journey.transport, began=journey.chosen_at)
+        # Behind every lock on throttles: rows of tallies are waited for, those of domains are not.
+        self.tallies.record(connection, ((domains[message_id], outcome) for message_id, outcome in trip.answers))
 
     def _pause(self, connection: Connection, journey: Journey) -> timedelta:
         """How long what is left of the batch waits: not at all where another transport may take it."""

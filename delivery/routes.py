@@ -21,7 +21,7 @@ from delivery.holds import HeldBy
 from delivery.throttles import transport_key
 from delivery.throttles.rows import volumes
 
-__all__ = ["AllHeld", "choose", "fault", "wait", "ways", "well"]
+__all__ = ["AllHeld", "choose", "fault", "spills", "wait", "ways", "well"]
 #: How long a batch waits for a held transport before it asks again: somebody may have resumed it.
 LONGEST_WAIT: Final = timedelta(minutes=2)
 
@@ -71,6 +71,16 @@ def choose(connection: Connection, settings: Settings, name: str, *, salt: int) 
     if picked is not None:
         return picked
     raise _all_held(name, held)
+
+
+def spills(connection: Connection, settings: Settings, name: str, transport: str) -> bool:
+    """Whether the warm-up volume of `transport` is used up for today, and another of the route `name` has room."""
+    given = ways(settings, name)
+    if len(given) == 1:
+        return False
+    free, _ = _parted(connection, given)
+    full = _used_up(connection, settings, free)
+    return transport in full and len(full) < len(free)
 
 
 def wait(connection: Connection, settings: Settings, name: str) -> timedelta | None:

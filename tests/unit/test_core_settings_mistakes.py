@@ -30,7 +30,7 @@ XOAUTH2 = "auth: {xoauth2: {user: u@shop.example, %s}}"
     [
         (["url: smtp://u:hunter2@h", "tls: none"], "7: transports.main: got tls: none, but a password or token"),
         (["url: smtp://h", "tls: none", XOAUTH2 % "token_file: t"], "7: transports.main: got tls: none, but a"),
-        (["url: smtps://h", "tls: starttls"], "transports.main: smtps:// speaks TLS from the first byte (got tls: starttls"),
+        (["url: smtps://h", "tls: starttls"], "smtps:// speaks TLS from the first byte (got tls: starttls"),
         (["url: smtps://h", "tls: none"], "transports.main: smtps:// speaks TLS from the first byte (got tls: none"),
         (["url: smtps://u:hunter2@h", XOAUTH2 % "token_file: t"], "7: transports.main: there are two ways to log in"),
         (["url: smtps://u@h"], "6: transports.main: url names only one of user and password"),
