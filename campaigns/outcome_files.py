@@ -29,6 +29,11 @@ class Outcome(StrEnum):
 
 
 _WORDS: Final = tuple(outcome.value for outcome in Outcome)
+#: What others call the same.
+_ELSEWHERE: Final = {
+    "arrived": "delivered", "received": "delivered", "sent": "accepted", "queued": "accepted", "bounce": "bounced",
+    "not_received": "never_received", "dropped": "failed", "error": "failed",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,9 @@ def _columns(head: Sequence[str], name: str) -> tuple[int, int]:
 
 def _take(row: Sequence[str], columns: tuple[int, int], line: int, outcomes: Outcomes) -> None:
     if len(row) <= max(columns):
-        outcomes.rejected.append(RejectedRow(line, f"{len(row)} of at least {max(columns) + 1} columns"))
+        outcomes.rejected.append(
+            RejectedRow(line, f"too few columns (got {len(row)}, expected {max(columns) + 1} or more)")
+        )
         return
     message_id = row[columns[0]].strip().removeprefix("<").removesuffix(">").strip().lower()
     word = row[columns[1]].strip().lower().replace("-", "_").replace(" ", "_")
@@ -115,7 +122,7 @@ def _take(row: Sequence[str], columns: tuple[int, int], line: int, outcomes: Out
         outcomes.rejected.append(RejectedRow(line, f"not a Message-ID (got {message_id[:100]!r})"))
     elif word not in _WORDS:
         expected = f"unknown outcome (got {word[:100]!r}, expected one of {', '.join(_WORDS)})"
-        close = near_miss(word[:100], _WORDS)
+        close = _ELSEWHERE.get(word) or near_miss(word[:100], _WORDS)
         outcomes.rejected.append(RejectedRow(line, f"{expected}; did you mean {close!r}?" if close else expected))
     else:
         outcomes.found[message_id] = Outcome(word)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, StringConstraints, ValidationError
 
 from core.errors import Problem
 from core.units import Unfit, quoted
@@ -104,7 +104,7 @@ def load_templates(workspace: Workspace) -> tuple[dict[str, TemplateSource], lis
 
 
 def parse_definition(source: TemplateSource) -> tuple[Definition, list[Problem]]:
-    """`source` taken apart; with problems in its front matter, the front matter counts as empty."""
+    """`source` taken apart; what is wrong in its front matter counts as absent."""
     text = source.text.replace("\r\n", "\n").replace("\r", "\n")
     match = _FRONT.match(text)
     if match is None:
@@ -116,9 +116,21 @@ def parse_definition(source: TemplateSource) -> tuple[Definition, list[Problem]]
     front, document = _read_front(match.group(1), source.file)
     lines = {name: document.line((name,)) for name in FrontMatter.model_fields}
     body_line = match.group(0).count("\n") + 1
-    front = front or FrontMatter()
+    front = front or _what_is_right(document.content)
     attached = tuple(document.line(("attachments", index)) for index in range(len(front.attachments)))
     return Definition(source, front, lines, attached, True, text[match.end() :], body_line), document.problems
+
+
+def _what_is_right(content: object) -> FrontMatter:
+    """The entries of the front matter that can be read by themselves."""
+    good: dict[str, Any] = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        try:
+            FrontMatter.model_validate({name: value})
+        except ValidationError:
+            continue
+        good[name] = value
+    return FrontMatter.model_validate(good)
 
 
 def _read_front(text: str, file: str) -> tuple[FrontMatter | None, Document]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from core.commands import Desk, acting_user, counted, json_option, print_json, print_table, progress, remark
-from core.errors import PlanError, UsageError
+from core.errors import EngineError, PlanError, UsageError
 from core.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ def _by_logs(
     wanted = {doubt.message_id: doubt.recipient for doubt in (*witnesses, *doubts)}
     with progress("reading", 2 * sum(path.stat().st_size for path in logs)) as advance:
         log = read(logs, wanted, zone=_zone(desk, zone), now=desk.clock.now(), advance=advance)
+    if log.first_at is None and any(path.stat().st_size for path in logs):
+        raise EngineError(
+            f"no line of {', '.join(map(str, logs))} is one of a Postfix log; nothing was changed",
+            hint="other mail servers: a CSV file of outcomes, see `clarion reconcile --help`",
+        )
     if complete and log.cut_short:
         raise UsageError(f"{', '.join(log.cut_short)} ends in the middle, so the log is not complete")
     findings = by_log(doubts, log, complete=complete, untrusted=_untrusted(witnesses, log))
@@ -163,6 +168,8 @@ def _print(document: dict[str, Any]) -> None:
     again = {"planned": "never received: sent again"}
     rows = [{"outcome": again.get(state, state), "messages": number} for state, number in document["settled"].items()]
     rows += [{"outcome": f"left: {reason}", "messages": number} for reason, number in document["left"].items()]
+    if document.get("unmatched"):
+        rows.append({"outcome": "of no message in doubt", "messages": document["unmatched"]})
     print_table(rows, ("outcome", "messages"))
     number = document["in_doubt"] - document["still_unknown"]
     done = "would be settled" if document["dry_run"] else "settled"

@@ -493,3 +493,24 @@ def test_a_paused_run_keeps_its_retried_messages(office):
         control.order(connection, "spring-paper", "resume", actor="ann", now=office.clock.now())
 
     assert 4 == len(hand_over(office.database, office.clock, lambda _: ACCEPTED))
+
+
+def test_a_log_in_which_no_line_is_understood_is_told(office, tmp_path):
+    """
+    A file of another kind is an error, not a log in which nothing happened.
+    """
+    log = tmp_path / "other.log"
+    log.write_text("one\ntwo\n")
+    told = office.run("reconcile", "spring-paper", "--mail-log", str(log), expect=1)
+
+    assert "is one of a Postfix log; nothing was changed" in told
+
+
+def test_bad_rows_are_told_with_what_was_meant(office):
+    """
+    Words of others lead to ours, and a short row says what is short.
+    """
+    told = office.outcomes(f"message-id,outcome\n{office.message_ids[0]},arrived\nx@y\n")
+
+    assert "did you mean 'delivered'?" in told["rejected"][0]["reason"]
+    assert "too few columns (got 1, expected 2 or more)" == told["rejected"][1]["reason"]

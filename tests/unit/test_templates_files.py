@@ -335,3 +335,12 @@ def test_a_mailing_without_its_pinned_files_does_not_compile(shelf: Shop) -> Non
         compile_mailing("a.txt", found, organisation=ORGANISATION, opens=False, clicks=True)
     with pytest.raises(NoSuchFile):
         Pinned({}).find("terms.pdf")
+
+
+def test_mistake_in_the_front_matter_leaves_the_rest_of_it(shelf: Shop) -> None:
+    """
+    Only what is wrong is told; the subject beside it is there.
+    """
+    (problem,) = problems_of(shelf({"a.html": b"---\nsubject: S\nattachments: [{name: x}]\n---\n<p>x</p>"}))
+
+    assert "attachments.0" in problem
