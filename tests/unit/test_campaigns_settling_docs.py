@@ -65,7 +65,7 @@ def test_the_reconcile_page_shows_a_file_that_is_read(tmp_path):
     ("content", "line", "reason"),
     [
         (b"message-id,outcome\n\n<a@x>,delivered\nnonsense,accepted\n", 4, "not a Message-ID"),
-        (b"message-id,outcome\n<a@x>,delivered\n<b@x>\n", 3, "1 of at least 2 columns"),
+        (b"message-id,outcome\n<a@x>,delivered\n<b@x>\n", 3, "too few columns (got 1, expected 2 or more)"),
         (b"\n\nmessage-id,outcome\n<a@x>,delivered\n<b@x>,\xff\n", 5, "unknown outcome"),
         (b"message-id,outcome\n<a@x>,delivered\n<b@x>,deliverd\n", 3, "did you mean 'delivered'?"),
         (b'message-id,outcome\n<a@x>,delivered\n"' + b"x" * 20_000 + b'",accepted\n', 3, "not readable as CSV"),

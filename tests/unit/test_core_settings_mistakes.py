@@ -1,5 +1,8 @@
 """What `clarion.yaml` may not say together, though each value is right: told at its line, without passwords."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from campaigns.catalogue import examine
@@ -96,3 +99,16 @@ def test_mistake_beside_a_password_is_shown_with_what_was_found(tmp_path):
     assert "10: transports.main.warm_up.daily is wrong (got [], expected at least 1 entry)" in found
     assert "11: dkim.paper.example.keys.0.selector: got 'A_B', expected a selector" in found
     assert "hunter2" not in found
+
+
+def test_relay_of_the_page_is_read(tmp_path, monkeypatch):
+    """
+    The lines of docs/first-relay.md, with a password from the environment.
+    """
+    monkeypatch.setenv("RELAY_PASSWORD", "hunter2")
+    page = (Path(__file__).parents[2] / "docs" / "first-relay.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "clarion.yaml").write_text(BASE.partition("transports:")[0] + lines)
+
+    assert [] == examine(Workspace(tmp_path))[1]
+    assert 10.0 == Workspace(tmp_path).settings.transports["relay"].rate
