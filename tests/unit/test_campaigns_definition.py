@@ -41,7 +41,7 @@ def test_stored_definition_is_read_back(text: str) -> None:
     [
         ({"cost": "{fixed: 1e20}"}, "cost.fixed is wrong (got 1e+20, decimal input should have no more than"),
         ({"cost": "{fixed: 0.00001}"}, "cost.fixed is wrong (got 1e-05, decimal input should have no more than 4"),
-        ({"cost": "{fixed: -1}"}, "cost.fixed is wrong (got -1, input should be greater than or equal to 0)"),
+        ({"cost": "{fixed: -1}"}, "cost.fixed is wrong (got -1, expected at least 0)"),
         ({"cost": "{per_message: 0.0000001}"}, "no more than 6 decimal places"),
         ({"cost": "{fixed: nan}"}, "cost.fixed is wrong (got 'nan'"),
         ({"goal": "{within: 0.5s}"}, "goal.within: got '0.5s', expected a duration in whole seconds"),

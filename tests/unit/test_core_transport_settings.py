@@ -84,7 +84,7 @@ def test_page_tells_the_pauses_of_the_breaker():
             "domains.gmail.com.rate: got 'fast', expected a rate",
         ),
         ("topics:", "domains: {{gmail.com: {{speed: 5/s}}}}\ntopics:", "unknown key 'speed' in domains"),
-        ("topics:", "routes: {{road: {{main: 0}}}}\ntopics:", "road.main: got 0, expected a whole number from 1 to 1000"),
+        ("topics:", "routes: {{road: {{main: 0}}}}\ntopics:", "road.main: got 0, expected a whole number from 1"),
         ("topics:", "routes: {{road: {{}}}}\ntopics:", "routes.road is wrong (got {}, expected at least 1 entry)"),
         ("topics:", "routes: {{road: {{mian: 1}}}}\ntopics:", "road names no transport 'mian'"),
         ("topics:", "routes: {{main: {{main: 1}}}}\ntopics:", "'main' is a transport already"),
