@@ -61,12 +61,15 @@ def read_outcomes(path: Path, advance: Callable[[int], None] = lambda _bytes: No
         UsageError: the file cannot be read, or has no such columns.
     """
     outcomes = Outcomes()
+    before = csv.field_size_limit()  # is of the whole process: imports have another one
     try:
         with path.open("rb") as raw:
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
             _read(_counted(text, raw, advance), str(path), outcomes)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    finally:
+        csv.field_size_limit(before)
     return outcomes
 
 
