@@ -11,24 +11,30 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from campaigns import ledger, refusals
 from campaigns.ledger import Claim
+from campaigns.retry_waits import retry_waits
 from campaigns.states import WAITING, State
 from core.arrays import Ids, among
 from core.refusal_settings import Refusals
 from core.schema import batch, campaign_version, message, run
 from suppression.gate import TRANSACTIONAL
 
-#: A message the server puts off is tried again after these waits, then given up (RFC 5321 §4.5.4.1: 4–5 days).
-RETRY_WAITS: Final = tuple(
-    timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 60, 120, 240, 480, 720, 720, 720, 720, 720, 720)
-)
-#: Somebody waits for a transactional message: a server that was restarting is asked again sooner.
-_SOONER: Final = (timedelta(seconds=30), timedelta(minutes=2), *RETRY_WAITS[:-2])
 #: What kept a batch from going is tried again after this.
 FAULT_PAUSE: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
 #: A transactional message that was handed over so often without an answer is not sent again by itself.
 MOST_DOUBTS: Final = 4
 NOTHING: Final[Mapping[str, Sequence[int]]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """A batch of a stopped run, in the hands of a worker that was lost."""
+
+    batch_id: int
+    run_id: int
+    campaign: str
+    message_class: str
+    worker: str
 
 
 def close(
@@ -56,7 +62,7 @@ def close(
     ids = list(row.message_ids)
     for reason, not_meant in skipped.items():
         ledger.skip(connection, not_meant, reason, now)
-    _settle_messages(connection, held.batch_id, ids, held.message_class, held.worker, "the answer was lost", now)
+    _settle_messages(connection, held, ids, "the answer was lost", now, policy)
     _give_back(connection, held.batch_id, ids, now + pause)
     answered = ids if held.token > 1 else refused
     fault = refusals.settle(connection, held, answered, now, policy) or fault
@@ -104,7 +110,7 @@ def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before
 _PUT_OFF: Final = text("""
     INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
     SELECT b.run_id, b.queue, b.stage, m.attempt_count, b.waits_from, array_agg(m.id ORDER BY m.id),
-           :now + (:waits)[m.attempt_count - b.waits_from]
+           :now + (:waits)[m.attempt_count - b.waits_from] * (0.9 + 0.2 * random())
     FROM message AS m JOIN batch AS b ON b.id = :batch_id
     WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
     GROUP BY b.id, m.attempt_count
@@ -127,24 +133,17 @@ _FORGET: Final = text("""
 
 
 def _settle_messages(
-    connection: Connection, batch_id: int, ids: list[int], message_class: str, worker: str, why: str, now: datetime
+    connection: Connection, held: Claim | _Stopped, ids: list[int], why: str, now: datetime, policy: Refusals | None
 ) -> None:
     """What was handed over is in doubt, for this reason. What was deferred in this batch waits in another one, longer
-    each time; after the last wait it has failed, or is in doubt for good."""
-    ledger.doubt(connection, ids, worker=worker, why=why, now=now)
-    waits = list(_SOONER if message_class == TRANSACTIONAL else RETRY_WAITS)
-    given = {"batch_id": batch_id, "ids": ids, "now": now}
+    each time, and never as long as the others to the second; after the last wait it has failed, or is in doubt for
+    good."""
+    ledger.doubt(connection, ids, worker=held.worker, why=why, now=now)
+    waits = list(retry_waits(held.message_class, (policy or Refusals()).give_up_after))
+    given = {"batch_id": held.batch_id, "ids": ids, "now": now}
     connection.execute(_GIVE_UP, given | {"most": len(waits), "doubts": MOST_DOUBTS})
     connection.execute(_PUT_OFF, given | {"waits": waits})
     connection.execute(_FORGET, {"ids": ids})
-
-
-@dataclass(frozen=True, slots=True)
-class _Stopped:
-    """A run whose refusals are settled."""
-
-    run_id: int
-    campaign: str
 
 
 def settle_stopped(
@@ -167,9 +166,10 @@ def settle_stopped(
     )
     for row in connection.execute(lost).all():
         why = "the worker was lost after the hand-over"
-        _settle_messages(connection, row.id, row.message_ids, row.queue, row.worker, why, now)
+        held = _Stopped(row.id, row.run_id, row.campaign, row.queue, row.worker)
+        _settle_messages(connection, held, row.message_ids, why, now, policy)
         _give_back(connection, row.id, row.message_ids, now)
-        refusals.settle(connection, _Stopped(row.run_id, row.campaign), row.message_ids, now, policy)
+        refusals.settle(connection, held, row.message_ids, now, policy)
     cancelled = run.c.state == "cancelled"
     if run_id is not None:
         cancelled &= run.c.id == run_id

@@ -26,6 +26,7 @@ class Outage(Section):
 class Refusals(Section):
     """When refusals have consequences."""
 
+    give_up_after: Duration = parse_duration("5d")  # a message that is put off again and again has failed then
     message_faults: Annotated[int, Field(ge=1)] = 10  # of one run; then it is paused
     disabled: Repeated = Repeated(times=3, within=parse_duration("180d"))  # then suppressed for good
     mailbox_full: Repeated = Repeated(times=5, within=parse_duration("180d"))  # then suppressed for as long

@@ -180,7 +180,7 @@ def test_a_message_that_its_workers_are_lost_by_is_sent_again_once_at_once(datab
     assert () == third.message_ids
     (waiting,) = open_batches(database)
     assert claim(database, waiting, now) is None
-    now.step(timedelta(minutes=2))
+    now.step(timedelta(minutes=3))
     assert tuple(ids) == claim(database, waiting, now).message_ids
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from campaigns.batches import RETRY_WAITS
+from campaigns.retry_waits import RETRY_WAITS
 from core.clock import SteppedClock
 from core.dkim_settings import checked_domain
 from core.errors import ConfigError
