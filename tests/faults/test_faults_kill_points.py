@@ -13,6 +13,7 @@ import pytest
 from campaigns import catalogue
 from campaigns.transactional import post, standing
 from core.clock import SystemClock
+from suppression.gate import TRANSACTIONAL
 from tests.campaign_files import FILES, TEMPLATE
 from tests.faults.holding_server import Point, holding
 from tests.faults.recording_server import write_outcomes
@@ -24,8 +25,9 @@ pytestmark = pytest.mark.faults
 #: Of the workspace's transport.
 CONNECTIONS = 4
 AUDIENCE = 12
-#: That send what is owed to one person, of a worker with one process.
-PROCESSES = 2
+#: Where the ledger has a message on every connection as handed over, and where the server has taken these.
+HANDED_OVER = {Point.MID_BODY, Point.BEFORE_ANSWER, Point.AFTER_ANSWER}
+TAKEN = {Point.BEFORE_ANSWER, Point.AFTER_ANSWER}
 
 
 def _long(template):
@@ -50,9 +52,10 @@ def _somebody_waits(workplace):
     return bool(workplace.scalar("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"))
 
 
-def _strike(workplace, server, point, worker, held):
-    """The worker is killed when so many of its connections are held at the point."""
-    server.wait_for_held(held)
+def _strike(workplace, server, point, worker):
+    """The worker is killed when all its connections are held at the point."""
+    # Before MAIL there is one only: the others are opened when the first has found all well.
+    server.wait_for_held(1 if point is Point.BEFORE_MAIL else CONNECTIONS)
     if point is not Point.AFTER_ANSWER:
         kill(worker)
         return
@@ -73,8 +76,7 @@ def test_bulk_is_never_sent_twice_wherever_its_worker_is_killed(make_workplace, 
         workplace = make_workplace(server.port, AUDIENCE, files)
         with workplace.worker() as worker:
             workplace.send()
-            # Before MAIL there is one only: the others are opened when the first has found all well.
-            _strike(workplace, server, point, worker, 1 if point is Point.BEFORE_MAIL else CONNECTIONS)
+            _strike(workplace, server, point, worker)
         server.disarm()
         with workplace.worker():
             workplace.settle()
@@ -83,8 +85,7 @@ def test_bulk_is_never_sent_twice_wherever_its_worker_is_killed(make_workplace, 
             workplace.reconcile("--outcomes", str(tmp_path / "taken.csv"), "--complete")
             workplace.settle()
 
-    was_handed_over = point in (Point.MID_BODY, Point.BEFORE_ANSWER, Point.AFTER_ANSWER)
-    in_doubt = CONNECTIONS if was_handed_over else 0
+    in_doubt = CONNECTIONS if point in HANDED_OVER else 0
     lost_on_the_way = CONNECTIONS if point is Point.MID_BODY else 0
     assert {"accepted": AUDIENCE - in_doubt} | ({"unknown": in_doubt} if in_doubt else {}) == by_itself
     assert len(set(sent)) == len(sent) == AUDIENCE - lost_on_the_way
@@ -115,17 +116,19 @@ def test_what_is_owed_is_never_lost_wherever_its_worker_is_killed(make_workplace
         files = files | {"templates/receipt.html": _long(files["templates/receipt.html"])}
     with holding(point) as server:
         workplace = make_workplace(server.port, AUDIENCE, files)
-        with workplace.worker() as worker:
+        # One process: it finds all orders waiting and takes them on one trip, over all its connections.
+        with workplace.worker(queue=TRANSACTIONAL) as worker:
             _order(workplace, AUDIENCE)
-            # A message at a time in each of two processes: the worker's, and its companion's for what is owed.
-            _strike(workplace, server, point, worker, PROCESSES)
+            _strike(workplace, server, point, worker)
+            in_doubt, taken = workplace.people("handed_over"), set(server.recipients)
         server.disarm()
         with workplace.worker():
             workplace.settle()
 
-    copies = Counter(server.recipients)
-    in_doubt = PROCESSES if point in (Point.BEFORE_ANSWER, Point.AFTER_ANSWER) else 0
-    assert {"accepted": AUDIENCE} == workplace.counts()
-    assert {1: AUDIENCE - in_doubt} | ({2: in_doubt} if in_doubt else {}) == Counter(copies.values())
+    everybody = workplace.people("accepted")
+    assert AUDIENCE == len(everybody)
+    assert (CONNECTIONS if point in HANDED_OVER else 0) == len(in_doubt)
+    assert (in_doubt if point in TAKEN else set()) == taken
+    assert {address: 2 if address in taken else 1 for address in everybody} == Counter(server.recipients)
     assert AUDIENCE == len({(mail.message_id, mail.content) for mail in server.taken})
     clarion(workplace.workspace, "status", "--check")

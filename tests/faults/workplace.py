@@ -128,9 +128,10 @@ class Workplace:
         wait_for(is_over, "every batch to be done", self.workspace.root / "worker.log")
 
     @contextlib.contextmanager
-    def worker(self, processes: int = 1) -> Iterator["subprocess.Popen[bytes]"]:
-        """A `clarion worker` that is connected."""
-        with clarion_process(self.workspace, "worker", "--processes", str(processes), present="worker") as process:
+    def worker(self, processes: int = 1, queue: str | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+        """A `clarion worker` that is connected; of one queue alone it has no companion."""
+        arguments = ["--processes", str(processes), *(("--queue", queue) if queue else ())]
+        with clarion_process(self.workspace, "worker", *arguments, present="worker") as process:
             yield process
 
 
