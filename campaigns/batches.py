@@ -74,23 +74,6 @@ def close(
         finish_runs(connection, now, run_id=held.run_id)
 
 
-def cut(connection: Connection, batch_id: int, message_ids: Sequence[int], not_before: datetime) -> None:
-    """A further batch, like this one, holds these messages from now on, and goes not before then."""
-    given = {"batch_id": batch_id, "ids": sorted(message_ids), "not_before": not_before}
-    connection.execute(_CUT, given)
-    connection.execute(_TAKE_OUT, given)
-
-
-_CUT: Final = text("""
-    INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
-    SELECT run_id, queue, stage, attempt_count, waits_from, :ids, :not_before FROM batch WHERE id = :batch_id
-""").bindparams(bindparam("ids", type_=Ids))
-_TAKE_OUT: Final = text("""
-    UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:ids) ORDER BY 1)
-    WHERE id = :batch_id
-""").bindparams(bindparam("ids", type_=Ids))
-
-
 def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before: datetime) -> None:
     """What is left of the batch waits in it for the next worker; with nothing left it is done."""
     tried = message.c.attempt_count > batch.c.attempt_count

@@ -35,7 +35,7 @@ class Session:
     """
 
     __slots__ = (
-        "_answering", "_dirty", "_expected", "_is_denied", "_pending", "_quitting", "_refusal", "at_gate",
+        "_answering", "_dirty", "_expected", "_is_denied", "_pending", "_quitting", "_refusal",
         "broken_by", "current", "desk", "ending", "features", "has_served", "is_stale", "link",
     )  # fmt: skip
 
@@ -45,7 +45,6 @@ class Session:
         self.desk = desk
         self.current: Envelope | None = None
         self.ending: Envelope | None = None
-        self.at_gate = False
         self.is_stale = False
         self.has_served = False
         self.broken_by: Trouble | None = None
@@ -81,13 +80,13 @@ class Session:
         envelope = self.current
         if envelope is None:
             raise RuntimeError("released a session that has no message at the gate")
-        self.current, self.ending, self.at_gate = None, envelope, False
+        self.current, self.ending = None, envelope
         self._expected.append(Step.END_OF_DATA)
         self.link.write_message(envelope.lines, b".\r\n" + self._beside_the_dot())
 
     def refuse(self) -> None:
         """The message at the gate is dropped: only closing the connection keeps the server from taking it."""
-        self.current, self.at_gate = None, False
+        self.current = None
         self.link.close()
 
     def quit(self) -> None:
@@ -195,7 +194,6 @@ class Session:
             self._after_refusal(step, reply)
         elif reply.kind == _GOOD[step]:
             if step is Step.DATA:
-                self.at_gate = True
                 self.desk.ready(self)
         elif reply.kind < 4 or step is Step.RSET:
             self._fail_on(reply, f"gave no answer to {step.name}")

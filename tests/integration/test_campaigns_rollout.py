@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from campaigns import batches, control, ledger, rollout
 from campaigns.rollout_file import Rollout, bounds, heads
@@ -164,7 +164,10 @@ def test_a_stage_waits_for_its_last_message(staged, database, clock):
     with database.begin() as connection:
         first = connection.execute(select(schema.batch).where(schema.batch.c.stage == 0)).mappings().one()
         ids = first["message_ids"]
-        batches.cut(connection, first["id"], ids[:1], clock.now() + timedelta(hours=2))
+        later = {"run_id": run_id, "stage": 0, "message_ids": ids[:1], "not_before": clock.now() + timedelta(hours=2)}
+        connection.execute(insert(schema.batch).values(**later))
+        mine = schema.batch.c.id == first["id"]
+        connection.execute(update(schema.batch).where(mine).values(message_ids=ids[1:]))
     serve(database, clock)
     for _ in range(2):
         clock.step(WATCH)
