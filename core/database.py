@@ -152,12 +152,21 @@ def open_database(workspace: Workspace, process: str = "command", *, in_need: bo
     is_embedded = named == "embedded"
     url = embedded.ensure_postgres(workspace) if is_embedded else named
     database = Database(url, process)
-    ensure_schema(database, may_upgrade=is_embedded)
-    _check_secret(database, workspace.secret)
+    try:
+        ensure_schema(database, may_upgrade=is_embedded)
+        _check_secret(database, workspace.secret, is_embedded=is_embedded)
+    except Exception:
+        database.dispose()
+        raise
     return database
 
 
-def _check_secret(database: Database, secret: bytes) -> None:
+_RESTORE = "restore the secret (CLARION_SECRET or .clarion/secret) this installation began with"
+#: The data of an embedded database may outlive its folder, and a new workspace may stand at the same path.
+_OR_ERASE = "; if it belonged to a workspace that stood here before and is gone for good: `clarion down --erase`"
+
+
+def _check_secret(database: Database, secret: bytes, *, is_embedded: bool) -> None:
     from sqlalchemy import select
     from sqlalchemy.dialects.postgresql import insert
 
@@ -171,5 +180,5 @@ def _check_secret(database: Database, secret: bytes) -> None:
         elif stored != check:
             raise ConfigError(
                 "this database was made with another secret: opt-outs and links would no longer match",
-                hint="restore the secret (CLARION_SECRET or .clarion/secret) this installation began with",
+                hint=_RESTORE + (_OR_ERASE if is_embedded else ""),
             )

@@ -20,9 +20,10 @@ from core import embedded
 from core.database import open_database
 from core.embedded import postgres, valkey
 from core.embedded.places import Places
-from core.errors import ServiceError
+from core.errors import ConfigError, ServiceError
 from core.migrate import current_revision, head_revision, upgrade
 from core.processes import started_at
+from core.workspace import Workspace
 from tests.processes import wait_for
 
 #: A sound server that starts and stops quickly.
@@ -260,3 +261,36 @@ def test_schema_in_code_equals_all_migrations(database):
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
 
     assert [] == differences
+
+
+def _with_another_secret(workspace):
+    file = workspace.root / "clarion.yaml"
+    file.write_text(file.read_text().replace("0123456789abcdef", "fedcba9876543210"), encoding="utf-8")
+    return Workspace(workspace.root)
+
+
+def test_data_of_a_workspace_that_is_gone_is_not_taken_over(workspace):
+    """
+    A new workspace at the path of an old one, whose data is still there, is told so and how to begin anew.
+    """
+    open_database(workspace).dispose()
+    heir = _with_another_secret(workspace)
+
+    with pytest.raises(ConfigError, match="made with another secret") as refused:
+        open_database(heir)
+    assert "clarion down --erase" in refused.value.hint
+    embedded.destroy(heir)
+    open_database(heir).dispose()
+
+
+def test_an_external_database_wants_the_secret_it_began_with(make_workspace, database):
+    """
+    With another secret nobody would be found who opted out: the secret must be restored, and nothing be erased.
+    """
+    first = make_workspace(database=database)
+    open_database(first).dispose()
+
+    with pytest.raises(ConfigError, match="made with another secret") as refused:
+        open_database(_with_another_secret(first))
+    assert "restore the secret" in refused.value.hint
+    assert "erase" not in refused.value.hint
