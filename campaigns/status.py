@@ -1,4 +1,4 @@
-"""The ledger's counts for a campaign, and the proof that they balance."""
+"""The counts of the ledger for a campaign; `balance` proves them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
