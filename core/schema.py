@@ -408,7 +408,7 @@ message = Table(
     _at("state_at", default=True, comment="when the message came into its state"),
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
-    Column("hold_reason", Text, comment="why it waits beyond its time: quiet_hours, frequency_cap, …; NULL: it does not"),
+    Column("hold_reason", Text, comment="why it waits beyond its time: quiet_hours, frequency_cap, …"),
     Column("given", JSONB, comment="values that came with the order to send it; NULL for a frozen audience"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
     # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.
