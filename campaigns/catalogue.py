@@ -7,8 +7,9 @@ from typing import Any
 
 from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound, Problem
+from core.field_types import NAME_PATTERN
 from core.names import did_you_mean
-from core.settings import NAME_PATTERN, Attachments, Settings
+from core.settings import Attachments, Settings
 from core.settings_mistakes import token_mistakes
 from core.units import quoted
 from core.workspace import Workspace, raise_if

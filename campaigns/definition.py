@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstr
 
 from campaigns.rollout_file import Rollout
 from core.errors import PlanError
-from core.settings import HeaderText, Name
+from core.field_types import HeaderText, Name
 from core.units import CronText, Duration, WallTime, format_duration, parse_zone
 from core.yaml_files import Section
 

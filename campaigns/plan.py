@@ -17,8 +17,8 @@ from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant
 from campaigns.versions import Version
 from core.errors import PlanError
+from core.field_types import Name
 from core.schema import campaign_version, run, schedule
-from core.settings import Name
 from core.units import quoted
 from core.yaml_files import Section
 

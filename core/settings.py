@@ -2,15 +2,16 @@
 
 from datetime import timedelta
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
+from core.field_types import Email, HeaderText, HttpUrl, Name
 from core.refusal_settings import Refusals
 from core.service_urls import checked_url
+from core.staff_settings import Employee
 from core.transport_settings import (
     DEFAULT_ROUTE,
     DomainLimit,
@@ -30,40 +31,6 @@ from core.units import (
     quoted,
 )
 from core.yaml_files import Section
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=80)]
-
-
-def _email(text: str) -> str:
-    try:
-        return parse_address(text).email
-    except AddressError as error:
-        raise Unfit(quoted(text), "an e-mail address", error.message) from None
-
-
-def _header_text(text: str) -> str:
-    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text):
-        raise Unfit(quoted(text), "one line of text without line break or control character")
-    return text
-
-
-Email = Annotated[str, AfterValidator(_email)]
-HeaderText = Annotated[str, AfterValidator(_header_text)]
-
-
-def _http_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets, or a port out of range
-        is_usable = False
-    if not is_usable:
-        raise Unfit(quoted(text), "an address such as 'https://news.example.com'")
-    return text.rstrip("/")
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Organisation(Section):
@@ -232,6 +199,7 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
 
     @property
     def default_way(self) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from core.addresses import parse_address
 from core.errors import AddressError, Problem
 from core.names import did_you_mean
+from core.staff_settings import staff_mistakes
 from core.transport_settings import STANDBY, Transport
 from core.yaml_files import Document
 
@@ -26,7 +27,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         path = ("transports", name)
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
-    found += [*_routes(settings), *_twice(document, ("domains",))]
+    found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff)]
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 
