@@ -742,8 +742,20 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     _jsonb("detail"),
+    Column("number", BigInteger, comment="place in the chain, by the order of commits; given by a trigger"),
     Column("seal", LargeBinary, comment="SHA-256 over the row and the seal before it: what is changed later shows"),
+    UniqueConstraint("number"),
     comment="append-only: who did what; no message bodies, no addresses",
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("number", BigInteger, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    CheckConstraint('"only"', name="single_row"),
+    comment="the last entry of the audit, so that entries cut off at the end show; its lock orders the chain",
 )
 
 installation = Table(

@@ -208,6 +208,17 @@ def upgrade() -> None:
     op.create_index('ix_task_customer_id', 'task', ['customer_id'], unique=False)
     op.create_index('ix_task_open', 'task', ['owner', 'due_at'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.add_column('audit', sa.Column('seal', sa.LargeBinary(), nullable=True, comment='SHA-256 over the row and the seal before it: what is changed later shows'))
+    op.add_column('audit', sa.Column('number', sa.BigInteger(), nullable=True, comment='place in the chain, by the order of commits; given by a trigger'))
+    op.create_unique_constraint(op.f('uq_audit_number'), 'audit', ['number'])
+    op.create_table('audit_head',
+    sa.Column('only', sa.Boolean(), server_default=sa.text('true'), nullable=False),
+    sa.Column('number', sa.BigInteger(), nullable=False),
+    sa.Column('seal', sa.LargeBinary(), nullable=False),
+    sa.CheckConstraint('"only"', name=op.f('ck_audit_head_single_row')),
+    sa.PrimaryKeyConstraint('only', name=op.f('pk_audit_head')),
+    comment='the last entry of the audit, so that entries cut off at the end show; its lock orders the chain'
+    )
+    _seal_the_audit()
     op.create_index('ix_campaign_version_piece', 'campaign_version', ['piece'], unique=False)
     op.add_column('consent', sa.Column('wording_hash', sa.Text(), nullable=True, comment='SHA-256 of that text, in hexadecimal digits'))
     op.create_table_comment(
@@ -227,3 +238,59 @@ def upgrade() -> None:
     op.create_check_constraint("state", "consent", "state IN ('requested', 'granted', 'confirmed', 'withdrawn')")
     op.drop_constraint("kind", "hit", type_="check")
     op.create_check_constraint("kind", "hit", "kind IN ('open', 'click', 'view', 'unsubscribe', 'reply')")
+
+
+def _seal_the_audit() -> None:
+    """Entries are chained when they are committed, those there already by their ids; then they stay as they are."""
+    op.execute("INSERT INTO audit_head (number, seal) VALUES (0, '')")
+    op.execute("""
+        CREATE FUNCTION audit_seal(entry audit, before audit_head) RETURNS bytea LANGUAGE sql STABLE AS $$
+            SELECT sha256(before.seal || convert_to(jsonb_build_array(
+                before.number + 1, to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
+                entry.actor, entry.action, entry.subject, entry.detail
+            )::text, 'UTF8'))
+        $$
+    """)
+    # The row of audit_head stays locked until the transaction has ended, and the trigger runs when it is ending.
+    op.execute("""
+        CREATE FUNCTION audit_append() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE head audit_head;
+        BEGIN
+            SELECT * INTO STRICT head FROM audit_head FOR UPDATE;
+            UPDATE audit a SET number = head.number + 1, seal = audit_seal(a, head)
+            WHERE a.id = NEW.id RETURNING a.number, a.seal INTO head.number, head.seal;
+            UPDATE audit_head SET number = head.number, seal = head.seal;
+            RETURN NULL;
+        END $$
+    """)
+    op.execute("""
+        CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'the audit is append-only';
+        END $$
+    """)
+    op.execute("""
+        DO $$
+        DECLARE head audit_head; entry audit;
+        BEGIN
+            SELECT * INTO STRICT head FROM audit_head;
+            FOR entry IN SELECT * FROM audit ORDER BY id LOOP
+                head.seal := audit_seal(entry, head);
+                head.number := head.number + 1;
+                UPDATE audit SET number = head.number, seal = head.seal WHERE id = entry.id;
+            END LOOP;
+            UPDATE audit_head SET number = head.number, seal = head.seal;
+        END $$
+    """)
+    op.execute("""
+        CREATE CONSTRAINT TRIGGER audit_append AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION audit_append()
+    """)
+    op.execute("""
+        CREATE TRIGGER audit_kept BEFORE UPDATE ON audit FOR EACH ROW WHEN (OLD.seal IS NOT NULL)
+        EXECUTE FUNCTION audit_refuse()
+    """)
+    op.execute("""
+        CREATE TRIGGER audit_not_removed BEFORE DELETE OR TRUNCATE ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()
+    """)
