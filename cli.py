@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reconcile": ("campaigns.commands.settling", "reconcile", "Settle messages in doubt by the mail server's log."),
     "status": ("campaigns.commands.answers", "status", "Show the ledger's counts, and check that they balance."),
     "why": ("campaigns.commands.answers", "why", "Explain what happened to one customer in one campaign."),
+    "task": ("campaigns.commands.tasks", "task", "List what employees have to do, and say what was done."),
     "report": ("reports.commands", "report", "Show what came back."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check and remove suppressions."),
     "consent": ("suppression.commands", "consent", "Show what a customer agreed to."),
