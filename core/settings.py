@@ -1,6 +1,7 @@
 """`clarion.yaml`: who sends, through what, about which topics, and how customers are ranked."""
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -9,6 +10,7 @@ from core.addresses import parse_address
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
 from core.field_types import Email, HeaderText, HttpUrl, Name
+from core.form_settings import Form, PublicPages, Words
 from core.refusal_settings import Refusals
 from core.service_urls import checked_url
 from core.staff_settings import Employee
@@ -72,6 +74,9 @@ class Topic(Section):
 
     label: HeaderText
     description: str = ""
+    labels: Words = Field({})  # by language, where `label` is in another: {de: …, zh: …}
+    descriptions: Words = Field({})
+    confirmed: bool = False  # only people who confirmed by a link in a mail (double opt-in) are written to
 
 
 class Tracking(Section):
@@ -128,11 +133,20 @@ class Attachments(Section):
     max_size: Size = parse_size("5 MB")  # of all files of one mailing together; mail makes them a third larger
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise Unfit(quoted(text), "a network address such as '10.0.0.5' or '10.0.0.0/8'") from None
+
+
 class Web(Section):
-    """Where the public pages listen."""
+    """Where the public pages listen, and which proxies before them tell who is visiting."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8025
+    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  # of all others the header is ignored
+    proxy_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-Forwarded-For"
 
 
 def _lease(length: timedelta) -> timedelta:
@@ -199,6 +213,8 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
+    pages: PublicPages = PublicPages()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
 
     @property

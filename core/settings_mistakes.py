@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from core.addresses import parse_address
 from core.errors import AddressError, Problem
+from core.form_settings import form_mistakes
 from core.names import did_you_mean
 from core.staff_settings import staff_mistakes
 from core.transport_settings import STANDBY, Transport
@@ -28,6 +29,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
     found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff)]
+    found += form_mistakes(settings.forms, settings.topics)
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 

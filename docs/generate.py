@@ -198,6 +198,8 @@ def _in_file(value: Any) -> str:
     """A default as the file would hold it."""
     if isinstance(value, timedelta):
         return units.format_duration(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_in_file, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
