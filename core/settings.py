@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from core.addresses import parse_address
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
+from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
 from core.form_settings import Form, PublicPages, Words
 from core.refusal_settings import Refusals
@@ -213,6 +214,7 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    feedback: FeedbackRules = FeedbackRules()
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks

@@ -28,9 +28,17 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         path = ("transports", name)
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
-    found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff)]
+    found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
     found += form_mistakes(settings.forms, settings.topics)
     return [document.problem(path, text, hint) for path, text, hint in found]
+
+
+def _replies(settings: "Settings") -> Iterator[Mistake]:
+    """Whoever gets replies is somebody."""
+    name = settings.feedback.replies_to
+    if name is not None and name not in settings.staff:
+        text = f"feedback.replies_to: {name!r} is no entry of staff"
+        yield ("feedback", "replies_to"), text, did_you_mean(name, settings.staff)
 
 
 def _login(transport: Transport) -> Iterator[Mistake]:

@@ -82,6 +82,7 @@ def upgrade() -> None:
     sa.Column('occurred_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('recorded_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('effect', sa.Text(), nullable=True, comment='what it changed, in words; NULL: nothing'),
+    sa.Column('pending', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment="its message was in a worker's hands: the ledger hears of it later"),
     sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_feedback_customer_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_feedback')),
     sa.UniqueConstraint('event_key', name=op.f('uq_feedback_event_key')),
@@ -89,6 +90,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_feedback_address_key_occurred_at', 'feedback', ['address_key', 'occurred_at'], unique=False)
     op.create_index('ix_feedback_customer_id', 'feedback', ['customer_id'], unique=False)
+    op.create_index('ix_feedback_pending', 'feedback', ['id'], unique=False, postgresql_where=sa.text('pending'))
     op.create_index('ix_feedback_message_id', 'feedback', ['message_id'], unique=False)
     op.create_table('inbound_mail',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
