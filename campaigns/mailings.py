@@ -23,6 +23,7 @@ from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
+from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Signer
 
 
@@ -67,6 +68,8 @@ class Studio:
         self._secret = workspace.secret
         self._base_url = workspace.settings.tracking.base_url
         self._signer = Signer(workspace.secret)
+        self._timed = TimedTokens(workspace.secret)
+        self._preferences_life = workspace.settings.pages.links.mailings
         self._letters: dict[int, Letter] = {}
 
     def letter(self, connection: Connection, version_id: int) -> Letter:
@@ -114,7 +117,13 @@ class Studio:
         )
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
-        return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
+        token = self._timed.sign(
+            TimedPurpose.MAIL_PREFERENCES, recipient.message_id, recipient.not_before + self._preferences_life
+        )
+        preferences = f"{self._base_url}/p/{token}"
+        return TrackedUrls(
+            self._base_url, self._signer, recipient.message_id, opens=version.opens, preferences=preferences
+        )
 
     def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
         organisation, sender = version.organisation, version.sender

@@ -44,12 +44,14 @@ def redirect_target(url: str) -> str | None:
 
 @dataclass(slots=True)
 class TrackedUrls:
-    """The links of one message below `base_url`. Without `opens` there is no pixel."""
+    """The links of one message below `base_url`. Without `opens` there is no pixel; the caller makes `preferences`,
+    which ends."""
 
     base_url: str
     signer: Signer
     message_id: int
     opens: bool = True
+    preferences: str = ""
     unsubscribe: str = field(init=False)
     view: str = field(init=False)
     pixel: str | None = field(init=False)
@@ -69,8 +71,8 @@ class TrackedUrls:
         """The tracked link to the target at `position` of campaign_version.links, or, when None, to `url`
         itself.
 
-        A personalised target too long for a tracked link of at most `MAX_URL` characters is returned as it
-        is.
+        A personalised target below `base_url` is a page for this person, and one too long for a tracked link of at
+        most `MAX_URL` characters cannot be tracked: both are returned as they are.
 
         Raises:
             RenderError: `url` is not a web address a link may lead to.
@@ -79,5 +81,7 @@ class TrackedUrls:
             return f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, position)}"
         if redirect_target(url) is None:
             raise RenderError(f"a link leads to {url[:80]!r}, expected an http or https address")
+        if url.startswith(f"{self.base_url}/"):
+            return url
         tracked = f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, url=url)}"
         return tracked if len(tracked) <= MAX_URL else url
