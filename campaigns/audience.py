@@ -14,6 +14,7 @@ from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
 from segments.membership import audience
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 
 #: Skip reasons this module adds to those of the gate.
 ALREADY_MESSAGED = "already_messaged"
@@ -30,13 +31,15 @@ class Counts:
     digest: str  # of who is in it and what was decided; the same people and decisions give the same text
 
 
-def decided(version: Version, occurrence: str, now: datetime, *, only: ColumnElement[bool] | None = None) -> CTE:
+def decided(
+    version: Version, occurrence: str, now: datetime, policy: Policy, *, only: ColumnElement[bool] | None = None
+) -> CTE:
     """One row per person of the audience: customer_id, address_key, skip_reason (NULL: would be sent).
 
     Of several customers behind one address, the one known longest is kept. `only` restricts the customers that are
     looked at; it must keep all customers of an address together.
     """
-    gated = _gated(version, occurrence, now, only)
+    gated = _gated(version, occurrence, now, policy, only)
     rank = func.row_number().over(
         partition_by=[gated.c.address_key, gated.c.skip_reason.is_(None)], order_by=gated.c.customer_id
     )
@@ -45,12 +48,13 @@ def decided(version: Version, occurrence: str, now: datetime, *, only: ColumnEle
     return select(gated.c.customer_id, gated.c.address_key, reason.label("skip_reason")).cte("decided")
 
 
-def _gated(version: Version, occurrence: str, now: datetime, only: ColumnElement[bool] | None) -> CTE:
+def _gated(version: Version, occurrence: str, now: datetime, policy: Policy, only: ColumnElement[bool] | None) -> CTE:
     """The members of the segment who are in no excluded one, each with what the gate says."""
     definition, vocabulary = version.definition, version.vocabulary
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic=definition.consent_topic, campaign=version.campaign, now=now
-    )
+        customer.c.id, customer.c.address_key,
+        topic=definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
+    )  # fmt: skip
     reason = func.coalesce(gate, case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))))
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
     query = query.where(customer.c.id.in_(audience(definition.people.segment, vocabulary, now=now)))
@@ -71,9 +75,9 @@ def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
     )
 
 
-def count(connection: Connection, version: Version, occurrence: str, now: datetime) -> Counts:
+def count(connection: Connection, version: Version, occurrence: str, now: datetime, policy: Policy) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
-    rows = decided(version, occurrence, now)
+    rows = decided(version, occurrence, now, policy)
     return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
 
 

@@ -19,6 +19,7 @@ from campaigns.states import WAITING, State
 from core.arrays import Ids, among
 from core.schema import customer, message
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Claim:
     message_ids: tuple[int, ...]  # those to be sent now
     lease: timedelta
     worker: str
+    policy: Policy  # what the gate is asked with
 
 
 _CLAIM_BATCH: Final = text("""
@@ -50,7 +52,9 @@ _CLAIM_BATCH: Final = text("""
 """)
 
 
-def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelta, now: datetime) -> Claim | None:
+def claim(
+    connection: Connection, batch_id: int, *, worker: str, lease: timedelta, policy: Policy, now: datetime
+) -> Claim | None:
     """The batch is this worker's; None when it is not to be had.
 
     The gate is asked in this transaction: who opted out since the plan is skipped here, and again at the hand-over.
@@ -70,7 +74,7 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         skip(connection, list(connection.execute(late).scalars()), "expired", now)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
-        topic=row.topic, campaign=row.campaign, now=now, message_class=row.message_class,
+        topic=row.topic, campaign=row.campaign, now=now, policy=policy, message_class=row.message_class,
     )  # fmt: skip
     return Claim(
         batch_id=batch_id,
@@ -83,6 +87,7 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         message_ids=_sendable(connection, _due(row), gate, now),
         lease=lease,
         worker=worker,
+        policy=policy,
     )
 
 

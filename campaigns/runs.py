@@ -18,6 +18,7 @@ from campaigns.versions import SEND_STEP, Version
 from core.database import analyze
 from core.errors import PlanError, StalePlan
 from core.schema import batch, campaign_version, customer, message, run, schedule
+from suppression.policy import Policy
 
 #: PostgreSQL channel on which the scheduler hears that there is work.
 WORK_CHANNEL = "clarion_work"
@@ -40,6 +41,7 @@ class _Work:
 
     connection: Connection
     now: datetime
+    policy: Policy
     started: Started | None = None
 
 
@@ -57,14 +59,15 @@ def apply_reviewed(
     for item in items:  # in one order, so that two applications never wait for each other
         lock_campaign(connection, item.campaign)
     started: list[Started] = []
+    policy, batch_size = Policy.of(catalogue.settings), catalogue.settings.workers.batch_size
     for item in items:
-        plan = plan_version(connection, _unchanged(catalogue, item), now, catalogue.settings.workers.batch_size)
+        plan = plan_version(connection, _unchanged(catalogue, item), now, batch_size, policy)
         if not plan.stages or _was_applied(connection, item, plan):
             continue
         broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
         if broadcast and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
-        started += apply_plan(connection, plan, now)
+        started += apply_plan(connection, plan, now, policy)
     return started
 
 
@@ -98,16 +101,16 @@ def _moved(campaign: str, before: Counts, after: Counts) -> str:
     )
 
 
-def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime) -> list[Started]:
+def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime, policy: Policy) -> list[Started]:
     """The stages of one campaign's plan are carried out, in order."""
-    work = _Work(connection, now)
+    work = _Work(connection, now, policy)
     for stage in plan.stages:
         carry_out(stage, work)
     return [work.started] if work.started else []
 
 
 def start_occurrence(
-    connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int
+    connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int, policy: Policy
 ) -> Started | None:
     """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
     version = versions.fetch(connection, version_id)
@@ -115,7 +118,7 @@ def start_occurrence(
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
     if connection.execute(known).scalar() is not None:
         return None
-    work = _Work(connection, now)
+    work = _Work(connection, now, policy)
     shares = version.definition.rollout.stages if version.definition.rollout else ()
     for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size, shares)):
         carry_out(stage, work)
@@ -159,7 +162,7 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
         )
         .returning(run.c.id)
     ).scalar_one()
-    _insert_messages(connection, version, run_id, stage.occurrence, now)
+    _insert_messages(work, version, run_id, stage.occurrence)
     frozen = select(message.c.customer_id, message.c.address_key, message.c.skip_reason).where(
         message.c.run_id == run_id
     )
@@ -180,8 +183,9 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     work.started = Started(run_id, version.campaign, counts)
 
 
-def _insert_messages(connection: Connection, version: Version, run_id: int, occurrence: str, now: datetime) -> None:
-    rows = audience.decided(version, occurrence, now)
+def _insert_messages(work: _Work, version: Version, run_id: int, occurrence: str) -> None:
+    connection, now = work.connection, work.now
+    rows = audience.decided(version, occurrence, now, work.policy)
     connection.execute(text("SET LOCAL work_mem = '256MB'"))
     start = first_instant(version, now) or now
     names = [

@@ -28,6 +28,7 @@ from core.workspace import Workspace
 from delivery import dkim, routes
 from delivery.smtp import Endpoint, SmtpPool, TransportFault
 from delivery.throttles import Tallies, Throttles
+from suppression.policy import Policy
 from tracking.return_paths import ReturnPaths
 
 _log = logging.getLogger("clarion.sending")
@@ -61,10 +62,13 @@ class Courier:
         What keeps a batch from going is said on its run, and the batch is tried again. A bug keeps its traceback,
         after the batch was given back. Repeat: safe.
         """
-        lease = self.workspace.settings.workers.lease
+        settings = self.workspace.settings
         with self.database.begin() as connection:
             transactional.gather(connection, batch_id, self.clock.now())
-            held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
+            held = ledger.claim(
+                connection, batch_id, worker=self.name, lease=settings.workers.lease, policy=Policy.of(settings),
+                now=self.clock.now(),
+            )  # fmt: skip
         if held is None:
             return None
         journey = Journey(held)

@@ -14,6 +14,7 @@ from campaigns.waiting import message_waits
 from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,14 @@ def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
     return facts
 
 
-def _owed_outlook(connection: Connection, person: RowMapping, campaign: str, now: datetime) -> tuple[str, str]:
+def _owed_outlook(
+    connection: Connection, person: RowMapping, campaign: str, now: datetime, policy: Policy
+) -> tuple[str, str]:
     """What would become of a transactional message ordered now."""
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic="", campaign=campaign, now=now, message_class=TRANSACTIONAL
-    )
+        customer.c.id, customer.c.address_key,
+        topic="", campaign=campaign, now=now, policy=policy, message_class=TRANSACTIONAL,
+    )  # fmt: skip
     reason = connection.execute(select(gate).where(customer.c.id == person["id"])).scalar_one()
     if reason is None:
         return "would_send", "a message ordered for this customer would be sent: nothing stands against it"
@@ -207,13 +211,13 @@ def _outlook(
     connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
 ) -> tuple[str, str]:
     """What a plan made now would decide: outcome and sentence."""
-    version = versions.pin(catalogue, campaign)
+    version, policy = versions.pin(catalogue, campaign), Policy.of(catalogue.settings)
     if version.is_transactional:
-        return _owed_outlook(connection, person, campaign, now)
+        return _owed_outlook(connection, person, campaign, now, policy)
     same = customer.c.id == person["id"]
     if person["address_key"] is not None:
         same = same | (customer.c.address_key == person["address_key"])
-    people = audience.decided(version, ONCE, now, only=same)
+    people = audience.decided(version, ONCE, now, policy, only=same)
     row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)

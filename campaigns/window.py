@@ -24,6 +24,7 @@ from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
     that somebody has locked is waited for. Repeat: safe; messages handed over the first time are not returned again.
     """
     kept = _kept(held, window)
-    sql, fixed = _statement(held.topic, held.campaign, held.message_class, keeps=bool(kept))
+    sql, fixed = _statement(held.topic, held.campaign, held.message_class, held.policy, keeps=bool(kept))
     given = fixed | _answers(held, window) | kept | {
         "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
@@ -186,7 +187,9 @@ def _kept(held: Claim, window: Window) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _statement(topic: str, campaign: str, message_class: str, *, keeps: bool) -> tuple[str, dict[str, Any]]:
+def _statement(
+    topic: str, campaign: str, message_class: str, policy: Policy, *, keeps: bool
+) -> tuple[str, dict[str, Any]]:
     """The statement as text for the driver, and the values of the gate's in it that never change.
 
     Without superfluous blanks: psycopg reads a text of more than 4,096 characters anew each time, which took 0.5 ms.
@@ -194,7 +197,7 @@ def _statement(topic: str, campaign: str, message_class: str, *, keeps: bool) ->
     now = bindparam("now", required=False, type_=DateTime(timezone=True))
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
-        topic=topic, campaign=campaign, now=now, message_class=message_class,
+        topic=topic, campaign=campaign, now=now, policy=policy, message_class=message_class,
     )  # fmt: skip
     compiled = select(message.c.id, gate.label("reason")).compile(
         dialect=dialect(),  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from sqlalchemy import BindParameter, ColumnElement, FromClause, Text, and_, cas
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core import schema
+from suppression.policy import Policy
 
 NO_ADDRESS: Final = "no_address"
 NOT_CONSENTED: Final = "not_consented"
@@ -39,6 +40,8 @@ BINDING: Final = ("legal", "complaint", "hard_bounce")
 
 #: The states of a consent row that allow writing.
 GIVEN: Final = ("granted", "confirmed")
+#: The state of one that waits for confirmation: it says nothing yet, and takes nothing back.
+REQUESTED: Final = "requested"
 
 
 def skip_reason(
@@ -48,6 +51,7 @@ def skip_reason(
     topic: str,
     campaign: str,
     now: Instant,
+    policy: Policy,
     channel: str = "email",
     message_class: str = "bulk",
 ) -> ColumnElement[str | None]:
@@ -65,7 +69,7 @@ def skip_reason(
     else:
         forbids = _forbids_bulk(entry, topic, campaign, channel)
         unless_consents = case(
-            (consents(customer_id, topic=topic, now=now, channel=channel), None),
+            (consents(customer_id, topic=topic, now=now, policy=policy, channel=channel), None),
             else_=literal(NOT_CONSENTED, Text),
         )
     strongest = _strongest_reason(entry, address_key, forbids, now)
@@ -113,14 +117,18 @@ def _strongest_reason(
     )
 
 
-def consents(customer_id: Any, *, topic: str, now: Instant, channel: str = "email") -> ColumnElement[bool]:
+def consents(
+    customer_id: Any, *, topic: str, now: Instant, policy: Policy, channel: str = "email"
+) -> ColumnElement[bool]:
     """The customer's latest word on the topic, by `captured_at` and then by arrival, is a yes that has not expired
-    at `now`; NULL when they never said anything."""
-    word = schema.consent.alias("gate_word")
-    holds = and_(word.c.state.in_(GIVEN), or_(word.c.expires_at.is_(None), word.c.expires_at > now))
+    and that the policy takes for one. A request for confirmation is no word. NULL without any word."""
+    word = schema.consent.alias("gate_consent")
+    enough = ("confirmed",) if topic in policy.confirmed_topics else GIVEN
+    holds = and_(word.c.state.in_(enough), or_(word.c.expires_at.is_(None), word.c.expires_at > now))
     return (
         select(holds)
         .where(word.c.customer_id == customer_id, word.c.channel == channel, word.c.topic == topic)
+        .where(word.c.state != REQUESTED)
         .order_by(word.c.captured_at.desc(), word.c.id.desc())
         .limit(1)
         .correlate_except(word)

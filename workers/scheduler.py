@@ -28,6 +28,7 @@ from core.database import Database
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
 from core.schema import schedule, schedule_tick
+from suppression.policy import Policy
 from workers.celery_app import BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
 
 _log = logging.getLogger("clarion.scheduler")
@@ -50,11 +51,12 @@ class Ticks:
     """What is done each second."""
 
     def __init__(
-        self, database: Database, app: Celery, clock: Clock, batch_size: int, policy: Refusals | None = None
-    ) -> None:
+        self, database: Database, app: Celery, clock: Clock, batch_size: int, permission: Policy,
+        policy: Refusals | None = None,
+    ) -> None:  # fmt: skip
         """`policy`: what refusals lead to that a lost worker of a stopped run had heard."""
         self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
-        self._policy = policy
+        self._permission, self._policy = permission, policy
         self._one_at_a_time = threading.Lock()
 
     def publish(self) -> int:
@@ -158,7 +160,8 @@ class Ticks:
         if connection.execute(tick).rowcount == 0:
             return False
         occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
-        started = start_occurrence(connection, version_id, occurrence, self._clock.now(), self._batch_size)
+        now = self._clock.now()
+        started = start_occurrence(connection, version_id, occurrence, now, self._batch_size, self._permission)
         return started is not None
 
 

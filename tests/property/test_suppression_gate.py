@@ -15,6 +15,7 @@ from core.clock import SteppedClock
 from core.database import Database
 from suppression.commands import REASONS as COMMAND_REASONS
 from suppression.gate import REASONS, skip_reason
+from suppression.policy import Policy
 from suppression.record import lift, suppress, withdraw
 from tests import factories
 
@@ -164,7 +165,7 @@ class World:
         customer = schema.customer
         gate = skip_reason(
             customer.c.id, customer.c.address_key, topic=topic, campaign=campaign, channel=channel, now=self.now,
-            message_class=message_class,
+            policy=Policy(), message_class=message_class,
         )  # fmt: skip
         return list(self.connection.execute(select(gate).order_by(customer.c.id)).scalars())
 
@@ -213,8 +214,9 @@ def test_gate_stands_in_an_update(module_database: Database, clock: SteppedClock
         for one in (yes, no):
             factories.make_message(connection, run, one, state="planned")
         gate = skip_reason(
-            message.c.customer_id, message.c.address_key, topic="promotions", campaign="spring-paper", now=clock.now()
-        )
+            message.c.customer_id, message.c.address_key,
+            topic="promotions", campaign="spring-paper", now=clock.now(), policy=Policy(),
+        )  # fmt: skip
         connection.execute(
             message.update().where(customer.c.id == message.c.customer_id, gate.is_(None)).values(state="handed_over")
         )
@@ -239,7 +241,7 @@ def test_gate_probes_indexes_for_a_batch(module_database: Database, clock: Stepp
     customer = schema.customer
     gate = skip_reason(
         customer.c.id, customer.c.address_key, topic="promotions", campaign="x", now=clock.now(),
-        message_class=message_class,
+        policy=Policy(), message_class=message_class,
     )  # fmt: skip
     query = select(gate).where(customer.c.id.in_(range(1, 501)))
     with module_database.engine.connect() as connection:

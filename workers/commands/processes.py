@@ -176,6 +176,7 @@ def scheduler(desk: Desk) -> None:
 
     from campaigns.presence import Present
     from core.database import open_database
+    from suppression.policy import Policy
     from workers.celery_app import make_app
     from workers.scheduler import Ticks, run
 
@@ -186,7 +187,7 @@ def scheduler(desk: Desk) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     settings = desk.workspace.settings
-    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, settings.refusals)
+    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, Policy.of(settings), settings.refusals)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
         run(database, ticks, stopping, lambda: log.info("this scheduler leads"))
