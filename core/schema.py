@@ -1,7 +1,7 @@
 """Every table of the database, in one file. Columns that need words have them in `comment`.
 
 Owners (the room that writes a table): customer, customer_alias, customer_address, purchase, activity,
-customer_metrics, tier_change, erasure: `customers/`; consent, preference, suppression, blocked_digest: `suppression/`;
+customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression, blocked_digest: `suppression/`;
 throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message, kept_content, batch, attempt,
 schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_mail, feedback: `tracking/`; sign_up,
 rights_request, used_token, public_count: `web/`. Any room may read any table.
@@ -123,10 +123,12 @@ erasure = Table(
     Column("address_key", UUID, comment="keyed hash; all that is left of the address"),
     Column("external_key", UUID, nullable=False, comment="keyed hash of the external id"),
     _at("erased_at", default=True),
-    Column("source", Text, nullable=False, comment="operator, or request"),
+    Column("source", Text, nullable=False, comment="operator, request, or replay"),
+    _at("readmitted_at", comment="they came back: imports take them again; NULL: they are refused"),
+    Column("readmitted_because", Text),
     Index("ix_erasure_address_key", "address_key"),
     Index("ix_erasure_external_key", "external_key"),
-    comment="append-only: who was erased, to be carried out again on a database that was restored",
+    comment="who was erased: to be refused by imports, and erased again in a database that was restored",
 )
 
 purchase = Table(
@@ -426,6 +428,19 @@ message = Table(
     Index("ix_message_customer_id", "customer_id"),
     postgresql_with={"fillfactor": 75},
     comment="the ledger: one row per person of a frozen audience. No index names state: its updates stay HOT",
+)
+
+erased_conversion = Table(
+    "erased_conversion",
+    metadata,
+    _id(),
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    Column("reference", UUID, nullable=False, comment="the same for what was one order; leads nowhere"),
+    _at("at", nullable=False),
+    Column("value", Numeric(18, 4), nullable=False),
+    Column("currency", Text),
+    Index("ix_erased_conversion_message_id", "message_id"),
+    comment="what people bought who were erased since, so that the figures of campaigns stay as they were",
 )
 
 kept_content = Table(
@@ -783,8 +798,9 @@ VIEWS: Final = {
     """,
     # A conversion is counted for the campaign's message that came last before it, within the goal's window. An order
     # counts when it began within the window, with the value of all its lines, whenever they were booked: what was
-    # returned later, under its number or that number after a C, takes it back.
+    # returned later, under its number or that number after a C, takes it back. Of erased people what counted is kept.
     "conversion": """
+        (
         SELECT DISTINCT ON (r.campaign, done.customer_id, done.reference)
                r.campaign, m.run_id, m.id AS message_id, done.customer_id, done.reference, done.at, done.value
         FROM message m
@@ -810,5 +826,9 @@ VIEWS: Final = {
         ) done ON true
         WHERE m.accepted_at IS NOT NULL
         ORDER BY r.campaign, done.customer_id, done.reference, m.accepted_at DESC
+        )
+        UNION ALL
+        SELECT m.campaign, m.run_id, m.id, NULL, 'erased:' || e.reference, e.at, e.value
+        FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """,
 }

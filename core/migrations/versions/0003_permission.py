@@ -24,9 +24,11 @@ def upgrade() -> None:
     sa.Column('address_key', sa.UUID(), nullable=True, comment='keyed hash; all that is left of the address'),
     sa.Column('external_key', sa.UUID(), nullable=False, comment='keyed hash of the external id'),
     sa.Column('erased_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('source', sa.Text(), nullable=False, comment='operator, or request'),
+    sa.Column('source', sa.Text(), nullable=False, comment='operator, request, or replay'),
+    sa.Column('readmitted_at', sa.DateTime(timezone=True), nullable=True, comment='they came back: imports take them again; NULL: they are refused'),
+    sa.Column('readmitted_because', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_erasure')),
-    comment='append-only: who was erased, to be carried out again on a database that was restored'
+    comment='who was erased: to be refused by imports, and erased again in a database that was restored'
     )
     op.create_index('ix_erasure_address_key', 'erasure', ['address_key'], unique=False)
     op.create_index('ix_erasure_external_key', 'erasure', ['external_key'], unique=False)
@@ -221,6 +223,19 @@ def upgrade() -> None:
     comment='the last entry of the audit, so that entries cut off at the end show; its lock orders the chain'
     )
     _seal_the_audit()
+    op.create_table('erased_conversion',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('message_id', sa.BigInteger(), nullable=False),
+    sa.Column('reference', sa.UUID(), nullable=False, comment='the same for what was one order; leads nowhere'),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('value', sa.Numeric(precision=18, scale=4), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['message_id'], ['message.id'], name=op.f('fk_erased_conversion_message_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_erased_conversion')),
+    comment='what people bought who were erased since, so that the figures of campaigns stay as they were'
+    )
+    op.create_index('ix_erased_conversion_message_id', 'erased_conversion', ['message_id'], unique=False)
+    _keep_conversions_of_erased_people()
     op.create_index('ix_campaign_version_piece', 'campaign_version', ['piece'], unique=False)
     op.add_column('consent', sa.Column('wording_hash', sa.Text(), nullable=True, comment='SHA-256 of that text, in hexadecimal digits'))
     op.create_table_comment(
@@ -295,4 +310,40 @@ def _seal_the_audit() -> None:
     op.execute("""
         CREATE TRIGGER audit_not_removed BEFORE DELETE OR TRUNCATE ON audit
         FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()
+    """)
+
+
+def _keep_conversions_of_erased_people() -> None:
+    op.execute("""
+        CREATE OR REPLACE VIEW "conversion" AS
+            (
+            SELECT DISTINCT ON (r.campaign, done.customer_id, done.reference)
+                   r.campaign, m.run_id, m.id AS message_id, done.customer_id, done.reference, done.at, done.value
+            FROM message m
+            JOIN run r ON r.id = m.run_id
+            JOIN campaign_version v ON v.id = r.version_id
+            JOIN LATERAL (
+                SELECT o.customer_id, 'order:' || o.order_id AS reference, o.at, net.value
+                FROM (
+                    SELECT customer_id, order_id, min(ordered_at) AS at FROM purchase
+                    WHERE v.goal_event = 'purchase' AND customer_id = m.customer_id
+                      AND ordered_at >= m.accepted_at AND ordered_at < m.accepted_at + v.goal_within
+                    GROUP BY customer_id, order_id
+                ) o
+                JOIN LATERAL (
+                    SELECT sum(l.amount) AS value, min(l.ordered_at) AS begun FROM purchase l
+                    WHERE l.order_id IN (o.order_id, 'C' || o.order_id) AND l.customer_id = o.customer_id
+                ) net ON net.value > 0 AND net.begun >= m.accepted_at
+                UNION ALL
+                SELECT a.customer_id, 'activity:' || a.id, a.occurred_at, coalesce(a.value, 0)
+                FROM activity a
+                WHERE v.goal_event <> 'purchase' AND a.name = v.goal_event AND a.customer_id = m.customer_id
+                  AND a.occurred_at >= m.accepted_at AND a.occurred_at < m.accepted_at + v.goal_within
+            ) done ON true
+            WHERE m.accepted_at IS NOT NULL
+            ORDER BY r.campaign, done.customer_id, done.reference, m.accepted_at DESC
+            )
+            UNION ALL
+            SELECT m.campaign, m.run_id, m.id, NULL, 'erased:' || e.reference, e.at, e.value
+            FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """)
