@@ -58,7 +58,12 @@ class Recipient:
     @property
     def envelope_id(self) -> str:
         """What a delivery status notification gives back: tells the message to nobody but us."""
-        return hashlib.blake2s(self.identity.encode(), digest_size=12).hexdigest()
+        return envelope_id_of(self.identity)
+
+
+def envelope_id_of(identity: str) -> str:
+    """The envelope id of the message with this identity."""
+    return hashlib.blake2s(identity.encode(), digest_size=12).hexdigest()
 
 
 class Studio:
