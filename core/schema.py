@@ -1,10 +1,11 @@
 """Every table of the database, in one file. Columns that need words have them in `comment`.
 
 Owners (the room that writes a table): customer, customer_alias, customer_address, purchase, activity,
-customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression, blocked_digest: `suppression/`;
-throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message, kept_content, batch, attempt,
-schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_mail, feedback: `tracking/`; sign_up,
-rights_request, used_token, public_count: `web/`. Any room may read any table.
+customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression,
+blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
+kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_mail, feedback:
+`tracking/`; sign_up, rights_request, used_token, public_count: `web/`. Any room may read any table. Of somebody who is
+erased `customers/rights/` changes every one of them.
 """
 
 from typing import Any, Final
@@ -411,6 +412,7 @@ message = Table(
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
     Column("hold_reason", Text, comment="why it waits beyond its time: quiet_hours, frequency_cap, …"),
+    _at("capped_at", comment="when a frequency cap first held it; it waits as long as its campaign says from then on"),
     Column("given", JSONB, comment="values that came with the order to send it; NULL for a frozen audience"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
     # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.
