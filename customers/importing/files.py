@@ -119,6 +119,13 @@ def import_file(
     return Imported(counts, (table.form, *_unused(kind, importer), *loaded.remarks))
 
 
+def one_import_at_a_time(connection: "Connection") -> None:
+    """Until the transaction ends no file is imported, and no customers are merged, by anybody else."""
+    from sqlalchemy import text
+
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
 def _importer(kind: str, table: Table, workspace: Workspace, how: How, now: datetime) -> Importer:
     importer = KINDS[kind]
     columns = match_columns(table.header, importer.fields, how.mapping)
@@ -140,7 +147,7 @@ class _Work:
     def run(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        one_import_at_a_time(connection)
         metrics.give_memory(connection)
         columns = ", ".join(f"{name} {kind}" for name, kind in self.importer.stage.items())
         connection.execute(text(f"CREATE TEMP TABLE staged ({columns}) ON COMMIT DROP"))
