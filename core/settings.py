@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
+from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
 from core.form_settings import Form, PublicPages, Words
+from core.pressure_settings import Pressure, QuietHours
 from core.refusal_settings import Refusals
 from core.service_urls import checked_url
 from core.staff_settings import Employee
@@ -214,6 +216,9 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    consent: ConsentSettings = ConsentSettings()
+    pressure: Pressure = Pressure()
+    quiet_hours: QuietHours = QuietHours()
     feedback: FeedbackRules = FeedbackRules()
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()

@@ -11,6 +11,7 @@ from core.addresses import parse_address
 from core.errors import AddressError, Problem
 from core.form_settings import form_mistakes
 from core.names import did_you_mean
+from core.pressure_settings import pressure_mistakes
 from core.staff_settings import staff_mistakes
 from core.transport_settings import STANDBY, Transport
 from core.yaml_files import Document
@@ -30,6 +31,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         found += _twice(document, (*path, "warm_up", "domains"))
     found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
     found += form_mistakes(settings.forms, settings.topics)
+    found += pressure_mistakes(settings.pressure, settings.topics)
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 

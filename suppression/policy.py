@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from suppression.pressure import Rules
+from suppression.quiet_hours import QuietHours
+
 if TYPE_CHECKING:
     from core.settings import Settings
 
@@ -16,8 +19,14 @@ class Policy:
     """
 
     confirmed_topics: frozenset[str] = frozenset()  # only a confirmed consent counts (double opt-in)
+    pressure: Rules = Rules()
+    quiet_hours: QuietHours | None = None
 
     @classmethod
     def of(cls, settings: "Settings") -> "Policy":
         """The policy of the settings."""
-        return cls(confirmed_topics=frozenset(name for name, topic in settings.topics.items() if topic.confirmed))
+        return cls(
+            confirmed_topics=frozenset(name for name, topic in settings.topics.items() if topic.confirmed),
+            pressure=Rules.of(settings),
+            quiet_hours=QuietHours.of(settings),
+        )

@@ -250,6 +250,7 @@ def upgrade() -> None:
     op.create_index('ix_customer_household', 'customer', ['household'], unique=False, postgresql_where=sa.text('household IS NOT NULL'))
     op.create_index('ix_customer_person', 'customer', ['person'], unique=False, postgresql_where=sa.text('person IS NOT NULL'))
     op.add_column('message', sa.Column('hold_reason', sa.Text(), nullable=True, comment='why it waits beyond its time: quiet_hours, frequency_cap, …'))
+    op.add_column('message', sa.Column('capped_at', sa.DateTime(timezone=True), nullable=True, comment='when a frequency cap first held it; it waits as long as its campaign says from then on'))
     op.add_column('run', sa.Column('priority', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of two runs that cannot both write to a person, the one with the higher number does'))
     op.drop_constraint("state", "consent", type_="check")
     op.create_check_constraint("state", "consent", "state IN ('requested', 'granted', 'confirmed', 'withdrawn')")
