@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "worker": ("workers.commands", "worker", "Run worker processes."),
     "scheduler": ("workers.commands", "scheduler", "Run the scheduler."),
     "web": ("web.commands", "web", "Serve tracking, unsubscribe and view-in-browser pages."),
+    "inbound": ("workers.commands", "inbound", "Take in bounces, complaints, automatic answers, opt-outs and replies."),
     "db": ("workers.commands", "db", "Look after the database."),
 }
 
