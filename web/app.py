@@ -17,8 +17,6 @@ from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
 from core.workspace import Workspace
-from tracking.hit_writer import HitWriter
-from tracking.tokens import Signer
 from web import pages
 from web.site import Site, site_of
 from web.tracked import clicked, opened, viewed
@@ -33,7 +31,7 @@ _log = logging.getLogger("clarion.web")
 
 def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starlette:
     """The application. Its lifespan ends when every hit that arrived is committed."""
-    site = Site(workspace, database, clock, Signer(workspace.secret), HitWriter(database))
+    site = Site.of(workspace, database, clock)
     app = Starlette(
         routes=[
             *_at("/o/{token}.gif", {"GET": opened}),
