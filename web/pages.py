@@ -49,6 +49,7 @@ class Html(str):
     __slots__ = ()
 
 
+NOTHING: Final = Html()
 Values = Mapping[str, str]
 
 
@@ -59,9 +60,9 @@ class Frame:
     title: str
     organisation: str
     footer: str
-    languages: Html = Html()
+    languages: Html = NOTHING
     policy: str = ""  # added to the Content-Security-Policy
-    head: Html = Html()
+    head: Html = NOTHING
 
 
 @cache

@@ -20,7 +20,7 @@ from tracking.tokens import Purpose, Signer, Token
 from web import pages
 from web.languages import Words, languages_of, words_for
 from web.orders import Orders
-from web.pages import Html
+from web.pages import NOTHING, Html
 from web.visitors import visitor_of
 
 ArgumentsP = ParamSpec("ArgumentsP")
@@ -97,13 +97,13 @@ class Site:
 
     def page(
         self, request: Request, words: Words, title: str, content: Html, *, status: int = 200, policy: str = "",
-        head: Html = Html(),
+        head: Html = NOTHING,
     ) -> Response:  # fmt: skip
         """A page of this site, with who is writing at its foot; one that is only looked at links to itself in every
         other language."""
         organisation = self.workspace.settings.organisation
         footer = f"{organisation.name}\n{organisation.postal_address}"
-        links = self._language_links(words) if request.method in ("GET", "HEAD") else Html()
+        links = self._language_links(words) if request.method in ("GET", "HEAD") else NOTHING
         frame = pages.Frame(title, organisation.name, footer, links, policy, head)
         return pages.page(words, content, frame, status)
 

@@ -16,8 +16,8 @@ from tracking.tokens import Purpose
 from web import pages
 from web.languages import Words
 from web.reading import read_fields
-from web.speaking import shown_address, topic_label
 from web.site import Site, site_of
+from web.speaking import shown_address, topic_label
 
 
 @dataclass(frozen=True, slots=True)
