@@ -650,6 +650,7 @@ inbound_mail = Table(
     Column("class", Text, comment="hard, soft, …, reply, unknown; NULL until it was read"),
     Column("state", Text, nullable=False, server_default=text("'received'")),
     Column("problem", Text, comment="why it was kept aside"),
+    Column("attempt_count", SmallInteger, nullable=False, server_default=text("0"), comment="how often it was begun"),
     Column("message_id", BigInteger, comment="the message it answers, where that is known"),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="SET NULL")),
     _at("received_at", default=True),

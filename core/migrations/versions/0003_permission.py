@@ -104,6 +104,7 @@ def upgrade() -> None:
     sa.Column('class', sa.Text(), nullable=True, comment='hard, soft, …, reply, unknown; NULL until it was read'),
     sa.Column('state', sa.Text(), server_default=sa.text("'received'"), nullable=False),
     sa.Column('problem', sa.Text(), nullable=True, comment='why it was kept aside'),
+    sa.Column('attempt_count', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='how often it was begun'),
     sa.Column('message_id', sa.BigInteger(), nullable=True, comment='the message it answers, where that is known'),
     sa.Column('customer_id', sa.BigInteger(), nullable=True),
     sa.Column('received_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
