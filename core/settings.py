@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
+from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
 from core.form_settings import Form, PublicPages, Words
+from core.inbound_settings import Inbound
 from core.pressure_settings import Pressure, QuietHours
 from core.refusal_settings import Refusals
 from core.service_urls import checked_url
@@ -219,10 +221,14 @@ class Settings(Section):
     consent: ConsentSettings = ConsentSettings()
     pressure: Pressure = Pressure()
     quiet_hours: QuietHours = QuietHours()
+    inbound: Inbound = Inbound()
     feedback: FeedbackRules = FeedbackRules()
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
+    care: Care = Care()
+    addresses: Addresses = Addresses()
+    duplicates: Duplicates = Duplicates()
 
     @property
     def default_way(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.addresses import parse_address
+from core.care_settings import care_mistakes
 from core.errors import AddressError, Problem
 from core.form_settings import form_mistakes
 from core.names import did_you_mean
@@ -32,6 +33,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
     found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
     found += form_mistakes(settings.forms, settings.topics)
     found += pressure_mistakes(settings.pressure, settings.topics)
+    found += care_mistakes(settings.care, settings.topics)
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 
