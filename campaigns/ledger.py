@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, case, func, select, text
 
 from campaigns.states import WAITING, State
+from campaigns.watch import Watch
 from core.arrays import Ids, among
 from core.schema import customer, message
 from suppression.gate import TRANSACTIONAL, skip_reason
@@ -37,6 +38,8 @@ class Claim:
     lease: timedelta
     worker: str
     policy: Policy  # what the gate is asked with
+    wishes: bool = False  # whether anybody said how often they want to be written to
+    watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
 
 
 _CLAIM_BATCH: Final = text("""
@@ -48,7 +51,8 @@ _CLAIM_BATCH: Final = text("""
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
               run.version_id, run.campaign, v.topic, v.message_class, v.valid_for, run.valid_until,
-              before.worker AS previous_worker
+              before.worker AS previous_worker,
+              EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
 
 
@@ -88,6 +92,7 @@ def claim(
         lease=lease,
         worker=worker,
         policy=policy,
+        wishes=row.wishes,
     )
 
 
@@ -155,8 +160,10 @@ _SKIP: Final = text(
     ), skipped AS (
         UPDATE message
         SET state = CASE WHEN may_have_arrived THEN 'unknown' ELSE 'skipped' END::message_state,
-            skip_reason = CASE WHEN may_have_arrived THEN NULL ELSE :reason END,
-            state_at = :now
+            skip_reason = CASE WHEN may_have_arrived THEN NULL WHEN :reason <> 'expired' THEN :reason
+                               WHEN hold_reason = 'quiet_hours' THEN 'quiet_too_long'
+                               ELSE coalesce(hold_reason, :reason) END,
+            hold_reason = NULL, state_at = :now
         FROM waiting WHERE message.id = waiting.id AND message.state IN ('planned', 'deferred')
         RETURNING message.id, message.state
     )
@@ -167,6 +174,8 @@ _SKIP: Final = text(
 
 def skip(connection: Connection, message_ids: Sequence[int], reason: str, now: datetime) -> None:
     """Those of the messages that wait are skipped for `reason`; one that may have arrived becomes `unknown`.
+
+    One that expires while it is held is told by what holds it.
 
     Locks messages: call it with their batch in hands. Repeat: safe.
     """

@@ -159,6 +159,7 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
             state="running",
             digest="",
             starts_at=starts_at,
+            priority=version.definition.limits.priority,
         )
         .returning(run.c.id)
     ).scalar_one()

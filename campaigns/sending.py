@@ -18,6 +18,7 @@ from campaigns.journal import PATIENCE_S, TRY_AGAIN_S, Journal
 from campaigns.journey import Journey
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
+from campaigns.putting_off import hold_off
 from campaigns.trip import Desk, JournalFor, Trip
 from core.arrays import among
 from core.clock import Clock
@@ -106,6 +107,9 @@ class Courier:
         letter = self.studio.letter(connection, journey.held.version_id)
         people = list(mailings.recipients(connection, journey.held.message_ids))
         journey.gone = sorted(set(journey.held.message_ids) - {person.message_id for person in people})
+        if not people:
+            return
+        journey.held, people = hold_off(connection, journey.held, people, letter.version, self.clock.now())
         if not people:
             return
         route = letter.version.transport

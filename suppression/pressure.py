@@ -83,6 +83,15 @@ class Rules:
         return tuple(cap for cap in self.caps if cap.topic in (None, topic) and cap.channel in (None, channel))
 
 
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """A message that may not go before `free_at`. `capped_at`: when it was first held for that; None: never yet."""
+
+    message_id: int
+    capped_at: datetime | None
+    free_at: datetime
+
+
 def period(each: str, zone: str, now: datetime) -> tuple[datetime, datetime]:
     """The first instants (UTC) of the present day, week (from Monday) or month in `zone`, and of the next one."""
     today = now.astimezone(ZoneInfo(zone)).date()
@@ -247,7 +256,7 @@ def _asked(rules: Rules, topic: str, priority: int, wishes: bool) -> Select[Any]
     free = free_at(
         schema.customer, schema.message.c.id, rules=rules, topic=topic, priority=priority, wishes=wishes
     ).label("free_at")
-    query = select(schema.message.c.id, free).join(
+    query = select(schema.message.c.id, schema.message.c.capped_at, free).join(
         schema.customer, schema.customer.c.id == schema.message.c.customer_id
     )
     return query.where(schema.message.c.id == any_(bindparam("ids", type_=Ids)))
@@ -256,11 +265,11 @@ def _asked(rules: Rules, topic: str, priority: int, wishes: bool) -> Select[Any]
 def held_back(
     connection: Connection, message_ids: Sequence[int], *, rules: Rules, topic: str, priority: int, wishes: bool,
     now: datetime,
-) -> dict[int, datetime]:  # fmt: skip
-    """Those of the bulk messages that may not go now, with the time they may at the earliest."""
+) -> list[Capped]:  # fmt: skip
+    """Those of the bulk messages that may not go now."""
     given = {"ids": list(message_ids), "now": now} | periods(rules, now)
     rows = connection.execute(_asked(rules, topic, priority, wishes), given)
-    return {row.id: row.free_at for row in rows if row.free_at is not None}
+    return [Capped(*row) for row in rows if row.free_at is not None]
 
 
 def limited(connection: Connection, message_ids: Sequence[int], *, rules: Rules, wishes: bool) -> frozenset[int]:
