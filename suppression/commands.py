@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
-REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual")
+REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
 
 
 @click.group()

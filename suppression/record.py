@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core import schema
 from core.errors import UsageError
-from suppression.gate import GIVEN
+from suppression.profiles import GIVEN
 
 Scope = Literal["global", "channel", "topic", "campaign"]
 

@@ -8,9 +8,10 @@ from sqlalchemy import UUID, Connection, Integer, func, literal, null, select
 
 from core import schema
 from core.addresses import masked
-from suppression.gate import GIVEN, TRANSACTIONAL, in_force, skip_reason
+from suppression.gate import TRANSACTIONAL, in_force, skip_reason
 from suppression.people import Person
 from suppression.policy import Policy
+from suppression.profiles import GIVEN
 
 
 def entries(

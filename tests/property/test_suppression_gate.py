@@ -86,7 +86,7 @@ class Said:
             for whose, (scope, name), where, reason, until in self.entries
             if whose == address
             and (until is None or until > now)
-            and reason != "unsubscribed"
+            and reason not in ("unsubscribed", "paused")
             and (scope == "global" or where == channel)
             and (scope in ("global", "channel") or name == campaign or reason in ("legal", "complaint", "hard_bounce"))
         }

@@ -349,3 +349,43 @@ def _keep_conversions_of_erased_people() -> None:
             SELECT m.campaign, m.run_id, m.id, NULL, 'erased:' || e.reference, e.at, e.value
             FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """)
+    # Why a row of consent is no yes, by the rules of the customer's country; an empty text when it is one. An implied
+    # consent ends 24 calendar months (in UTC) after a purchase, contract or donation, 6 after an inquiry or where
+    # nobody knows what it came from, or at its own end if that is sooner; a purchase since then counts anew.
+    op.execute("""
+        CREATE FUNCTION implied_until(word consent, at timestamptz) RETURNS timestamptz
+        LANGUAGE sql STABLE PARALLEL SAFE AS $$
+            SELECT greatest(
+                least(
+                    (word.captured_at AT TIME ZONE 'UTC' + CASE
+                        WHEN word.basis = 'contract'
+                          OR word.proof ->> 'relation' IN ('purchase', 'contract', 'donation')
+                        THEN interval '24 months' ELSE interval '6 months' END) AT TIME ZONE 'UTC',
+                    word.expires_at
+                ),
+                (SELECT (max(ordered_at) AT TIME ZONE 'UTC' + interval '24 months') AT TIME ZONE 'UTC' FROM purchase
+                 WHERE customer_id = word.customer_id AND ordered_at >= word.captured_at AND ordered_at <= at
+                   AND amount > 0)
+            )
+        $$
+    """)
+    op.execute("""
+        CREATE FUNCTION consent_flaw(word consent, rules jsonb, at timestamptz) RETURNS text
+        LANGUAGE sql STABLE PARALLEL SAFE AS $$
+            SELECT CASE
+                WHEN wants IS NULL THEN 'basis_not_enough'
+                WHEN wants ? 'evidence' AND (
+                    word.proof @> '{"similar_products": true, "opt_out_offered": true}' AND word.proof ->> 'sale' <> ''
+                    AND word.proof ->> 'subscriber' IN ('individual', 'corporate')
+                ) IS NOT TRUE THEN 'basis_not_enough'
+                WHEN wants ? 'firm' AND word.proof ->> 'subscriber' IS DISTINCT FROM 'corporate' THEN 'basis_not_enough'
+                WHEN wants ? 'confirmed' AND word.state <> 'confirmed' THEN 'not_confirmed'
+                WHEN CASE WHEN wants ? 'ending' THEN implied_until(word, at) ELSE word.expires_at END <= at
+                THEN 'consent_expired'
+                ELSE '' END
+            FROM (
+                SELECT rules -> 'profiles' -> coalesce(rules -> 'of' ->> c.country, rules ->> 'else') -> word.basis
+                FROM customer AS c WHERE c.id = word.customer_id
+            ) AS known (wants)
+        $$
+    """)
