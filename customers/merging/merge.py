@@ -10,12 +10,11 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
+from core.erasing import only_erasing
 from core.errors import UsageError
-from core.people_lock import people_go
 from core.schema import customer, customer_address, customer_alias
 from core.settings import Tiers
 from customers import metrics
-from customers.importing.files import one_import_at_a_time
 from customers.merging import words
 from customers.merging.messages import hand_over_messages
 from customers.merging.rows import hand_over_rows, naming_columns
@@ -51,15 +50,14 @@ def merge(
 
     What the other customer has not is filled in: name, address, owner and the like. Metrics are fresh. Customers of the
     same `person` as either are of one person now. Repeat: not safe, the merged customer is gone. Atomic with the
-    connection's transaction. Imports, freezes of audiences and opt-outs wait until it ends.
+    connection's transaction, in which it comes first: imports, freezes and opt-outs wait until it ends.
 
     Raises:
         UsageError: it is one customer, one is gone, or `because` is empty.
     """
     if not because.strip():
         raise UsageError("customers are merged with a reason", hint="say why with --because")
-    one_import_at_a_time(connection)
-    people_go(connection)
+    only_erasing(connection)
     pair = _locked(connection, merged_id, into_id)
     said = words.words_of(connection, [merged_id, into_id])
     moved = _moved(connection, pair, now)
