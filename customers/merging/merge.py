@@ -10,8 +10,8 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
-from core.erasing import only_erasing
 from core.errors import UsageError
+from core.people_lock import people_go
 from core.schema import customer, customer_address, customer_alias
 from core.settings import Tiers
 from customers import metrics
@@ -57,7 +57,7 @@ def merge(
     """
     if not because.strip():
         raise UsageError("customers are merged with a reason", hint="say why with --because")
-    only_erasing(connection)
+    people_go(connection)
     pair = _locked(connection, merged_id, into_id)
     said = words.words_of(connection, [merged_id, into_id])
     moved = _moved(connection, pair, now)
