@@ -6,6 +6,7 @@ campaign's run is made once per nominal time. So an old leader that wakes up lat
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseGone
 
 from campaigns import batches, rollout, transactional
+from campaigns.attending import is_waiting
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
@@ -29,7 +31,7 @@ from core.errors import ServiceError
 from core.refusal_settings import Refusals
 from core.schema import schedule, schedule_tick
 from suppression.policy import Policy
-from workers.celery_app import BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
+from workers.celery_app import ATTEND, BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
 
 _log = logging.getLogger("clarion.scheduler")
 #: Advisory lock of the leader.
@@ -43,6 +45,7 @@ _TICK_S: Final = 1.0
 _ELECTION_S: Final = 2.0
 _SHORTEST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
+_ATTEND_AGAIN_S: Final = 5.0
 #: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
 _LEASE_S: Final = 10
 
@@ -58,6 +61,7 @@ class Ticks:
         self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
         self._permission, self._policy = permission, policy
         self._one_at_a_time = threading.Lock()
+        self._attended_at = float("-inf")
 
     def publish(self) -> int:
         """Workers are told of what is due; the number of batches told is returned. Repeat: safe.
@@ -121,6 +125,22 @@ class Ticks:
             self._step(f"the roll-out of run {run_id} could not go on", partial(rollout.advance, run_id=run_id))
         self._step("runs could not be finished", batches.finish_runs)
         self._step("runs of former versions could not be finished", transactional.finish_superseded)
+
+    def attend(self) -> bool:
+        """A worker is told when something came back that waits, or a notice to the staff; whether one was. Repeat:
+        safe; a worker that has not come to it is told again after some seconds."""
+        if time.monotonic() < self._attended_at + _ATTEND_AGAIN_S:
+            return False
+        with self._database.begin() as connection:
+            if not is_waiting(connection, self._clock.now()):
+                return False
+        try:
+            self._app.send_task(ATTEND, queue=TRANSACTIONAL, expires=_ATTEND_AGAIN_S)
+        except (OperationalError, OSError) as error:
+            _log.warning("the broker cannot be reached: %s", error)
+            return False
+        self._attended_at = time.monotonic()
+        return True
 
     def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:
         """The step is committed; or `fault` is logged with its traceback, and it is tried again at the next tick."""
@@ -215,7 +235,7 @@ def _lead(
     connection.execute(f"SET idle_session_timeout = '{_LEASE_S}s'")  # by the database's clock
     elected()
     scheduler = BackgroundScheduler(timezone=UTC)
-    for job in (ticks.publish, ticks.start_recurring, ticks.settle):
+    for job in (ticks.publish, ticks.start_recurring, ticks.settle, ticks.attend):
         scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()
