@@ -17,6 +17,7 @@ from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone,
 from campaigns.versions import SEND_STEP, Version
 from core.database import analyze
 from core.errors import PlanError, StalePlan
+from core.people_lock import people_stay
 from core.schema import batch, campaign_version, customer, message, run, schedule
 from suppression.policy import Policy
 
@@ -56,6 +57,7 @@ def apply_reviewed(
         StalePlan: files, people or permissions changed since; nothing was done.
     """
     items = sorted(reviewed, key=lambda item: item.campaign)
+    people_stay(connection)
     for item in items:  # in one order, so that two applications never wait for each other
         lock_campaign(connection, item.campaign)
     started: list[Started] = []
@@ -113,6 +115,7 @@ def start_occurrence(
     connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int, policy: Policy
 ) -> Started | None:
     """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
+    people_stay(connection)
     version = versions.fetch(connection, version_id)
     lock_campaign(connection, version.campaign)
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)

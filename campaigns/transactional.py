@@ -97,7 +97,9 @@ def post(
         topic="", campaign=of.campaign, now=now, policy=of.policy, message_class=TRANSACTIONAL,
     )  # fmt: skip
     person = connection.execute(
-        select(customer.c.address_key, gate.label("reason")).where(customer.c.id == customer_id)
+        select(customer.c.address_key, gate.label("reason"))
+        .where(customer.c.id == customer_id)
+        .with_for_update(read=True, key_share=True, of=customer)  # whoever erases them now waits, or has done it
     )
     row = person.one_or_none()
     if row is None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SCOPES: Final = ("global", "channel", "topic", "campaign")
 
 #: What people said or the law says, about the person; a hard bounce says something about the old mailbox only.
-_PERSONAL: Final = ("unsubscribed", "complaint", "legal")
+_PERSONAL: Final = ("unsubscribed", "complaint", "legal", "erased")
 
 
 class SuppressionImporter(Importer):

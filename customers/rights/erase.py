@@ -15,12 +15,13 @@ from sqlalchemy import Connection, Table, delete, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
-from core.erasing import only_erasing
+from core.people_lock import people_go
 from core.schema import blocked_digest, customer, customer_address, erasure, suppression
+from customers.importing.refused import external_key
 from customers.rights import traces
 from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
-from customers.rights.subject import Subject, external_key, of_keys, subject_of
+from customers.rights.subject import Subject, of_keys, subject_of
 from customers.rights.ties import about, tied_tables
 
 OPERATOR: Final = "operator"
@@ -49,7 +50,7 @@ def erase(
     Raises:
         NotFound: there is no such customer.
     """
-    only_erasing(connection)
+    people_go(connection)
     return _erased(connection, secret, subject_of(connection, customer_id, lock=True), source, now, actor)
 
 
@@ -58,7 +59,7 @@ def erase_address(
     actor: str = audit.ITSELF,
 ) -> Erased:  # fmt: skip
     """The same of somebody known by an address alone: of what they signed up with, and mail that came from them."""
-    only_erasing(connection)
+    people_go(connection)
     return _erased(connection, secret, subject, source, now, actor)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from core.addresses import parse_address
 from core.arrays import among
 from core.errors import NotFound
-from core.ids import address_key, keyed_hash
+from core.ids import address_key
 from core.schema import customer, customer_address, customer_alias, message
 from customers.identity import find_customer, key_of_address
 
@@ -39,11 +39,6 @@ class Subject:
         spelled = sorted({form for email in self.emails for form in (email.lower(), parse_address(email).comparable)})
         made = [(hashlib.md5(one.encode(), usedforsecurity=False), hashlib.sha256(one.encode())) for one in spelled]
         return tuple(digest.digest() for pair in made for digest in pair)
-
-
-def external_key(secret: bytes, external_id: str) -> UUID:
-    """What is kept of the external id of somebody who was erased."""
-    return UUID(bytes=keyed_hash(secret, "external-id", external_id.encode()))
 
 
 def subject_of(connection: Connection, customer_id: int, *, lock: bool = False) -> Subject:
