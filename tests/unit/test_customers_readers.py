@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ImportFailed, UsageError
-from customers.readers.guard import guarded, unguarded
+from core.guard import guarded, unguarded
 from customers.readers.opening import blocks
 from customers.readers.tables import Row, Table, open_table
 
