@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from campaigns import audience, rollout, versions
+from campaigns import audience, duplicates, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.plan import CampaignPlan, Reviewed, plan_version
@@ -151,6 +151,7 @@ def carry_out(stage: Stage, work: _Work) -> None:
 def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     connection, version, now = work.connection, stage.version, work.now
     version_id = versions.store(connection, version)
+    duplicates.lock_piece(connection, version, work.policy)
     starts_at = first_instant(version, now) or now
     run_id = connection.execute(
         insert(run)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
-from campaigns import audience, versions
+from campaigns import audience, duplicates, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
@@ -59,6 +59,14 @@ SENTENCES = {
     "no_address": "the customer has no e-mail address",
     "not_consented": "there is no valid consent for the campaign's topic",
     "duplicate_address": "another customer of the audience has the same address and got the message",
+    "duplicate_person": "another address of the same person got the message",
+    "duplicate_household": "somebody else of the same household got the message (one_per: household)",
+    "duplicate_company": "somebody else of the same company got the message (one_per: company)",
+    "duplicate_piece": "the person got this very piece before, by another campaign (piece_memory)",
+    "key_account": "the customer belongs to an employee, who has a task about it instead (care.key_accounts)",
+    "open_case": "a case of the customer was open for too long (care.cases)",
+    "role_account": "the address is a role's and no person's (addresses)",
+    "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
     "already_messaged": "the address already has a message of this campaign",
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
@@ -214,9 +222,7 @@ def _outlook(
     version, policy = versions.pin(catalogue, campaign), Policy.of(catalogue.settings)
     if version.is_transactional:
         return _owed_outlook(connection, person, campaign, now, policy)
-    same = customer.c.id == person["id"]
-    if person["address_key"] is not None:
-        same = same | (customer.c.address_key == person["address_key"])
+    same = duplicates.twins_of(person["id"], duplicates.one_per(version, policy))
     people = audience.decided(version, ONCE, now, policy, only=same)
     row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:

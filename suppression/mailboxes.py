@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Text, case, func, literal, or_
-from sqlalchemy.dialects.postgresql import ARRAY
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -56,5 +55,5 @@ def unfit(email: Any, rules: Mailboxes, *, is_bulk: bool) -> ColumnElement[str |
         reasons.append((ends_in_one, literal(RESERVED_ADDRESS, Text)))
     if is_bulk and rules.never:
         local = func.split_part(func.split_part(func.lower(email), "@", 1), "+", 1)
-        reasons.append((local == func.any(literal(sorted(rules.never), ARRAY(Text))), literal(ROLE_ACCOUNT, Text)))
+        reasons.append((local.in_(sorted(rules.never)), literal(ROLE_ACCOUNT, Text)))
     return case(*reasons) if reasons else literal(None, Text)
