@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.commands import Desk, json_option, print_json, print_table, progress, remark
+from customers.merging import commands as merging
 
 if TYPE_CHECKING:
     from customers.importing.files import How, Imported
@@ -208,7 +209,7 @@ def _bar(share: float) -> str:
 
 @click.group("customer")
 def customer() -> None:
-    """Look at one customer."""
+    """Look at customers, and make one of two who are the same."""
 
 
 @customer.command("show")
@@ -250,3 +251,7 @@ def _print_profile(name: str, profile: dict[str, Any]) -> None:
 
 def _flat(attributes: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in attributes.items())
+
+
+customer.add_command(merging.merge)
+customer.add_command(merging.duplicates)
