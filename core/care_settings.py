@@ -56,11 +56,17 @@ class Addresses(Section):
     reserved: Literal["write", "skip"] | None = None  # as example.com; None: skip once a transport leaves this machine
 
 
+#: Of whom a campaign writes to one. A household is one person's too, and so is a company.
+OnePer = Literal["address", "person", "household", "company"]
+#: How long it is remembered who got a piece.
+PieceMemory = Literal["ever", "none"] | Duration
+
+
 class Duplicates(Section):
     """Who gets the same twice."""
 
-    one_per: Literal["address", "person", "household", "company"] = "person"  # a campaign's `limits.one_per` goes first
-    piece_memory: Duration | Literal["ever", "none"] = "ever"  # nobody gets one piece twice within it, by any campaign
+    one_per: OnePer = "person"  # a campaign's `limits.one_per` goes first
+    piece_memory: PieceMemory = "ever"  # nobody gets one piece twice within it, by any campaign
 
 
 def care_mistakes(care: Care, topics: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
