@@ -19,6 +19,7 @@ from core.arrays import Ids, among
 from core.pressure_settings import Deferred
 from core.schema import message, run
 from suppression import pressure
+from suppression.care import OPEN_CASE, held_for_cases
 from suppression.gate import TRANSACTIONAL
 from suppression.policy import Policy
 from suppression.pressure import FREQUENCY_CAP
@@ -49,7 +50,7 @@ _PUT_OFF: Final = text("""
     ), moved AS (
         UPDATE message AS m
         SET hold_reason = h.reason, not_before = least(h.until, mine.valid_until + interval '1 second'),
-            capped_at = CASE WHEN h.reason = 'frequency_cap' THEN coalesce(m.capped_at, :now) ELSE m.capped_at END
+            held_at = CASE WHEN h.reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
         FROM unnest(:ids, :reasons, :untils) AS h (id, reason, until), mine
         WHERE m.id = h.id AND m.state IN ('planned', 'deferred')
         RETURNING m.id, m.hold_reason, m.not_before
@@ -74,10 +75,33 @@ _PUT_OFF: Final = text("""
 )
 
 
+# The batch holds nobody else: what is looked at every quarter of an hour for days makes no row each time.
+_PUT_FORWARD: Final = text("""
+    WITH mine AS (
+        UPDATE batch SET state = 'ready', published_at = NULL, booked_at = NULL,
+                         not_before = least(:until, run.valid_until + interval '1 second')
+        FROM run
+        WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.state = 'claimed'
+          AND run.id = batch.run_id AND batch.message_ids <@ :ids
+        RETURNING batch.not_before
+    )
+    UPDATE message AS m
+    SET hold_reason = :reason, not_before = mine.not_before,
+        held_at = CASE WHEN :reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
+    FROM mine WHERE m.id = ANY(:ids) AND m.state IN ('planned', 'deferred') RETURNING m.id
+""").bindparams(
+    bindparam("ids", type_=Ids),
+    bindparam("reason", type_=Text),
+    bindparam("until", type_=DateTime(timezone=True)),
+    bindparam("now", type_=DateTime(timezone=True)),
+)
+
+
 def put_off(connection: Connection, held: Claim, holds: Sequence[Hold], now: datetime) -> list[int]:
     """The held messages are in batches of their own, one for each reason and time; their ids are returned.
 
-    They stay planned, or deferred, with their reason and their new time. Nothing happens when the lease is lost.
+    They stay planned, or deferred, with their reason and their new time. Where a whole batch waits for one reason and
+    time it is that batch, and no claim is held any more. Nothing happens when the lease is lost.
     Atomic: yes, one statement. Repeat: safe.
     """
     if not holds:
@@ -86,6 +110,10 @@ def put_off(connection: Connection, held: Claim, holds: Sequence[Hold], now: dat
         "batch_id": held.batch_id, "token": held.token, "now": now, "ids": [hold.message_id for hold in holds],
         "reasons": [hold.reason for hold in holds], "untils": [hold.until for hold in holds],
     }  # fmt: skip
+    if len({(hold.reason, hold.until) for hold in holds}) == 1:
+        forward = given | {"reason": holds[0].reason, "until": holds[0].until}
+        if moved := list(connection.execute(_PUT_FORWARD, forward).scalars()):
+            return moved
     return list(connection.execute(_PUT_OFF, given).scalars())
 
 
@@ -114,16 +142,20 @@ def hold_off(
     Costs nothing where no hours are quiet and nothing is capped, and for transactional mail. Atomic with the
     connection's transaction. Repeat: safe.
     """
-    policy = held.policy
-    if held.message_class == TRANSACTIONAL or not (policy.pressure.caps or policy.quiet_hours or held.wishes):
+    if held.message_class == TRANSACTIONAL or not _is_watched(held):
         return held, list(people)
-    watch = _watch(connection, held, people, version, policy)
+    watch = _watch(connection, held, people, version, held.policy)
     watched = replace(held, watch=watch)
     free = set(hold_back(connection, watched, [person.message_id for person in people], now))
     connection.execute(_CLEAR.where(among(message.c.id, free)))
     moved = {person.message_id for person in people} - free
     left = tuple(message_id for message_id in held.message_ids if message_id not in moved)
     return replace(watched, message_ids=left), [person for person in people if person.message_id in free]
+
+
+def _is_watched(held: Claim) -> bool:
+    rules = held.policy
+    return bool(rules.pressure.caps or rules.quiet_hours or held.wishes or rules.care.waits_for_cases(held.topic))
 
 
 _CLEAR: Final = update(message).where(message.c.hold_reason.is_not(None)).values(hold_reason=None)
@@ -140,6 +172,7 @@ def _watch(connection: Connection, held: Claim, people: Sequence[Recipient], ver
     ids = [person.message_id for person in people]
     return Watch(
         rules=caps,
+        care=policy.care,
         quiet_hours=quiet,
         topic=held.topic,
         priority=limits.priority,
@@ -172,17 +205,20 @@ def hold_back(connection: Connection, held: Claim, ids: Sequence[int], now: date
         return list(ids)
     holds, too_long = _quiet(watch, ids, now)
     resting = {hold.message_id for hold in holds}.union(too_long)
-    capped = [message_id for message_id in ids if message_id in watch.limited and message_id not in resting]
+    spared, sorry = _with_open_case(connection, watch, [id_ for id_ in ids if id_ not in resting], now)
+    resting |= {hold.message_id for hold in spared}.union(sorry)
+    capped = [id_ for id_ in ids if id_ in watch.limited and id_ not in resting]
     capping, dropped = _capped(connection, watch, capped, now)
-    holds += capping
-    if not holds and not too_long and not dropped:
+    holds += [*spared, *capping]
+    skipped = {QUIET_TOO_LONG: too_long, OPEN_CASE: sorry, FREQUENCY_CAP: dropped}
+    stays = {hold.message_id for hold in holds}.union(*skipped.values())
+    if not stays:
         return list(ids)
     if not _in_hands(connection, held):
         return []
+    for reason, skipping in skipped.items():
+        ledger.skip(connection, skipping, reason, now)
     put_off(connection, held, holds, now)
-    ledger.skip(connection, too_long, QUIET_TOO_LONG, now)
-    ledger.skip(connection, dropped, FREQUENCY_CAP, now)
-    stays = {hold.message_id for hold in holds}.union(too_long, dropped)
     return [message_id for message_id in ids if message_id not in stays]
 
 
@@ -215,6 +251,20 @@ def _quiet(watch: Watch, ids: Iterable[int], now: datetime) -> tuple[list[Hold],
     return holds, too_long
 
 
+def _with_open_case(
+    connection: Connection, watch: Watch, ids: Sequence[int], now: datetime
+) -> tuple[list[Hold], list[int]]:
+    """Who waits for their case to be closed, and those who waited as long as they may."""
+    found = held_for_cases(connection, ids, care=watch.care, topic=watch.topic, now=now)
+    if not found or watch.care.cases is None:
+        return [], []
+    since = select(message.c.id, message.c.held_at).where(among(message.c.id, found), message.c.held_at.is_not(None))
+    deadlines = {row.id: row.held_at + watch.care.cases.wait for row in connection.execute(since)}
+    sorry = [id_ for id_ in found if id_ in deadlines and now >= deadlines[id_]]
+    holds = [Hold(id_, OPEN_CASE, min(until, deadlines.get(id_, until))) for id_, until in found.items()]
+    return [hold for hold in holds if hold.message_id not in sorry], sorry
+
+
 def _capped(connection: Connection, watch: Watch, ids: Sequence[int], now: datetime) -> tuple[list[Hold], list[int]]:
     """Whom a cap holds for now, and those who waited as long as they may."""
     holds: list[Hold] = []
@@ -225,7 +275,7 @@ def _capped(connection: Connection, watch: Watch, ids: Sequence[int], now: datet
         connection, ids, rules=watch.rules, topic=watch.topic, priority=watch.priority, wishes=watch.wishes, now=now
     )
     for one in found:
-        deadline = None if watch.defer is None else (one.capped_at or now) + watch.defer
+        deadline = None if watch.defer is None else (one.held_at or now) + watch.defer
         if deadline is None or now >= deadline:
             dropped.append(one.message_id)
         else:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from suppression.care import Care
 from suppression.pressure import Rules
 from suppression.quiet_hours import Place, QuietHours
 
@@ -13,6 +14,7 @@ class Watch:
     """The rules by which messages of one claim may have to wait after all."""
 
     rules: Rules
+    care: Care
     quiet_hours: QuietHours | None
     topic: str
     priority: int  # of their run

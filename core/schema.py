@@ -412,7 +412,7 @@ message = Table(
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
     Column("hold_reason", Text, comment="why it waits beyond its time: quiet_hours, frequency_cap, …"),
-    _at("capped_at", comment="when a frequency cap first held it; it waits as long as its campaign says from then on"),
+    _at("held_at", comment="when a cap or an open case first held it; how long it waits counts from then"),
     Column("given", JSONB, comment="values that came with the order to send it; NULL for a frozen audience"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
     # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.

@@ -85,10 +85,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Capped:
-    """A message that may not go before `free_at`. `capped_at`: when it was first held for that; None: never yet."""
+    """A message that may not go before `free_at`. `held_at`: since when it waits; None: never did."""
 
     message_id: int
-    capped_at: datetime | None
+    held_at: datetime | None
     free_at: datetime
 
 
@@ -241,10 +241,10 @@ def _together(person: FromClause, of: str) -> Select[Any]:
     other = schema.customer.alias("other")
     same = [other.c.id == person.c.id]
     if of == "company":
-        same.append(func.lower(other.c.company) == func.lower(person.c.company))
+        same.append(func.lower(other.c.company) == func.nullif(func.lower(person.c.company), ""))
     elif of == "household":
-        same.append(other.c.household == person.c.household)
-    same += [other.c.person == person.c.person, other.c.address_key == person.c.address_key]
+        same.append(other.c.household == func.nullif(person.c.household, ""))
+    same += [other.c.person == func.nullif(person.c.person, ""), other.c.address_key == person.c.address_key]
     return select(other.c.id).where(or_(*same)).correlate_except(other)
 
 
@@ -256,7 +256,7 @@ def _asked(rules: Rules, topic: str, priority: int, wishes: bool) -> Select[Any]
     free = free_at(
         schema.customer, schema.message.c.id, rules=rules, topic=topic, priority=priority, wishes=wishes
     ).label("free_at")
-    query = select(schema.message.c.id, schema.message.c.capped_at, free).join(
+    query = select(schema.message.c.id, schema.message.c.held_at, free).join(
         schema.customer, schema.customer.c.id == schema.message.c.customer_id
     )
     return query.where(schema.message.c.id == any_(bindparam("ids", type_=Ids)))
@@ -297,9 +297,9 @@ _LOCK: Final = text("""
         SELECT m.id, k.key FROM message AS m JOIN customer AS c ON c.id = m.customer_id
         CROSS JOIN LATERAL (VALUES
             (hashtextextended('address:' || c.address_key, 0)),
-            (hashtextextended('person:' || c.person, 0)),
-            (CASE WHEN :households THEN hashtextextended('household:' || c.household, 0) END),
-            (CASE WHEN :companies THEN hashtextextended('company:' || lower(c.company), 0) END)
+            (hashtextextended('person:' || nullif(c.person, ''), 0)),
+            (CASE WHEN :households THEN hashtextextended('household:' || nullif(c.household, ''), 0) END),
+            (CASE WHEN :companies THEN hashtextextended('company:' || nullif(lower(c.company), ''), 0) END)
         ) AS k (key)
         WHERE m.id = ANY(:ids) AND k.key IS NOT NULL
     ), locked AS MATERIALIZED (

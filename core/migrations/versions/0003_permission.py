@@ -251,7 +251,7 @@ def upgrade() -> None:
     op.create_index('ix_customer_household', 'customer', ['household'], unique=False, postgresql_where=sa.text('household IS NOT NULL'))
     op.create_index('ix_customer_person', 'customer', ['person'], unique=False, postgresql_where=sa.text('person IS NOT NULL'))
     op.add_column('message', sa.Column('hold_reason', sa.Text(), nullable=True, comment='why it waits beyond its time: quiet_hours, frequency_cap, …'))
-    op.add_column('message', sa.Column('capped_at', sa.DateTime(timezone=True), nullable=True, comment='when a frequency cap first held it; it waits as long as its campaign says from then on'))
+    op.add_column('message', sa.Column('held_at', sa.DateTime(timezone=True), nullable=True, comment='when a cap or an open case first held it; how long it waits counts from then'))
     op.add_column('run', sa.Column('priority', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='of two runs that cannot both write to a person, the one with the higher number does'))
     op.drop_constraint("state", "consent", type_="check")
     op.create_check_constraint("state", "consent", "state IN ('requested', 'granted', 'confirmed', 'withdrawn')")
@@ -388,4 +388,100 @@ def _keep_conversions_of_erased_people() -> None:
                 FROM customer AS c WHERE c.id = word.customer_id
             ) AS known (wants)
         $$
+    """)
+    # Whoever gets an address that is on a hashed list is suppressed, by whatever way the address came. The lists hold
+    # the hash of the address in lower case; of a domain outside ASCII also that of its A-label, see `a_label`.
+    op.execute("""
+        CREATE FUNCTION a_label(label text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+        -- One label of a domain name as it is asked for (RFC 3492); an ASCII label is itself.
+        DECLARE
+            points int[] := ARRAY(SELECT ascii(c) FROM string_to_table(label, NULL) WITH ORDINALITY AS s(c, place)
+                                  ORDER BY place);
+            encoded text := (SELECT coalesce(string_agg(chr(p), '' ORDER BY place), '')
+                             FROM unnest(points) WITH ORDINALITY AS s(p, place) WHERE p < 128);
+            digits constant text := 'abcdefghijklmnopqrstuvwxyz0123456789';
+            basic int := length(encoded);
+            handled int := basic;
+            n int := 128; delta int := 0; bias int := 72; next int; q int; k int; t int; p int;
+        BEGIN
+            IF basic = cardinality(points) THEN
+                RETURN label;
+            END IF;
+            IF basic > 0 THEN
+                encoded := encoded || '-';
+            END IF;
+            WHILE handled < cardinality(points) LOOP
+                SELECT min(u) INTO next FROM unnest(points) AS u WHERE u >= n;
+                delta := delta + (next - n) * (handled + 1);
+                n := next;
+                FOREACH p IN ARRAY points LOOP
+                    IF p < n THEN
+                        delta := delta + 1;
+                    ELSIF p = n THEN
+                        q := delta;
+                        k := 36;
+                        LOOP
+                            t := greatest(1, least(26, k - bias));
+                            EXIT WHEN q < t;
+                            encoded := encoded || substr(digits, t + (q - t) % (36 - t) + 1, 1);
+                            q := (q - t) / (36 - t);
+                            k := k + 36;
+                        END LOOP;
+                        encoded := encoded || substr(digits, q + 1, 1);
+                        delta := CASE WHEN handled = basic THEN delta / 700 ELSE delta / 2 END;
+                        delta := delta + delta / (handled + 1);
+                        k := 0;
+                        WHILE delta > 455 LOOP
+                            delta := delta / 35;
+                            k := k + 36;
+                        END LOOP;
+                        bias := k + 36 * delta / (delta + 38);
+                        delta := 0;
+                        handled := handled + 1;
+                    END IF;
+                END LOOP;
+                delta := delta + 1;
+                n := n + 1;
+            END LOOP;
+            RETURN 'xn--' || encoded;
+        END $$
+    """)
+    op.execute("""
+        CREATE FUNCTION address_digests(email text) RETURNS SETOF bytea
+        LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+            SELECT d FROM (
+                SELECT lower(email) AS spelling
+                UNION
+                SELECT lower(split_part(email, '@', 1)) || '@' || string_agg(a_label(label), '.' ORDER BY place)
+                FROM string_to_table(lower(split_part(email, '@', 2)), '.') WITH ORDINALITY AS s(label, place)
+                WHERE octet_length(email) <> length(email)
+                HAVING count(*) > 0
+            ) AS spelled,
+            LATERAL (VALUES (sha256(convert_to(spelling, 'UTF8'))),
+                            (decode(md5(convert_to(spelling, 'UTF8')), 'hex'))) AS digests (d)
+        $$
+    """)
+    op.execute("""
+        CREATE FUNCTION suppress_listed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM blocked_digest WHERE lifted_at IS NULL) THEN
+                INSERT INTO suppression (address_key, scope, reason, source, evidence)
+                SELECT DISTINCT ON (n.address_key, b.reason) n.address_key, 'global', b.reason, 'hashed_list',
+                       jsonb_build_object('list', b.source, 'digest', encode(b.digest, 'hex'))
+                FROM now_known AS n CROSS JOIN LATERAL address_digests(n.email) AS d
+                JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
+                WHERE n.address_key IS NOT NULL
+                ORDER BY n.address_key, b.reason, b.created_at
+                ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING;
+            END IF;
+            RETURN NULL;
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER customer_listed AFTER INSERT ON customer REFERENCING NEW TABLE AS now_known
+        FOR EACH STATEMENT EXECUTE FUNCTION suppress_listed()
+    """)
+    op.execute("""
+        CREATE TRIGGER customer_listed_anew AFTER UPDATE ON customer REFERENCING NEW TABLE AS now_known
+        FOR EACH STATEMENT EXECUTE FUNCTION suppress_listed()
     """)
