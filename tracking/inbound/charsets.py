@@ -31,10 +31,15 @@ def decoded(content: bytes, charset: str | None) -> str:
     for name in (_usable(charset), "utf-8"):
         if name:
             try:
-                return content.decode(name)
+                return _sound(content.decode(name))
             except (UnicodeError, LookupError, ValueError):
                 continue
-    return content.decode(_usable(charset) or "latin-1", "replace")
+    return _sound(content.decode(_usable(charset) or "latin-1", "replace"))
+
+
+def _sound(text: str) -> str:
+    """`text` without halves of characters, which UTF-7 can write and no database takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _usable(charset: str | None) -> str | None:

@@ -18,11 +18,12 @@ _BASIC: Final = re.compile(r"(?:^|smtp;|error(?: code)?|[:\s>])\s*([45]\d\d)(?=[
 _LONGEST: Final = 1000
 
 _K = FeedbackKind
+_DISABLED: Final = "5.2.1"
 _KINDS: Final = {
     BounceClass.HARD: (_K.HARD, "5.1.1"),
     BounceClass.SOFT: (_K.SOFT, "5.0.0"),
     BounceClass.MAILBOX_FULL: (_K.MAILBOX_FULL, "5.2.2"),
-    BounceClass.DISABLED: (_K.HARD, "5.2.1"),
+    BounceClass.DISABLED: (_K.HARD, _DISABLED),
     BounceClass.BLOCK: (_K.BLOCK, "5.7.1"),
     BounceClass.MESSAGE_FAULT: (_K.MESSAGE_FAULT, "5.6.0"),
     BounceClass.UNSUPPORTED: (_K.MESSAGE_FAULT, "5.6.7"),
@@ -42,23 +43,24 @@ def failure(
     said = next((" ".join(text.split()) for text in (diagnostic, *texts[2:], status) if text.strip()), "")[:_LONGEST]
     if action is Action.DELAYED:
         return Finding(FeedbackKind.DELAYED, recipient, _first_code(texts) or "4.0.0", said, action)
-    kind, code = _judged(texts)
-    return Finding(kind, recipient, code, said, action)
+    kind, code, is_certain = _judged(texts)
+    return Finding(kind, recipient, code, said, action, is_certain)
 
 
-def _judged(texts: list[str]) -> tuple[FeedbackKind, str]:
+def _judged(texts: list[str]) -> tuple[FeedbackKind, str, bool]:
     spoken = _first_code(texts)
     for text in texts:
         for code in _codes(text):
             if (found := class_of_code(code)) is not None:
-                return _KINDS[found][0], code
+                return _KINDS[found][0], code, found is not BounceClass.DISABLED
     for text in texts:
         if (judged := _by_words(text)) is not None:
             kind, meant = judged
-            return _temporary(kind, texts), spoken if spoken and not spoken.endswith(".0.0") else meant
+            status = spoken if spoken and not spoken.endswith(".0.0") else meant
+            return _temporary(kind, texts), status, meant != _DISABLED
     if (spoken and spoken[0] == "4") or _basic(texts) == "4":
-        return FeedbackKind.SOFT, spoken or "4.0.0"
-    return FeedbackKind.HARD, spoken or "5.0.0"
+        return FeedbackKind.SOFT, spoken or "4.0.0", True
+    return FeedbackKind.HARD, spoken or "5.0.0", False
 
 
 def _temporary(kind: FeedbackKind, texts: list[str]) -> FeedbackKind:

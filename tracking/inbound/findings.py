@@ -24,7 +24,8 @@ class Action(StrEnum):
 class Finding:
     """`recipient` is the address as the mail gives it; None where it gives none.
 
-    `status` is an RFC 3463 code: the one that was said, else the one that the words mean.
+    `status` is an RFC 3463 code: the one that was said, else the one that the words mean. `is_certain`: of a hard one,
+    that codes or words say that the address does not exist; otherwise only repetition means anything (S-1.41, S-4.3).
     """
 
     kind: FeedbackKind
@@ -32,6 +33,7 @@ class Finding:
     status: str | None = None
     diagnostic: str = ""
     action: Action | None = None
+    is_certain: bool = True
 
     @property
     def shown_class(self) -> FeedbackKind:
