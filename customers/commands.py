@@ -9,6 +9,7 @@ import click
 
 from core.commands import Desk, json_option, print_json, print_table, progress, remark
 from customers.merging import commands as merging
+from customers.rights import commands as rights
 
 if TYPE_CHECKING:
     from customers.importing.files import How, Imported
@@ -51,7 +52,8 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def import_customers(desk: Desk, /, file: Path, as_json: bool, **options: Any) -> None:
     """People and firms.
 
-    Fields: external_id, email, first_name, last_name, company, phone, country, language, zone, owner, topics
+    Fields: external_id, email, first_name, last_name, company, phone, country, language, zone, owner, person (the same
+    for several addresses of one human being), household, topics
     (agreed to, separated by semicolons), consent_at, consent_basis, source. Other columns become attributes.
     """
     _run(desk, "customers", file, _how(**options), as_json)
@@ -255,3 +257,6 @@ def _flat(attributes: dict[str, Any]) -> str:
 
 customer.add_command(merging.merge)
 customer.add_command(merging.duplicates)
+customer.add_command(rights.export)
+customer.add_command(rights.erase)
+customer.add_command(rights.readmit)
