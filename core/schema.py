@@ -334,6 +334,13 @@ campaign_version = Table(
         comment="bulk, or transactional: owed to one person, so sent again rather than lost",
     ),
     Column("valid_for", Interval, comment="transactional: not handed over this long after its time, it is expired"),
+    Column(
+        "by_behaviour",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its segments look at what people did: who refused profiling is left out",
+    ),
     _at("created_at", default=True),
     CheckConstraint("message_class IN ('bulk', 'transactional')", name="message_class"),
     UniqueConstraint("campaign", "fingerprint"),

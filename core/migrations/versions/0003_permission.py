@@ -349,6 +349,7 @@ def _keep_conversions_of_erased_people() -> None:
             SELECT m.campaign, m.run_id, m.id, NULL, 'erased:' || e.reference, e.at, e.value
             FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """)
+    op.add_column('campaign_version', sa.Column('by_behaviour', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='its segments look at what people did: who refused profiling is left out'))
     # Why a row of consent is no yes, by the rules of the customer's country; an empty text when it is one. An implied
     # consent ends 24 calendar months (in UTC) after a purchase, contract or donation, 6 after an inquiry or where
     # nobody knows what it came from, or at its own end if that is sooner; a purchase since then counts anew.
@@ -461,27 +462,25 @@ def _keep_conversions_of_erased_people() -> None:
                             (decode(md5(convert_to(spelling, 'UTF8')), 'hex'))) AS digests (d)
         $$
     """)
-    op.execute("""
-        CREATE FUNCTION suppress_listed() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            IF EXISTS (SELECT FROM blocked_digest WHERE lifted_at IS NULL) THEN
-                INSERT INTO suppression (address_key, scope, reason, source, evidence)
-                SELECT DISTINCT ON (n.address_key, b.reason) n.address_key, 'global', b.reason, 'hashed_list',
-                       jsonb_build_object('list', b.source, 'digest', encode(b.digest, 'hex'))
-                FROM now_known AS n CROSS JOIN LATERAL address_digests(n.email) AS d
-                JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
-                WHERE n.address_key IS NOT NULL
-                ORDER BY n.address_key, b.reason, b.created_at
-                ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING;
-            END IF;
-            RETURN NULL;
-        END $$
-    """)
-    op.execute("""
-        CREATE TRIGGER customer_listed AFTER INSERT ON customer REFERENCING NEW TABLE AS now_known
-        FOR EACH STATEMENT EXECUTE FUNCTION suppress_listed()
-    """)
-    op.execute("""
-        CREATE TRIGGER customer_listed_anew AFTER UPDATE ON customer REFERENCING NEW TABLE AS now_known
-        FOR EACH STATEMENT EXECUTE FUNCTION suppress_listed()
-    """)
+    for name, given, condition in (
+        ("customer_listed", "INSERT ON customer REFERENCING NEW TABLE AS now_known", "true"),
+        ("customer_listed_anew", "UPDATE ON customer REFERENCING OLD TABLE AS known NEW TABLE AS now_known",
+         "NOT EXISTS (SELECT FROM known WHERE known.id = n.id AND known.email = n.email)"),
+    ):  # fmt: skip
+        op.execute(f"""
+            CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF EXISTS (SELECT FROM blocked_digest WHERE lifted_at IS NULL) THEN
+                    INSERT INTO suppression (address_key, scope, reason, source, evidence)
+                    SELECT DISTINCT ON (n.address_key, b.reason)
+                           n.address_key, 'global', b.reason, 'hashed_list', jsonb_build_object('list', b.source)
+                    FROM now_known AS n CROSS JOIN LATERAL address_digests(n.email) AS d
+                    JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
+                    WHERE n.address_key IS NOT NULL AND {condition}
+                    ORDER BY n.address_key, b.reason, b.created_at
+                    ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING;
+                END IF;
+                RETURN NULL;
+            END $$
+        """)
+        op.execute(f"CREATE TRIGGER {name} AFTER {given} FOR EACH STATEMENT EXECUTE FUNCTION {name}()")
