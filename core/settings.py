@@ -37,6 +37,7 @@ from core.units import (
     parse_size,
     quoted,
 )
+from core.webhook_settings import Webhooks
 from core.yaml_files import Section
 
 
@@ -223,6 +224,7 @@ class Settings(Section):
     quiet_hours: QuietHours = QuietHours()
     inbound: Inbound = Inbound()
     feedback: FeedbackRules = FeedbackRules()
+    webhooks: Webhooks = Webhooks()
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks

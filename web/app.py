@@ -17,7 +17,7 @@ from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
 from core.workspace import Workspace
-from web import pages
+from web import pages, webhooks
 from web.site import Site, site_of
 from web.tracked import clicked, opened, viewed
 from web.unsubscribing import unsubscribe_now, unsubscribe_page
@@ -39,6 +39,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             *_at("/u/{token}", {"GET": unsubscribe_page, "POST": unsubscribe_now}),
             *_at("/v/{token}", {"GET": viewed}),
             *_at("/healthz", {"GET": healthy}),
+            *webhooks.routes(),
         ],
         exception_handlers={
             HTTPException: _refused,
@@ -51,6 +52,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
     )
     app.router.redirect_slashes = False  # a one-click request must never be redirected (S-2.16)
     app.state.site = site
+    app.state.hooks = webhooks.reader_of(workspace)
     return app
 
 

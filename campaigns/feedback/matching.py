@@ -6,7 +6,7 @@ compared. Both hold keyed hashes, so nobody makes one up who has not seen the me
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +25,8 @@ from tracking.feedback import Feedback, MatchedBy
 _LATEST: Final = 500
 #: A message this much older than the event is not guessed to be meant.
 _GUESSED_WITHIN: Final = timedelta(days=14)
+#: The guess is good enough to change the ledger, when a provider vouches for the event.
+_GOOD_WITHIN: Final = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Meant:
     topic: str
     customer_id: int | None
     key: UUID | None
+    accepted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,16 @@ class Match:
     def counts(self) -> bool:
         """Something may follow from it: it is proven, or a provider vouches for it with a signature."""
         return self.is_proven or self.feedback.is_verified
+
+    @property
+    def is_told(self) -> bool:
+        """The message is known well enough for the ledger: proven; or it went to this address shortly before, where a
+        provider vouches for an event that names no message at all."""
+        if self.message is None or self.is_proven:
+            return self.message is not None
+        said, accepted_at = self.feedback, self.message.accepted_at
+        is_nameless = not said.named and said.is_verified
+        return is_nameless and accepted_at is not None and said.occurred_at - accepted_at <= _GOOD_WITHIN
 
 
 _COLUMNS: Final = """
@@ -180,7 +193,8 @@ def _match(
     about = row.address_key if row is not None and is_proven else key
     person = by_id.get(row.customer_id) if row is not None else by_key.get(about or _NIL)
     email = person.email if person is not None and person.address_key == about else feedback.address
-    meant = Meant(row.id, row.run_id, row.campaign, row.topic, row.customer_id, row.address_key) if row else None
+    columns = ("id", "run_id", "campaign", "topic", "customer_id", "address_key", "accepted_at")
+    meant = Meant(*(row._mapping[name] for name in columns)) if row is not None else None
     return Match(
         feedback=feedback,
         key=about,

@@ -61,7 +61,7 @@ class Moved:
 def move_of(match: Match) -> Move | None:
     """What the event says became of its message; None: nothing, or nobody vouches for which message it was."""
     said = match.feedback
-    if match.message is None or not match.is_proven:
+    if match.message is None or not match.is_told:
         return None
     to = _state_of(said.kind, said.is_final)
     if to is None:
