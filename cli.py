@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "import_",
         "Import customers, purchases, events, consents or suppressions.",
     ),
-    "customer": ("customers.commands", "customer", "Show a customer; find duplicates, merge them."),
+    "customer": ("customers.commands", "customer", "Show, merge, export and erase customers."),
     "tiers": ("customers.commands", "tiers", "Show how many customers are in each level, and their revenue."),
     "validate": ("campaigns.commands.files", "validate", "Check every file of the workspace."),
     "schema": ("campaigns.commands.files", "schema", "Write JSON Schemas that editors complete and check with."),

@@ -123,6 +123,7 @@ erasure = Table(
     _id(),
     Column("address_key", UUID, comment="keyed hash; all that is left of the address"),
     Column("external_key", UUID, nullable=False, comment="keyed hash of the external id"),
+    Column("person", UUID, nullable=False, comment="the same in all rows of one person's erasure; leads nowhere"),
     _at("erased_at", default=True),
     Column("source", Text, nullable=False, comment="operator, request, or replay"),
     _at("readmitted_at", comment="they came back: imports take them again; NULL: they are refused"),
@@ -540,6 +541,7 @@ task = Table(
     CheckConstraint("state IN ('open', 'done', 'dropped')", name="state"),
     UniqueConstraint("task_key"),
     Index("ix_task_open", "owner", "due_at", postgresql_where=text("state = 'open'")),
+    Index("ix_task_unwritten", "id", postgresql_where=text("body = '' AND kind = 'key_account'")),
     Index("ix_task_customer_id", "customer_id"),
     comment="what an employee has to do for a customer",
 )

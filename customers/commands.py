@@ -211,7 +211,7 @@ def _bar(share: float) -> str:
 
 @click.group("customer")
 def customer() -> None:
-    """Look at customers, and make one of two who are the same."""
+    """Look at customers, make one of two who are the same, give out and erase what is kept about them."""
 
 
 @customer.command("show")

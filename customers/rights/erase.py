@@ -5,11 +5,11 @@ suppression of its own, which stops everything else. The rooms keep their promis
 the figures of campaigns stay as they were (S-5.14).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Table, delete, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -21,7 +21,7 @@ from customers.importing.refused import external_key
 from customers.rights import traces
 from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
-from customers.rights.subject import Subject, of_keys, subject_of
+from customers.rights.subject import Subject, of_keys, subject_named, subject_of
 from customers.rights.ties import about, tied_tables
 
 OPERATOR: Final = "operator"
@@ -54,13 +54,27 @@ def erase(
     return _erased(connection, secret, subject_of(connection, customer_id, lock=True), source, now, actor)
 
 
-def erase_address(
-    connection: Connection, secret: bytes, subject: Subject, *, source: str = OPERATOR, now: datetime,
+def erase_named(
+    connection: Connection, secret: bytes, named: str, *, source: str = OPERATOR, now: datetime,
     actor: str = audit.ITSELF,
 ) -> Erased:  # fmt: skip
-    """The same of somebody known by an address alone: of what they signed up with, and mail that came from them."""
+    """The same of an external id or an address, which may be that of somebody who is no customer: who signed up and
+    never confirmed, or wrote to us.
+
+    Raises:
+        NotFound: nobody has this external id.
+    """
     people_go(connection)
+    subject = subject_named(connection, secret, named)
+    if subject.customers:
+        subject = subject_of(connection, subject.customers[0], lock=True)
     return _erased(connection, secret, subject, source, now, actor)
+
+
+def erase_address(connection: Connection, subject: Subject, *, now: datetime) -> Erased:
+    """Nothing names the person of the subject, who is no customer; nothing is remembered. Repeat: safe."""
+    skipped = skip_waiting(connection, subject.messages, now)
+    return Erased(0, skipped, *_forgotten(connection, subject))
 
 
 def _erased(connection: Connection, secret: bytes, subject: Subject, source: str, now: datetime, actor: str) -> Erased:
@@ -68,16 +82,24 @@ def _erased(connection: Connection, secret: bytes, subject: Subject, source: str
     skipped = skip_waiting(connection, subject.messages, now)
     keep_conversions(connection, subject)
     _key_digests(connection, subject, blocked, now)
-    emptied = {table.name: _emptied(connection, table, subject) for table in traces.STAYING}
-    removed = {table.name: _removed(connection, table, subject) for table in reversed(tied_tables())
-               if table not in traces.STAYING}  # fmt: skip
+    removed, emptied = _forgotten(connection, subject)
     _remember(connection, secret, subject, blocked, source, now)
-    for number in subject.customers:
-        audit.record(connection, actor, "customer.erase", f"customer:{number}", at=now, source=source)
-    return Erased(
-        len(subject.customers), skipped, {name: rows for name, rows in removed.items() if rows},
-        {name: rows for name, rows in emptied.items() if rows},
-    )  # fmt: skip
+    forbid(connection, blocked, now=now, source=source)
+    for name in [f"customer:{number}" for number in subject.customers] or [f"address:{key}" for key in subject.keys]:
+        audit.record(connection, actor, "customer.erase", name, at=now, source=source)
+    return Erased(len(subject.customers), skipped, removed, emptied)
+
+
+def _forgotten(connection: Connection, subject: Subject) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Rows that were removed, and rows that name nobody any more, by table."""
+    emptied = {table.name: _emptied(connection, table, subject) for table in traces.STAYING}
+    others = [table for table in reversed(tied_tables()) if table not in traces.STAYING]
+    removed = {table.name: _removed(connection, table, subject) for table in others}
+    return _some(removed), _some(emptied)
+
+
+def _some(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: rows for name, rows in counts.items() if rows}
 
 
 def _nobody_elses(connection: Connection, subject: Subject) -> tuple[UUID, ...]:
@@ -106,7 +128,7 @@ def _key_digests(connection: Connection, subject: Subject, keys: tuple[UUID, ...
         about(blocked_digest, subject), blocked_digest.c.lifted_at.is_(None)
     )
     for reason, source in connection.execute(theirs.distinct()).all():
-        _suppress(connection, keys, reason, source, now)
+        forbid(connection, keys, now=now, source=source, reason=reason)
 
 
 def _remember(
@@ -114,17 +136,17 @@ def _remember(
 ) -> None:
     names = [external_key(secret, name) for name in subject.external_ids]
     # One row a pair: each name with each address once is enough to find either again.
-    longest = max(len(names), len(keys), 1)
+    longest, person = max(len(names), len(keys), 1), uuid4()
     rows = [
         {"external_key": names[min(at, len(names) - 1)], "address_key": keys[min(at, len(keys) - 1)] if keys else None,
-         "erased_at": now, "source": source}
+         "person": person, "erased_at": now, "source": source}
         for at in range(longest)
     ]  # fmt: skip
     connection.execute(insert(erasure), rows)
-    _suppress(connection, keys, ERASED, source, now)
 
 
-def _suppress(connection: Connection, keys: tuple[UUID, ...], reason: str, source: str, now: datetime) -> None:
+def forbid(connection: Connection, keys: Sequence[UUID], *, now: datetime, source: str, reason: str = ERASED) -> None:
+    """Nothing is sent to the addresses any more, whoever is imported with them. Repeat: safe."""
     if not keys:
         return
     entries = [

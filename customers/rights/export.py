@@ -1,14 +1,18 @@
 """Everything that is kept about one person, as one document a machine can read (S-5.15)."""
 
 import base64
+import json
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Table, select
 
+from core.commands import writing
+from core.guard import GuardedWriter
 from core.schema import kept_content
 from customers.rights.subject import Subject, subject_of
 from customers.rights.ties import about, tied_tables
@@ -46,6 +50,34 @@ def document_of(connection: Connection, subject: Subject, *, now: datetime | Non
 def row_count(document: Mapping[str, Any]) -> int:
     """How many rows a document has."""
     return sum(map(len, document["tables"].values()))
+
+
+def write_tables(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """A CSV file for each table that has rows is in `folder`, which is made; no spreadsheet runs a cell (S-9.6).
+
+    Raises:
+        EngineError: the file system refused.
+    """
+    written = []
+    for name, rows in document["tables"].items():
+        if not rows:
+            continue
+        path = folder / f"{name}.csv"
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8-sig", newline="") as stream:
+                writer = GuardedWriter(stream)
+                writer.write(rows[0])
+                for row in rows:
+                    writer.write(_cell(value) for value in row.values())
+        written.append(path)
+    return written
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _rows(connection: Connection, table: Table, subject: Subject) -> list[dict[str, Any]]:

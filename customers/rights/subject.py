@@ -81,6 +81,11 @@ def subject_of_address(connection: Connection, secret: bytes, email: str) -> Sub
     return Subject((), (address.comparable,), (key,), emails, (), _messages(connection, (), (key,)))
 
 
+def subject_of_key(connection: Connection, key: UUID) -> Subject:
+    """Somebody of whom nothing but the keyed hash of an address is known."""
+    return Subject((), (), (key,), (), (), _messages(connection, (), (key,)))
+
+
 def subject_named(connection: Connection, secret: bytes, named: str) -> Subject:
     """The person an external id or an e-mail address means.
 

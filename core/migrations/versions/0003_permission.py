@@ -23,6 +23,7 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('address_key', sa.UUID(), nullable=True, comment='keyed hash; all that is left of the address'),
     sa.Column('external_key', sa.UUID(), nullable=False, comment='keyed hash of the external id'),
+    sa.Column('person', sa.UUID(), nullable=False, comment="the same in all rows of one person's erasure; leads nowhere"),
     sa.Column('erased_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('source', sa.Text(), nullable=False, comment='operator, request, or replay'),
     sa.Column('readmitted_at', sa.DateTime(timezone=True), nullable=True, comment='they came back: imports take them again; NULL: they are refused'),
@@ -212,6 +213,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_task_customer_id', 'task', ['customer_id'], unique=False)
     op.create_index('ix_task_open', 'task', ['owner', 'due_at'], unique=False, postgresql_where=sa.text("state = 'open'"))
+    op.create_index('ix_task_unwritten', 'task', ['id'], unique=False, postgresql_where=sa.text("body = '' AND kind = 'key_account'"))
     op.add_column('audit', sa.Column('seal', sa.LargeBinary(), nullable=True, comment='SHA-256 over the row and the seal before it: what is changed later shows'))
     op.add_column('audit', sa.Column('number', sa.BigInteger(), nullable=True, comment='place in the chain, by the order of commits; given by a trigger'))
     op.create_unique_constraint(op.f('uq_audit_number'), 'audit', ['number'])
