@@ -4,13 +4,13 @@ The plan counts this statement, the freeze inserts it: they cannot disagree.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Connection, Select, case, exists, func, literal, select
 
-from campaigns import duplicates
+from campaigns import duplicates, holding
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
 from segments.membership import audience
@@ -30,6 +30,7 @@ class Counts:
     would_send: int
     skipped: Mapping[str, int]
     digest: str  # of who is in it and what was decided; the same people and decisions give the same text
+    held: Mapping[str, int] = field(default_factory=dict)  # of `would_send`: who would wait at first, by the reason
 
 
 def decided(
@@ -61,6 +62,7 @@ def _gated(
         case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
         duplicates.messaged_twin(version, occurrence, which),
         case((duplicates.got_piece(version, now, policy), literal(duplicates.DUPLICATE_PIECE))),
+        holding.dropped(version, now, policy),
     )
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
     query = query.add_columns(*duplicates.keys(customer, which))
@@ -85,7 +87,8 @@ def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
 def count(connection: Connection, version: Version, occurrence: str, now: datetime, policy: Policy) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
     rows = decided(version, occurrence, now, policy)
-    return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+    counts = counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+    return replace(counts, held=holding.held(connection, version, rows, now, policy))
 
 
 def counted(connection: Connection, rows: Select[Any]) -> Counts:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from suppression.caps import Rules
 from suppression.care import Care
-from suppression.pressure import Rules
 from suppression.quiet_hours import Place, QuietHours
 
 

@@ -1,6 +1,5 @@
 """Putting off: who is not to be written to now waits in a batch of their own, and the ledger balances all the while."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -11,11 +10,10 @@ from campaigns.definition import CampaignFile
 from campaigns.putting_off import Hold, hold_off, put_off, release
 from campaigns.status import status_of
 from campaigns.window import Window, hand_over
-from core.pressure_settings import Pressure
 from core.schema import batch, message, preference, run
 from delivery.smtp import Outcome, OutcomeState
 from suppression.policy import Policy
-from suppression.pressure import Cap, Rules
+from suppression.caps import Cap, Rules
 from suppression.quiet_hours import QuietHours
 from tests.factories import make_customer, make_message, make_run, make_version
 
