@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from campaigns import audience, duplicates, rollout, versions
+from campaigns import audience, duplicates, key_accounts, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.plan import CampaignPlan, Reviewed, plan_version
@@ -183,6 +183,7 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
             valid_until=_valid_until(connection, version, run_id),
         )
     )
+    key_accounts.leave_to_owners(connection, run_id, version.definition.consent_topic, work.policy, now)
     if counts.audience >= _ANALYZE_FROM:
         analyze(connection, "message")
     work.started = Started(run_id, version.campaign, counts)

@@ -49,6 +49,7 @@ class KeyAccounts:
 
     levels: tuple[tuple[str, str], ...] = ()
     owned: bool = True
+    task_due: timedelta = timedelta(days=5)  # after the campaign would have written to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Care:
         levels = tuple((scheme, level) for scheme, names in asked for level in names)
         return cls(
             frozenset(care.promotions),
-            KeyAccounts(levels, keys.owned) if keys else None,
+            KeyAccounts(levels, keys.owned, keys.task_due) if keys else None,
             Cases(cases.opened_by, cases.closed_by, cases.same, cases.forgotten_after, cases.wait) if cases else None,
         )
 
