@@ -19,6 +19,9 @@ from core.people_lock import people_stay
 from suppression.gate import PAUSED, UNSUBSCRIBED
 from suppression.locks import lock_addresses
 
+#: The source of entries made because the hash of an address is on a list.
+HASHED_LIST: Final = "hashed_list"
+
 Scope = Literal["global", "channel", "topic", "campaign"]
 
 _suppression, _consent, _message = schema.suppression, schema.consent, schema.message
@@ -131,7 +134,8 @@ def lift(
     """No entry of the address that fits the given scope, name, reason and channel (None: any) forbids
     sending.
 
-    Returns how many were lifted. They stay readable, with `because`. Withdrawn consent stays withdrawn.
+    Returns how many were lifted. They stay readable, with `because`. Withdrawn consent stays withdrawn. Where an
+    entry came from a hashed list, the digests of the address are lifted with it.
 
     Raises:
         UsageError: `because` is empty: nothing is lifted silently.
@@ -144,9 +148,19 @@ def lift(
         .where(_suppression.c.address_key == key, _suppression.c.lifted_at.is_(None))
         .where(*(_suppression.c[name] == value for name, value in wanted.items() if value is not None))
         .values(lifted_at=func.now() if now is None else now, lifted_because=because.strip())
-        .returning(_suppression.c.id)
+        .returning(_suppression.c.source)
     )
-    return len(lifted.all())
+    sources = lifted.scalars().all()
+    if HASHED_LIST in sources:
+        connection.execute(_LIFT_DIGESTS, {"key": key, "because": because.strip(), "reason": reason, "now": now})
+    return len(sources)
+
+
+_LIFT_DIGESTS: Final = text("""
+    UPDATE blocked_digest SET lifted_at = coalesce(CAST(:now AS timestamptz), now()), lifted_because = :because
+    WHERE lifted_at IS NULL AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+      AND digest IN (SELECT d FROM customer CROSS JOIN address_digests(email) AS d WHERE address_key = :key)
+""")
 
 
 def unsubscribe(
