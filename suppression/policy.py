@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.consent_settings import BUILT_IN, Profile
+from suppression.caps import Rules
 from suppression.care import Care
 from suppression.mailboxes import Mailboxes
-from suppression.caps import Rules
 from suppression.quiet_hours import QuietHours
 
 if TYPE_CHECKING:
