@@ -98,7 +98,10 @@ def _agreed(topic: str, customer: FromClause, moments: Moments) -> Select[Any]:
         select(literal_column("1"))
         .select_from(said)
         .where(said.c.customer_id == customer.c.id, said.c.channel == EMAIL, said.c.topic == topic)
-        .where(said.c.state.in_(("granted", "confirmed")), or_(said.c.expires_at.is_(None), said.c.expires_at > moments.now))
+        .where(
+            said.c.state.in_(("granted", "confirmed")),
+            or_(said.c.expires_at.is_(None), said.c.expires_at > moments.now),
+        )
         .where(~superseded)
         .correlate(customer)
     )
