@@ -18,6 +18,10 @@ from core.database import Database
 from core.errors import ServiceError
 from core.workspace import Workspace
 from web import pages, webhooks
+from web.confirming import confirm_now, confirm_page
+from web.preferences import preference_page, preferences_sent
+from web.rights import ask_page, asked, erase_page, erased, export_page, exported
+from web.signing_up import form_page, form_sent
 from web.site import Site, site_of
 from web.tracked import clicked, opened, viewed
 from web.unsubscribing import unsubscribe_now, unsubscribe_page
@@ -38,6 +42,12 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             *_at("/c/{token}", {"GET": clicked, "OPTIONS": clicked}),
             *_at("/u/{token}", {"GET": unsubscribe_page, "POST": unsubscribe_now}),
             *_at("/v/{token}", {"GET": viewed}),
+            *_at("/f/{form}", {"GET": form_page, "POST": form_sent}),
+            *_at("/k/{token}", {"GET": confirm_page, "POST": confirm_now}),
+            *_at("/p/{token}", {"GET": preference_page, "POST": preferences_sent}),
+            *_at("/my", {"GET": ask_page, "POST": asked}),
+            *_at("/x/{token}", {"GET": export_page, "POST": exported}),
+            *_at("/e/{token}", {"GET": erase_page, "POST": erased}),
             *_at("/healthz", {"GET": healthy}),
             *webhooks.routes(),
         ],

@@ -57,7 +57,7 @@ def is_within(connection: Connection, limits: Sequence[Limit], now: datetime) ->
     """
     period = now.replace(minute=0, second=0, microsecond=0)
     given = {"keys": [limit.key for limit in limits], "period": period, "forget_at": period + _HOUR}
-    counted = {row.key: int(row.count) for row in connection.execute(_COUNT, given)}
+    counted: dict[str, int] = {key: number for key, number in connection.execute(_COUNT, given)}  # noqa: C416  rows
     if counted.get(_ALL) == 1:  # the first of an hour tidies up
         forget(connection, now)
     return all(counted[limit.key] <= limit.most for limit in limits)

@@ -1,9 +1,12 @@
 """What every public page works with, made once for an application."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -15,7 +18,7 @@ from core.workspace import Workspace
 from tracking.hit_writer import HitWriter
 from tracking.hits import Hit
 from tracking.machines import request_evidence
-from tracking.timed_tokens import TimedTokens
+from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
 from web import pages
 from web.languages import Words, languages_of, words_for
@@ -70,6 +73,35 @@ class Site:
     def token(self, request: Request, purpose: Purpose) -> Token | None:
         """The token in the request's path, if it is genuine and for this purpose."""
         return self.signer.verify(purpose, request.path_params["token"])
+
+    def link(self, page: str, purpose: TimedPurpose, subject_id: int, life: timedelta) -> str:
+        """A link to the page that is good for so long, from now on."""
+        token = self.timed.sign(purpose, subject_id, self.clock.now() + life)
+        return f"{self.workspace.settings.tracking.base_url}/{page}/{token}"
+
+    @property
+    def mailbox(self) -> str:
+        """Where people write to us."""
+        sender = next(iter(self.workspace.settings.senders.values()))
+        return sender.reply_to or sender.email
+
+    @contextlib.asynccontextmanager
+    async def evenly(self) -> AsyncIterator[None]:
+        """What is done inside takes `pages.answer_s`, or a multiple of it: how long does not tell what was found."""
+        step, clock = self.workspace.settings.pages.answer_s, asyncio.get_running_loop().time
+        begun = clock()
+        try:
+            yield
+        finally:
+            if step > 0:
+                spent = clock() - begun
+                await asyncio.sleep(math.ceil(spent / step) * step - spent)
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether people can ask for links to their preferences or data."""
+        pages = self.workspace.settings.pages
+        return any((pages.preferences, pages.export, pages.erase))
 
     def visitor(self, request: Request) -> str | None:
         """The network address of whoever asks; a proxy we trust tells whose."""
