@@ -162,14 +162,16 @@ def catch_up(connection: Connection, receiver: Receiver, now: datetime, *, most:
 
 
 def _event(row: RowMapping) -> Feedback:
-    """The event as it was taken; only one that was proven, and final, is ever pending."""
+    """The event as it was taken. Only a final one that was good enough to change its message is ever pending: a guess
+    stays the one that was made then."""
+    by = MatchedBy(row["matched_by"])
     return Feedback(
         kind=FeedbackKind(row["kind"]),
         source=row["source"],
         event_key=row["event_key"],
         occurred_at=row["occurred_at"],
         message_id=row["message_id"],
-        matched_by=MatchedBy(row["matched_by"]),
+        matched_by=MatchedBy.HEADER if by is MatchedBy.ADDRESS else by,
         status=row["status"],
         diagnostic=row["diagnostic"],
         detail=row["detail"],

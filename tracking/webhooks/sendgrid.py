@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -39,7 +41,8 @@ _EVENTS: Final[Mapping[str, FeedbackKind]] = {
 _SILENT: Final = frozenset({"processed", "group_resubscribe"})
 #: Why SendGrid did not even try.
 _DROPPED: Final = (
-    ("bounced address", _K.HARD), ("invalid", _K.HARD), ("spam reporting address", _K.COMPLAINT),
+    ("bounced address", _K.HARD), ("invalid smtpapi", _K.MESSAGE_FAULT),
+    ("invalid", _K.HARD), ("spam reporting address", _K.COMPLAINT),
     ("unsubscribed", _K.UNSUBSCRIBE), ("spam content", _K.BLOCK), ("recipient list over", _K.BLOCK),
 )  # fmt: skip
 
@@ -86,7 +89,7 @@ def _feedback(event: Mapping[str, Any], arrived: Arrived, settings: SendGrid, to
     except ValueError:
         occurred_at = arrived.now
     address = words(event.get("email"), 320)
-    event_id = words(event.get("sg_event_id"), 200) or f"{name}:{event.get('sg_message_id')}:{event.get('timestamp')}"
+    event_id = words(event.get("sg_event_id"), 200) or _digest(event)
     return Feedback(
         kind=kind,
         source=SOURCE,
@@ -104,6 +107,11 @@ def _feedback(event: Mapping[str, Any], arrived: Arrived, settings: SendGrid, to
         detail={"event": name, "type": words(event.get("type"), 50), "group": group}
         | ({"machine": True} if event.get("sg_machine_open") is True else {}),
     )
+
+
+def _digest(event: Mapping[str, Any]) -> str:
+    """What makes a repeated report the same one, where it has no id."""
+    return hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()
 
 
 def _kind(name: str, event: Mapping[str, Any]) -> FeedbackKind:
