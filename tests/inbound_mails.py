@@ -9,7 +9,8 @@ database: "{database}"
 broker: "{broker}"
 secret: "0123456789abcdef0123456789abcdef"
 senders:
-  offers: {{name: "Paper & Co", email: offers@paper.example, reply_to: help@paper.example, return_path: bounces.paper.example}}
+  offers:
+    {{name: Paper, email: offers@paper.example, reply_to: help@paper.example, return_path: bounces.paper.example}}
 transports:
   main: {{url: "smtp://127.0.0.1:{smtp_port}", connections: 4}}
 topics:

@@ -105,9 +105,12 @@ def test_inbound_bounce_is_matched_by_what_came_back(database, workspace, inbox,
         row = connection.execute(select(message).where(message.c.id == message_id)).one()
     identity = identity_of(row.campaign, row.step, row.occurrence, row.address_key)
     token = Signer(workspace.secret).sign(Purpose.UNSUBSCRIBE, message_id)
+    ours = message_id_of(workspace.secret, identity, "offers@paper.example")
     given = {
         "envelope_id": {"envelope_id": envelope_id_of(identity)},
-        "message_id": {"returned": f"Message-ID: <{message_id_of(workspace.secret, identity, 'offers@paper.example')}>"},
+        "message_id": {
+            "returned": f"Message-ID: <{ours}>"
+        },
         "header": {"returned": f"List-Unsubscribe:\n <https://news.paper.example/u/{token}>"},
     }[by]
     arrive(database, clock, status_notification("gone@customers.example", **given))
