@@ -11,16 +11,19 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, any_, bindparam, select
+from sqlalchemy import Connection, DateTime, RowMapping, Select, any_, bindparam, select
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.message_ids import identity_of, message_id_of, sender_domain
+from campaigns.subject_labels import labelled
 from campaigns.versions import Version
 from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
+from suppression.policy import Policy
+from suppression.watching import tracked
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
 from tracking.timed_tokens import TimedPurpose, TimedTokens
@@ -54,6 +57,7 @@ class Recipient:
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
     given: Mapping[str, Any]  # what came with the order to send; empty for an audience
+    tracked: bool = True  # whether opens and clicks of this customer may be recorded
 
     @property
     def envelope_id(self) -> str:
@@ -75,6 +79,7 @@ class Studio:
         self._signer = Signer(workspace.secret)
         self._timed = TimedTokens(workspace.secret)
         self._preferences_life = workspace.settings.pages.links.mailings
+        self._policy = Policy.of(workspace.settings)
         self._letters: dict[int, Letter] = {}
 
     def letter(self, connection: Connection, version_id: int) -> Letter:
@@ -92,7 +97,12 @@ class Studio:
         return self._rendered(letter, recipient, self._urls(letter.version, recipient))
 
     def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls) -> Rendered:
-        return letter.mailing.render(self._context(letter.version, recipient), urls)
+        rendered = letter.mailing.render(self._context(letter.version, recipient), urls)
+        if letter.version.is_transactional:
+            return rendered
+        known = recipient.customer
+        subject = labelled(rendered.subject, known["country"], known["language"], self._policy)
+        return rendered if subject is rendered.subject else replace(rendered, subject=subject)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
         """The whole mail for this recipient, headers included.
@@ -127,8 +137,9 @@ class Studio:
         )
         preferences = f"{self._base_url}/p/{token}"
         return TrackedUrls(
-            self._base_url, self._signer, recipient.message_id, opens=version.opens, preferences=preferences
-        )
+            self._base_url, self._signer, recipient.message_id,
+            opens=version.opens, preferences=preferences, tracked=recipient.tracked,
+        )  # fmt: skip
 
     def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
         organisation, sender = version.organisation, version.sender
@@ -190,6 +201,7 @@ _CONTEXT = (
 _NAMES = tuple(column.name for column in _CONTEXT)
 
 
+_MOMENT = bindparam("now", type_=DateTime(timezone=True))
 _RECIPIENTS = (
     select(
         message.c.id,
@@ -210,16 +222,27 @@ _RECIPIENTS = (
 )
 
 
-def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
+@lru_cache(maxsize=8)
+def _recipients(policy: Policy) -> Select[Any]:
+    may_track = tracked(customer.c.id, customer.c.country, now=_MOMENT, policy=policy)
+    return _RECIPIENTS.add_columns(may_track.label("tracked"))
+
+
+def recipients(
+    connection: Connection, message_ids: Sequence[int], *, policy: Policy, now: datetime
+) -> Iterator[Recipient]:
     """The recipients of these messages, in order of message id.
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
-    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}).all():  # row by row takes twice as long
-        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values = row
+    rows = connection.execute(_recipients(policy), {"ids": list(message_ids), "now": now})
+    for row in rows.all():  # row by row takes twice as long
+        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values, may = row
         shown = dict(zip(_NAMES, values, strict=True))
         identity = identity_of(campaign, step, occurrence, key)
-        yield Recipient(message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {})
+        yield Recipient(
+            message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {}, may
+        )
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
@@ -240,12 +263,13 @@ def sample_recipient(
     return Recipient(0, row["email"] or "", row["smtputf8"], now, identity, 0, _shown(row), given or {})
 
 
-def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
+def rendered_message(connection: Connection, workspace: Workspace, message_id: int, now: datetime) -> Rendered | None:
     """The mailing of a message as its recipient got it, its images inside it, for view-in-browser; None when there is
     no such message."""
     query = select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
     version_id = connection.execute(query).scalar()
-    recipient = next(recipients(connection, [message_id]), None)
+    policy = Policy.of(workspace.settings)
+    recipient = next(recipients(connection, [message_id], policy=policy, now=now), None)
     if version_id is None or recipient is None:
         return None
     studio = _studio(workspace)

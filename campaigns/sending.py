@@ -105,7 +105,9 @@ class Courier:
             AllHeld: no transport may be used at present.
         """
         letter = self.studio.letter(connection, journey.held.version_id)
-        people = list(mailings.recipients(connection, journey.held.message_ids))
+        people = list(
+            mailings.recipients(connection, journey.held.message_ids, policy=journey.held.policy, now=self.clock.now())
+        )
         journey.gone = sorted(set(journey.held.message_ids) - {person.message_id for person in people})
         if not people:
             return

@@ -63,7 +63,7 @@ def paced(database, now, batch_id, throttles):
             connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=now.now()
         )
     with database.begin() as connection:
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         return pace(connection, held, people, "main", throttles)
 
 
@@ -208,7 +208,7 @@ def test_batch_with_others_in_it_is_not_put_forward(database, now, make_batch):
         connection.execute(put_off)
     with database.begin() as connection:
         held = replace(held, message_ids=held.message_ids[:1])
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         assert [] == pace(connection, held, people, "main", make_throttles(slow=8))[1]
 
     (waiting,) = waiting_batches(database)
@@ -235,7 +235,7 @@ def test_lost_lease_moves_nobody(database, now, make_batch):
         held = ledger.claim(
             connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=now.now()
         )
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         connection.execute(update(batch).values(claim_count=7))
     with database.begin() as connection:
         left, going = pace(connection, held, people, "main", make_throttles(slow=8))

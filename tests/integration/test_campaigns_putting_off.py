@@ -12,8 +12,8 @@ from campaigns.status import status_of
 from campaigns.window import Window, hand_over
 from core.schema import batch, message, preference, run
 from delivery.smtp import Outcome, OutcomeState
-from suppression.policy import Policy
 from suppression.caps import Cap, Rules
+from suppression.policy import Policy
 from suppression.quiet_hours import QuietHours
 from tests.factories import make_customer, make_message, make_run, make_version
 
@@ -81,7 +81,7 @@ def sent(database, clock, batch_id, policy, **limits):
     if held is None:
         return None
     with database.begin() as connection:
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=clock.now()))
         held, people = hold_off(connection, held, people, Definition(**limits), clock.now())
     ids = [one.message_id for one in people]
     with database.begin() as connection:
@@ -115,7 +115,7 @@ def test_nothing_is_written_where_nothing_is_configured(database, clock, make_ba
         held = ledger.claim(
             connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=clock.now()
         )
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=clock.now()))
         same, going = hold_off(connection, held, people, Definition(), clock.now())
 
     assert (held, None, people) == (same, same.watch, going)
