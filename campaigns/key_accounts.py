@@ -71,7 +71,8 @@ def leave_to_owners(
     if only is not None:
         query = query.where(among(message.c.id, only))
     added = insert(task).from_select(columns, query.order_by(message.c.id))
-    return connection.execute(added.on_conflict_do_nothing(index_elements=["task_key"])).rowcount
+    new = added.on_conflict_do_nothing(index_elements=["task_key"]).returning(task.c.id)
+    return len(connection.execute(new).all())
 
 
 def _title() -> ColumnElement[str]:

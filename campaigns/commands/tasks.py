@@ -37,7 +37,8 @@ def list_(
     from campaigns.tasks import NOBODY, listed
 
     _known_owner(desk, owner)
-    with desk.ledger.begin() as connection:
+    _write_texts(desk)
+    with desk.database.begin() as connection:
         customer_id = person_of(desk, connection, key)["id"] if key else None
         rows = listed(
             connection, owner=NOBODY if nobody else owner, kind=kind, customer_id=customer_id, ended=ended
@@ -62,7 +63,8 @@ def show(desk: Desk, task_id: int, as_json: bool) -> None:
     """Show one task with its whole text, such as the mailing a key account would have got."""
     from campaigns.tasks import fetch
 
-    with desk.ledger.begin() as connection:
+    _write_texts(desk)
+    with desk.database.begin() as connection:
         row = fetch(connection, task_id)
     if as_json:
         print_json(_document(row))
@@ -113,6 +115,15 @@ def give(desk: Desk, task_id: int, owner: str, as_json: bool) -> None:
         print_json(_document(row))
     else:
         remark(f"task {task_id} is {owner}'s")
+
+
+def _write_texts(desk: Desk) -> None:
+    """The tasks of key accounts hold their mailings, if no worker came to that yet."""
+    from campaigns.key_accounts import is_unwritten, write_texts
+
+    with desk.database.begin() as connection:
+        while is_unwritten(connection) and write_texts(connection, desk.workspace, desk.clock.now()):
+            pass
 
 
 def _end(desk: Desk, task_ids: tuple[int, ...], state: Any, outcome: str, by: str | None, *, as_json: bool) -> None:
