@@ -5,7 +5,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from core.addresses import masked
-from core.form_settings import in_language
 from core.settings import Settings
 from templates.locales import LOCALES
 from web.languages import Words
@@ -14,13 +13,13 @@ from web.languages import Words
 def topic_label(settings: Settings, topic: str, words: Words) -> str:
     """The topic as people know it, in their language where the settings have it."""
     known = settings.topics.get(topic)
-    return topic if known is None else in_language(known.labels, words.code) or known.label
+    return topic if known is None else known.labels.get(words.code, known.label)
 
 
 def topic_description(settings: Settings, topic: str, words: Words) -> str:
     """What the topic is about; empty when nothing is said of it."""
     known = settings.topics.get(topic)
-    return "" if known is None else in_language(known.descriptions, words.code) or known.description
+    return "" if known is None else known.descriptions.get(words.code, known.description)
 
 
 def shown_date(at: datetime, zone: str, words: Words) -> str:

@@ -65,7 +65,7 @@ def test_sign_up_orders_one_mail_and_permits_nothing(pages: Pages) -> None:
 
 def test_confirmation_by_the_mailed_link_is_consent_with_proof(pages: Pages) -> None:
     """
-    After the button was pressed the gate lets exactly that topic pass, and the record says who, when and to which words.
+    After the button was pressed the gate lets exactly that topic pass; on record is who agreed, when, to which words.
     """
     pages.post("/f/newsletter", GOOD | {"first_name": " Ann\r\n Marie "})
     path = pages.path_in(pages.mails()[0])
