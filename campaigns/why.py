@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
-from campaigns import audience, duplicates, versions
+from campaigns import audience, duplicates, holding, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
-from campaigns.waiting import message_waits
+from campaigns.waiting import HOLDS, message_waits
 from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
@@ -65,6 +65,8 @@ SENTENCES = {
     "duplicate_piece": "the person got this very piece before, by another campaign (piece_memory)",
     "key_account": "the customer belongs to an employee, who has a task about it instead (care.key_accounts)",
     "open_case": "a case of the customer was open for too long (care.cases)",
+    "frequency_cap": "the customer had been written to as often as a cap, or they themselves, allow (pressure)",
+    "quiet_too_long": "its time would have passed before the customer's quiet hours end (quiet_hours, limits.valid_for)",
     "role_account": "the address is a role's and no person's (addresses)",
     "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
     "already_messaged": "the address already has a message of this campaign",
@@ -228,7 +230,10 @@ def _outlook(
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
-        return "would_send", "in the audience, and nothing stands against it"
+        alone = select(people).where(people.c.customer_id == person["id"]).cte("alone")
+        holds = holding.held(connection, version, alone, now, policy)
+        waits = "".join(f", but it would wait at first: {HOLDS.get(reason, reason)}" for reason in holds)
+        return "would_send", f"in the audience, and nothing stands against it{waits}"
     return "would_skip", f"{row.skip_reason}: {_sentence(row.skip_reason)}"
 
 
