@@ -46,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("reports.commands", "report", "Show what came back."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check and remove suppressions."),
     "consent": ("suppression.commands", "consent", "Show what a customer agreed to."),
+    "retention": ("customers.rights.commands", "retention", "Remove what was kept long enough."),
+    "audit": ("workers.commands", "audit", "Show who did what, and that nobody changed it."),
     "transport": ("delivery.commands.transport", "transport", "Show the transports; test, pause and resume them."),
     "dkim": ("delivery.commands.dkim", "dkim", "Make signing keys, and show the DNS records that go with them."),
     "worker": ("workers.commands", "worker", "Run worker processes."),

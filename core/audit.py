@@ -134,3 +134,28 @@ def holds_seal(connection: "Connection", seal: str) -> bool:
 
     asked = select(audit.c.number).where(audit.c.seal == bytes.fromhex(seal))
     return connection.execute(asked).first() is not None
+
+
+def entries(
+    connection: "Connection",
+    *,
+    action: str | None = None,
+    actor: str | None = None,
+    subject: str | None = None,
+    since: datetime | None = None,
+    most: int = 100,
+) -> list[dict[str, Any]]:
+    """The newest entries that fit: number, at, actor, action, subject, detail. `action` may be its first part alone."""
+    from sqlalchemy import or_, select
+
+    from core.schema import audit
+
+    columns = (audit.c.number, audit.c.at, audit.c.actor, audit.c.action, audit.c.subject, audit.c.detail)
+    query = select(*columns).order_by(audit.c.number.desc()).limit(most)
+    if action is not None:
+        query = query.where(or_(audit.c.action == action, audit.c.action.startswith(f"{action}.", autoescape=True)))
+    for column, wanted in ((audit.c.actor, actor), (audit.c.subject, subject)):
+        query = query if wanted is None else query.where(column == wanted)
+    if since is not None:
+        query = query.where(audit.c.at >= since)
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -17,6 +17,7 @@ from core.form_settings import Form, PublicPages, Words
 from core.inbound_settings import Inbound
 from core.pressure_settings import Pressure, QuietHours
 from core.refusal_settings import Refusals
+from core.retention_settings import Retention
 from core.service_urls import checked_url
 from core.staff_settings import Employee
 from core.transport_settings import (
@@ -231,6 +232,7 @@ class Settings(Section):
     care: Care = Care()
     addresses: Addresses = Addresses()
     duplicates: Duplicates = Duplicates()
+    retention: Retention = Retention()
 
     @property
     def default_way(self) -> str:

@@ -7,7 +7,7 @@ campaign's run is made once per nominal time. So an old leader that wakes up lat
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -46,6 +46,7 @@ _ELECTION_S: Final = 2.0
 _SHORTEST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
 _ATTEND_AGAIN_S: Final = 5.0
+_CHORES_S: Final = 600.0
 #: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
 _LEASE_S: Final = 10
 
@@ -209,15 +210,20 @@ def _last_between(trigger: CronTrigger, after: datetime, now: datetime) -> datet
             found = moment
 
 
-def run(database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None]) -> None:
+def run(
+    database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None],
+    chores: Sequence[Callable[[], object]] = (),
+) -> None:  # fmt: skip
     """Leads when elected, until `stopping` is set; waits while another process leads.
+
+    `chores` are done every ten minutes, and know themselves when there is something to do.
 
     A database that goes away is waited for; leadership ends with the connection that holds the lock.
     """
     while not stopping.is_set():
         try:
             with psycopg.connect(database.url, autocommit=True, application_name="clarion scheduler") as connection:
-                _lead(connection, ticks, stopping, elected)
+                _lead(connection, ticks, stopping, elected, chores)
         except (psycopg.OperationalError, DBAPIError, ServiceError) as error:
             _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
         stopping.wait(_ELECTION_S)
@@ -228,6 +234,7 @@ def _lead(
     ticks: Ticks,
     stopping: threading.Event,
     elected: Callable[[], None],
+    chores: Sequence[Callable[[], object]],
 ) -> None:
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
     if row is None or not row[0]:
@@ -237,6 +244,8 @@ def _lead(
     scheduler = BackgroundScheduler(timezone=UTC)
     for job in (ticks.publish, ticks.start_recurring, ticks.settle, ticks.attend):
         scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
+    for chore in chores:
+        scheduler.add_job(chore, "interval", seconds=_CHORES_S, max_instances=1, coalesce=True, misfire_grace_time=None)
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()
     try:

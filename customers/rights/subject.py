@@ -1,7 +1,7 @@
 """Who a request is about: everything in the database that is one person."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -81,9 +81,9 @@ def subject_of_address(connection: Connection, secret: bytes, email: str) -> Sub
     return Subject((), (address.comparable,), (key,), emails, (), _messages(connection, (), (key,)))
 
 
-def subject_of_key(connection: Connection, key: UUID) -> Subject:
-    """Somebody of whom nothing but the keyed hash of an address is known."""
-    return Subject((), (), (key,), (), (), _messages(connection, (), (key,)))
+def subject_of_keys(connection: Connection, keys: Sequence[UUID]) -> Subject:
+    """Those of whom nothing but the keyed hashes of their addresses is known."""
+    return Subject((), (), tuple(keys), (), (), _messages(connection, (), keys))
 
 
 def subject_named(connection: Connection, secret: bytes, named: str) -> Subject:

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, insert, select
 from core.errors import EngineError
 from core.schema import customer, erasure
 from customers.importing.refused import external_key
-from customers.rights.erase import Erased, erase, erase_address, forbid
-from customers.rights.subject import subject_of_key
+from customers.rights.erase import erase, erase_address, forbid
+from customers.rights.subject import subject_of_keys
 
 FILE: Final = "erasures.jsonl"
 REPLAY: Final = "replay"
@@ -123,16 +123,10 @@ def replay(
         known = connection.execute(select(customer.c.id).where(customer.c.id == customer_id)).scalar()
         if known is not None:  # else they were one person with another one of them
             count += erase(connection, secret, customer_id, source=REPLAY, now=now, actor=actor).customers
-    for stone in everyone:
-        if stone.address_key is not None and stone.readmitted_at is None:
-            forget_address(connection, stone.address_key, now)
+    absent = sorted({stone.address_key for stone in everyone if stone.address_key and not stone.readmitted_at}, key=str)
+    forbid(connection, absent, now=now, source=REPLAY)
+    erase_address(connection, subject_of_keys(connection, absent), now=now)
     return Replayed(len(everyone), len(forgotten), count)
-
-
-def forget_address(connection: Connection, key: UUID, now: datetime) -> Erased:
-    """Nothing that came in since for the address of somebody erased names them; it is suppressed. Repeat: safe."""
-    forbid(connection, (key,), now=now, source=REPLAY)
-    return erase_address(connection, subject_of_key(connection, key), now=now)
 
 
 def _row(stone: Tombstone) -> dict[str, Any]:

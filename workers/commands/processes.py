@@ -179,6 +179,7 @@ def scheduler(desk: Desk) -> None:
     from core.database import open_database
     from suppression.policy import Policy
     from workers.celery_app import make_app
+    from workers.housekeeping import Housekeeping
     from workers.scheduler import Ticks, run
 
     log_to_stderr()
@@ -189,7 +190,8 @@ def scheduler(desk: Desk) -> None:
         signal.signal(number, lambda *_: stopping.set())
     settings = desk.workspace.settings
     ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, Policy.of(settings), settings.refusals)
+    house = Housekeeping(database, settings.retention, desk.clock, desk.workspace.state)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
-        run(database, ticks, stopping, lambda: log.info("this scheduler leads"))
+        run(database, ticks, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
     database.dispose()
