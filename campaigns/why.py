@@ -66,7 +66,7 @@ SENTENCES = {
     "key_account": "the customer belongs to an employee, who has a task about it instead (care.key_accounts)",
     "open_case": "a case of the customer was open for too long (care.cases)",
     "frequency_cap": "the customer had been written to as often as a cap, or they themselves, allow (pressure)",
-    "quiet_too_long": "its time would have passed before the customer's quiet hours end (quiet_hours, limits.valid_for)",
+    "quiet_too_long": "its time would be over before the customer's quiet hours are (quiet_hours, limits.valid_for)",
     "role_account": "the address is a role's and no person's (addresses)",
     "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
     "already_messaged": "the address already has a message of this campaign",
