@@ -55,6 +55,7 @@ def _gated(
     gate = skip_reason(
         customer.c.id, customer.c.address_key,
         topic=definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
+        by_behaviour=version.by_behaviour,
     )  # fmt: skip
     reason = func.coalesce(
         gate,

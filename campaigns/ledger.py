@@ -38,6 +38,7 @@ class Claim:
     lease: timedelta
     worker: str
     policy: Policy  # what the gate is asked with
+    by_behaviour: bool = False  # whether its audience was chosen by what people did
     wishes: bool = False  # whether anybody said how often they want to be written to
     watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
 
@@ -50,7 +51,7 @@ _CLAIM_BATCH: Final = text("""
       AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
-              run.version_id, run.campaign, v.topic, v.message_class, v.valid_for, run.valid_until,
+              run.version_id, run.campaign, v.topic, v.message_class, v.by_behaviour, v.valid_for, run.valid_until,
               before.worker AS previous_worker,
               EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
@@ -79,6 +80,7 @@ def claim(
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
         topic=row.topic, campaign=row.campaign, now=now, policy=policy, message_class=row.message_class,
+        by_behaviour=row.by_behaviour,
     )  # fmt: skip
     return Claim(
         batch_id=batch_id,
@@ -92,6 +94,7 @@ def claim(
         lease=lease,
         worker=worker,
         policy=policy,
+        by_behaviour=row.by_behaviour,
         wishes=row.wishes,
     )
 

@@ -84,8 +84,9 @@ def _looked_at(
 
 def _versions(connection: Connection, campaign: str) -> Sequence[RowMapping]:
     """What the campaign's runs are asked about; usually one row."""
+    version = campaign_version.c
     query = (
-        select(campaign_version.c.id, campaign_version.c.topic, campaign_version.c.message_class, run.c.campaign)
+        select(version.id, version.topic, version.message_class, version.by_behaviour, run.c.campaign)
         .join(run, run.c.version_id == campaign_version.c.id)
         .where(run.c.campaign == campaign)
         .distinct()
@@ -108,7 +109,7 @@ def _judged(version: RowMapping, state: str, classes: Collection[str], now: date
     kind = func.coalesce(last.c.bounce_class, UNCLASSED)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key, topic=version["topic"], campaign=version["campaign"], now=now,
-        policy=policy, message_class=version["message_class"],
+        policy=policy, message_class=version["message_class"], by_behaviour=version["by_behaviour"],
     )  # fmt: skip
     reason = func.coalesce(
         case(

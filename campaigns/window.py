@@ -160,7 +160,9 @@ def _handed_over(connection: Connection, held: Claim, window: Window, transport:
 
 def _written(connection: Connection, held: Claim, window: Window, transport: str, now: datetime) -> list[int]:
     kept = _kept(held, window)
-    sql, fixed = _statement(held.topic, held.campaign, held.message_class, held.policy, keeps=bool(kept))
+    sql, fixed = _statement(
+        held.topic, held.campaign, held.message_class, held.policy, by_behaviour=held.by_behaviour, keeps=bool(kept)
+    )
     given = fixed | _answers(held, window) | kept | {
         "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
@@ -249,7 +251,7 @@ def _kept(held: Claim, window: Window) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _statement(
-    topic: str, campaign: str, message_class: str, policy: Policy, *, keeps: bool
+    topic: str, campaign: str, message_class: str, policy: Policy, *, by_behaviour: bool, keeps: bool
 ) -> tuple[str, dict[str, Any]]:
     """The statement as text for the driver, and the values of the gate's in it that never change.
 
@@ -259,6 +261,7 @@ def _statement(
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
         topic=topic, campaign=campaign, now=now, policy=policy, message_class=message_class,
+        by_behaviour=by_behaviour,
     )  # fmt: skip
     compiled = select(message.c.id, gate.label("reason")).compile(
         dialect=dialect(),  # type: ignore[no-untyped-call]

@@ -232,6 +232,14 @@ consent = Table(
     CheckConstraint("state IN ('requested', 'granted', 'confirmed', 'withdrawn')", name="state"),
     UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
     Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
+    Index(
+        "ix_consent_watching",
+        "customer_id",
+        "channel",
+        text("captured_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("channel IN ('tracking', 'profiling')"),
+    ),
     comment="append-only; the latest row of a customer, channel and topic counts, requests aside",
 )
 

@@ -7,7 +7,7 @@ writing about the same address (`suppression.locks`), so a yes never overtakes a
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, RowMapping, select, text
@@ -22,6 +22,8 @@ from suppression.wishes import come_back
 TRACKING: Final = "tracking"
 PROFILING: Final = "profiling"
 About = Literal["tracking", "profiling"]
+#: PostgreSQL tells no two instants apart that are closer; one fact cannot be on record twice.
+_NEXT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _confirm(
     _write(
         connection, customer_id, channel, topic, "confirmed", source, basis="consent",
         wording=Wording(request["wording"], request["wording_hash"]), proof=shown,
-        captured_at=max(now, request["captured_at"]),
+        captured_at=max(now, request["captured_at"] + _NEXT),
     )  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def choose(
     for person in connection.execute(select(customer.c.id).where(people).order_by(customer.c.id)).scalars().all():
         latest = _latest(connection, person, about)
         if latest is None or latest["state"] != state:
-            at = now if latest is None else max(now, latest["captured_at"])
+            at = now if latest is None else max(now, latest["captured_at"] + _NEXT)
             _write(connection, person, about, "", state, source, basis="consent", proof=proof, captured_at=at)
             written = True
     return written

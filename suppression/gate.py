@@ -21,9 +21,11 @@ from core import schema
 from suppression.care import KEY_ACCOUNT, key_account_id
 from suppression.policy import Policy
 from suppression.profiles import ENOUGH, NOT_CONSENTED, REQUESTED, Instant, constant, flaw
+from suppression.watching import chosen_by_behaviour
 
 NO_ADDRESS: Final = "no_address"
 SUPPRESSED: Final = "suppressed:"
+NO_PROFILING: Final = "no_profiling"
 
 #: Reasons of suppression entries, the strongest first; one that is not named here is weaker than all of them.
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
@@ -50,12 +52,14 @@ def skip_reason(
     policy: Policy,
     channel: str = "email",
     message_class: str = "bulk",
+    by_behaviour: bool = False,
 ) -> ColumnElement[str | None]:
     """A scalar SQL expression over the two columns: why the customer gets no message, NULL when nothing
     forbids it.
 
     `no_address`; else `suppressed:<reason>` with the strongest reason of an entry in force for the address,
-    whichever customer it came from; else what `without_consent` says; else `key_account`. For `message_class`
+    whichever customer it came from; else what `without_consent` says; else `key_account`; else
+    `no_profiling`, where the audience is chosen `by_behaviour` and the customer refused that. For `message_class`
     transactional no consent is needed, `topic` means nothing, and opt-outs and pauses do not count.
     """
     entry = schema.suppression.alias("e")
@@ -68,6 +72,9 @@ def skip_reason(
         if policy.care.key_accounts is not None and policy.care.spares_key_accounts(topic):
             is_key = key_account_id(customer_id, policy.care.key_accounts).is_not(None)
             unless_consents = func.coalesce(unless_consents, case((is_key, constant(KEY_ACCOUNT))))
+        if by_behaviour:
+            may_choose = chosen_by_behaviour(customer_id, now=now, policy=policy)
+            unless_consents = func.coalesce(unless_consents, case((~may_choose, constant(NO_PROFILING))))
     strongest = _strongest_reason(entry, address_key, forbids, now)
     return case(
         (address_key.is_(None), constant(NO_ADDRESS)),

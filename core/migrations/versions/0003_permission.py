@@ -352,6 +352,7 @@ def _keep_conversions_of_erased_people() -> None:
             FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """)
     op.add_column('campaign_version', sa.Column('by_behaviour', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='its segments look at what people did: who refused profiling is left out'))
+    op.create_index('ix_consent_watching', 'consent', ['customer_id', 'channel', sa.literal_column('captured_at DESC'), sa.literal_column('id DESC')], unique=False, postgresql_where=sa.text("channel IN ('tracking', 'profiling')"))
     # Why a row of consent is no yes, by the rules of the customer's country; an empty text when it is one. An implied
     # consent ends 24 calendar months (in UTC) after a purchase, contract or donation, 6 after an inquiry or where
     # nobody knows what it came from, or at its own end if that is sooner; a purchase since then counts anew.
@@ -360,16 +361,18 @@ def _keep_conversions_of_erased_people() -> None:
         LANGUAGE sql STABLE PARALLEL SAFE AS $$
             SELECT greatest(
                 least(
-                    (word.captured_at AT TIME ZONE 'UTC' + CASE
+                    (said.at AT TIME ZONE 'UTC' + CASE
                         WHEN word.basis = 'contract'
                           OR word.proof ->> 'relation' IN ('purchase', 'contract', 'donation')
                         THEN interval '24 months' ELSE interval '6 months' END) AT TIME ZONE 'UTC',
                     word.expires_at
                 ),
                 (SELECT (max(ordered_at) AT TIME ZONE 'UTC' + interval '24 months') AT TIME ZONE 'UTC' FROM purchase
-                 WHERE customer_id = word.customer_id AND ordered_at >= word.captured_at AND ordered_at <= at
+                 WHERE customer_id = word.customer_id AND ordered_at >= said.at AND ordered_at <= implied_until.at
                    AND amount > 0)
             )
+            -- What was said before is said again where customers are merged: it ends when it would have.
+            FROM (SELECT coalesce((word.proof ->> 'said_at')::timestamptz, word.captured_at)) AS said (at)
         $$
     """)
     op.execute("""
