@@ -6,7 +6,7 @@ reason, and a stronger word is a new row.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -83,11 +83,13 @@ def suppress(
     return written.first() is not None
 
 
+#: PostgreSQL tells no two instants apart that are closer.
+_NEXT: Final = timedelta(microseconds=1)
 #: An opt-out that is on record already leaves no new entry: without this, a request before it could be confirmed later.
 _VOID: Final = text("""
     INSERT INTO consent (customer_id, channel, topic, state, basis, source, captured_at)
     SELECT customer_id, channel, topic, 'withdrawn', basis, :source,
-           greatest(captured_at, coalesce(CAST(:at AS timestamptz), now()))
+           greatest(captured_at + interval '1 microsecond', coalesce(CAST(:at AS timestamptz), now()))
     FROM (
         SELECT DISTINCT ON (customer_id, channel, topic) customer_id, channel, topic, state, basis, captured_at
         FROM consent
@@ -244,8 +246,9 @@ def withdraw(
         .order_by(latest.c.customer_id, latest.c.topic, latest.c.captured_at.desc(), latest.c.id.desc())
         .subquery("newest")
     )
-    # A consent captured in the future (a wrong clock elsewhere) must not outlive its withdrawal.
-    captured_at = func.greatest(newest.c.captured_at, literal(now, newest.c.captured_at.type))
+    # A consent captured in the future (a wrong clock elsewhere), or at this very instant, must not outlive its
+    # withdrawal; and the same fact cannot be on record twice.
+    captured_at = func.greatest(newest.c.captured_at + _NEXT, literal(now, newest.c.captured_at.type))
     rows = select(
         newest.c.customer_id,
         newest.c.channel,

@@ -14,7 +14,7 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from suppression.commands import REASONS as COMMAND_REASONS
-from suppression.gate import REASONS, skip_reason
+from suppression.gate import PAUSED, REASONS, skip_reason
 from suppression.policy import Policy
 from suppression.record import lift, suppress, withdraw
 from tests import factories
@@ -74,7 +74,10 @@ class Said:
         }
         if forbidding:
             return f"suppressed:{strongest(forbidding)}"
-        return None if self.holds(number, topic, channel, now) else "not_consented"
+        word = self.latest(number, topic, channel)
+        if word is None or word[0] == "withdrawn":
+            return "not_consented"
+        return None if word[1] is None or word[1] > now else "consent_expired"
 
     def owed_reason(self, number: int, campaign: str, channel: str, now: datetime) -> str | None:
         """Why the customer does not even get what is owed to them."""
@@ -86,7 +89,7 @@ class Said:
             for whose, (scope, name), where, reason, until in self.entries
             if whose == address
             and (until is None or until > now)
-            and reason not in ("unsubscribed", "paused")
+            and reason not in ("unsubscribed", "paused", "soft_bounces", "mailbox_full")
             and (scope == "global" or where == channel)
             and (scope in ("global", "channel") or name == campaign or reason in ("legal", "complaint", "hard_bounce"))
         }
@@ -100,11 +103,6 @@ class Said:
             if (about, by) == (topic, channel)
         ]
         return max(words)[2:] if words else None
-
-    def holds(self, number: int, topic: str, channel: str, now: datetime) -> bool:
-        """The customer's latest word is a yes that has not ended."""
-        word = self.latest(number, topic, channel)
-        return word is not None and word[0] != "withdrawn" and (word[1] is None or word[1] > now)
 
 
 @dataclass
@@ -130,6 +128,8 @@ class World:
         self.said.consents[number].append((at, topic, channel, state, until))
 
     def suppress(self, address: str, place: tuple[str, str], channel: str, reason: str, end: timedelta | None) -> None:
+        if reason == PAUSED:  # a break always has an end
+            end = end or timedelta(hours=24)
         until = self.now + end if end is not None else None
         suppress(
             self.connection, self.keys[address], scope=place[0], scope_name=place[1], channel=channel,  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ class World:
                 latest = self.said.latest(number, about, "email")
                 if held == address and topic in (None, about) and latest and latest[0] != "withdrawn":
                     newest = max(word[0] for word in self.said.consents[number] if word[1:3] == (about, "email"))
-                    word = (max(newest, self.now), about, "email", "withdrawn", None)
+                    word = (max(newest + timedelta(microseconds=1), self.now), about, "email", "withdrawn", None)
                     self.said.consents[number].append(word)
 
     def wait(self, length: timedelta) -> None:
