@@ -58,6 +58,12 @@ class Answer:
 SENTENCES = {
     "no_address": "the customer has no e-mail address",
     "not_consented": "there is no valid consent for the campaign's topic",
+    "not_confirmed": "the customer agreed, and never confirmed it by the link in a mail, which the topic or the law of "
+    "their country asks for",
+    "basis_not_enough": "what the customer's consent rests on is not enough in their country, or its evidence is not "
+    "on record",
+    "consent_expired": "the customer's consent has ended",
+    "no_profiling": "the audience is chosen by what people did, and the customer refused that",
     "duplicate_address": "another customer of the audience has the same address and got the message",
     "duplicate_person": "another address of the same person got the message",
     "duplicate_household": "somebody else of the same household got the message (one_per: household)",
