@@ -7,7 +7,6 @@ everybody whom it allows, at the freeze and at the hand-over, is.
 
 import hashlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -41,7 +40,7 @@ from delivery.smtp import Outcome, OutcomeState
 from suppression.policy import Policy
 from suppression.record import unsubscribe
 from tests import factories
-from tests.campaign_files import FILES, SEGMENT, TEMPLATE
+from tests.campaign_files import SEGMENT, TEMPLATE
 from tests.conftest import MINIMAL_SETTINGS
 from tracking.feedback import Feedback, FeedbackKind, MatchedBy
 
@@ -282,9 +281,9 @@ def _stricter(one: tuple[bool, datetime | None], other: tuple[bool, datetime | N
 
 
 @pytest.fixture
-def machine(module_database: Database, make_workspace: Any, tmp_path: Path) -> Iterator[type[Permission]]:
+def machine(module_database: Database, make_workspace: Any, tmp_path: Path) -> type[Permission]:
     workspace = make_workspace(database=module_database, files=OFFICE, settings=SETTINGS)
-    yield type("Office", (Permission,), {"database": module_database, "workspace": workspace, "folder": tmp_path})
+    return type("Office", (Permission,), {"database": module_database, "workspace": workspace, "folder": tmp_path})
 
 
 @pytest.mark.parametrize("examples", [12, pytest.param(300, marks=pytest.mark.slow)])
