@@ -3,7 +3,7 @@
 Looked at when a batch is prepared, so that nothing is rendered in vain, and again in the transaction of each hand-over.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -115,20 +115,6 @@ def put_off(connection: Connection, held: Claim, holds: Sequence[Hold], now: dat
         if moved := list(connection.execute(_PUT_FORWARD, forward).scalars()):
             return moved
     return list(connection.execute(_PUT_OFF, given).scalars())
-
-
-_RELEASE: Final = text("""
-    UPDATE batch SET not_before = :now, published_at = NULL FROM (
-        SELECT DISTINCT b.id FROM message AS m JOIN batch AS b ON b.run_id = m.run_id AND m.id = ANY(b.message_ids)
-        WHERE m.id = ANY(:ids) AND m.hold_reason IS NOT NULL AND m.state IN ('planned', 'deferred')
-          AND b.state = 'ready' AND b.not_before > :now
-    ) AS waiting WHERE batch.id = waiting.id AND batch.state = 'ready'
-""").bindparams(bindparam("ids", type_=Ids), bindparam("now", type_=DateTime(timezone=True)))
-
-
-def release(connection: Connection, message_ids: Collection[int], now: datetime) -> None:
-    """Those of the messages that are held are looked at again at once; what still holds them does. Repeat: safe."""
-    connection.execute(_RELEASE, {"ids": list(message_ids), "now": now})
 
 
 # --- when a batch is prepared ------------------------------------------------------------------------------
