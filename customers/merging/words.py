@@ -4,10 +4,11 @@ Silence is no word: where only one of the two customers ever said something, tha
 and preference.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
@@ -20,6 +21,10 @@ _BASES: Final = ("implied", "legitimate_interest", "soft_opt_in", "contract", "c
 OF_MAILBOX: Final = ("hard_bounce", "soft_bounce", "mailbox_full")
 
 
+#: What a proof may tell of the ground; a word that tells less is the weaker one.
+_TELLING: Final = ("relation", "sale", "similar_products", "opt_out_offered", "subscriber")
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """The latest a customer said about one topic on one channel; requests, which nobody has said, aside."""
@@ -28,26 +33,38 @@ class Word:
     basis: str
     expires_at: datetime | None  # None: never
     captured_at: datetime
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said_at(self) -> str:
+        """When it was first said, of a word that was said again for somebody merged."""
+        return str(self.proof.get("said_at", self.captured_at.isoformat()))
 
 
 def strictest(words: Iterable[Word]) -> Word:
-    """The word that allows writing only when, and as long as, each of `words` does. `captured_at` is the latest."""
+    """The word that allows writing only when, and as long as, each of `words` does. `captured_at` is the latest.
+
+    Its basis, and what proves it, are those of the weakest: on that it depends where it is enough, and until when.
+    """
     said = list(words)
     ends = [word.expires_at for word in said if word.expires_at is not None]
+    weakest = min(said, key=_strength)
     return Word(
         min((word.state for word in said), key=_STATES.index),
-        min((word.basis for word in said), key=_strength),
+        weakest.basis,
         min(ends, default=None),
         max(word.captured_at for word in said),
+        {**weakest.proof, "said_at": weakest.said_at},
     )
 
 
-def _strength(basis: str) -> int:
-    return _BASES.index(basis) if basis in _BASES else -1
+def _strength(word: Word) -> tuple[int, int, str]:
+    basis = _BASES.index(word.basis) if word.basis in _BASES else -1
+    return basis, sum(name in word.proof for name in _TELLING), word.said_at
 
 
 _LATEST: Final = text("""
-    SELECT DISTINCT ON (customer_id, channel, topic) customer_id, channel, topic, state, basis, expires_at, captured_at
+    SELECT DISTINCT ON (customer_id, channel, topic) channel, topic, state, basis, expires_at, captured_at, proof
     FROM consent WHERE customer_id = ANY(:people) AND state <> 'requested'
     ORDER BY customer_id, channel, topic, captured_at DESC, id DESC
 """)
@@ -57,7 +74,7 @@ def words_of(connection: Connection, people: Sequence[int]) -> Mapping[tuple[str
     """(channel, topic) → the latest word of each of the customers who said one."""
     found: dict[tuple[str, str], list[Word]] = {}
     for row in connection.execute(_LATEST, {"people": list(people)}):
-        word = Word(row.state, row.basis, row.expires_at, row.captured_at)
+        word = Word(row.state, row.basis, row.expires_at, row.captured_at, row.proof)
         found.setdefault((row.channel, row.topic), []).append(word)
     return found
 
@@ -81,7 +98,7 @@ def tell_consents_apart(connection: Connection, merged: RowMapping, into_id: int
 _SAY: Final = text("""
     INSERT INTO consent (customer_id, channel, topic, state, basis, source, proof, captured_at, expires_at)
     VALUES (:customer_id, :channel, :topic, :state, :basis, 'merge',
-            jsonb_build_object('merged', CAST(:merged_id AS bigint)), :captured_at, :expires_at)
+            CAST(:proof AS jsonb), :captured_at, :expires_at)
     ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
 """)
 
@@ -99,14 +116,22 @@ def keep_strictest(
     written = 0
     for (channel, topic), said in before.items():
         word, (holds,) = strictest(said), after[channel, topic]
-        if (word.state, word.basis, word.expires_at) == (holds.state, holds.basis, holds.expires_at):
+        if _says(word) == _says(holds):
             continue
         given = {
             "customer_id": into_id, "channel": channel, "topic": topic, "state": word.state, "basis": word.basis,
-            "merged_id": merged_id, "captured_at": max(word.captured_at, now), "expires_at": word.expires_at,
+            "proof": json.dumps({**word.proof, "merged": merged_id}), "captured_at": max(word.captured_at, now),
+            "expires_at": word.expires_at,
         }  # fmt: skip
         written += connection.execute(_SAY, given).rowcount
     return written
+
+
+def _says(word: Word) -> tuple[object, ...]:
+    """What counts of a word. A plain consent needs no more; what other grounds are worth depends on more."""
+    proof = None if word.basis == "consent" else {name: word.proof.get(name) for name in _TELLING}
+    said_at = None if word.basis == "consent" else datetime.fromisoformat(word.said_at)
+    return word.state, word.basis, word.expires_at, proof, said_at
 
 
 _ENTRY: Final = "channel, scope, scope_name, reason"
