@@ -24,6 +24,7 @@ from core.workspace import Workspace
 from tracking.feedback import Feedback, FeedbackKind, Reply
 from tracking.inbound import people, storage
 from tracking.inbound.findings import Action, Finding
+from tracking.inbound.mime import CUT_OFF
 from tracking.inbound.proof import Proof, Prover
 from tracking.inbound.reading import Reading, read
 from tracking.inbound.storage import Stored
@@ -102,10 +103,11 @@ class Inbox:
     def _follow(self, connection: Connection, mail: Stored, reading: Reading) -> Handled:
         """What follows from the mail has happened, with its state, in the connection's transaction."""
         now = self._clock.now()
-        told = events(mail, reading, self._prover.prove(reading, mail.envelope_to))
+        proof = self._prover.prove(reading, mail.envelope_to)
+        told = events(mail, reading, proof)
         kind = told[0].kind
         flaws = "; ".join(reading.mail.flaws)
-        if kind is FeedbackKind.UNKNOWN and flaws:
+        if _is_for_people(kind, reading.mail.flaws, is_proven=proof.message_id is not None):
             return self._aside(connection, mail, flaws)
         effects = take(connection, told, self._receiver, now)
         effects += take(connection, _for_people(mail, reading, effects), self._receiver, now)
@@ -116,6 +118,16 @@ class Inbox:
         ):
             raise RuntimeError(f"inbound mail {mail.id} was handled by another process meanwhile")
         return Handled(mail.id, kind, tuple(one.words for one in effects if one.words), flaws or None)
+
+
+def _is_for_people(kind: FeedbackKind, flaws: Sequence[str], *, is_proven: bool) -> bool:
+    """Whether a mail is too strange for anything to follow from it: beyond a limit, or broken and not understood.
+
+    A report with a token of ours counts all the same. Answers with original attached are never passed on then.
+    """
+    if kind is FeedbackKind.UNKNOWN:
+        return bool(flaws)
+    return any(flaw != CUT_OFF for flaw in flaws) and (kind is FeedbackKind.REPLY or not is_proven)
 
 
 def shown_kind(reading: Reading) -> FeedbackKind:

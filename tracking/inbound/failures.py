@@ -56,18 +56,13 @@ def _judged(texts: list[str]) -> tuple[FeedbackKind, str, bool]:
     for text in texts:
         if (judged := _by_words(text)) is not None:
             kind, meant = judged
-            status = spoken if spoken and not spoken.endswith(".0.0") else meant
-            return _temporary(kind, texts), status, meant != _DISABLED
+            passes = spoken[0] == "4" if spoken else _basic(texts) == "4"
+            status = spoken if spoken and not spoken.endswith(".0.0") else f"4{meant[1:]}" if passes else meant
+            # What was said with a temporary code alone is never about a dead address.
+            return FeedbackKind.SOFT if kind is FeedbackKind.HARD and passes else kind, status, meant != _DISABLED
     if (spoken and spoken[0] == "4") or _basic(texts) == "4":
         return FeedbackKind.SOFT, spoken or "4.0.0", True
     return FeedbackKind.HARD, spoken or "5.0.0", False
-
-
-def _temporary(kind: FeedbackKind, texts: list[str]) -> FeedbackKind:
-    """What was said with a temporary code alone is never about a dead address."""
-    spoken = _first_code(texts)
-    is_temporary = spoken[0] == "4" if spoken else _basic(texts) == "4"
-    return FeedbackKind.SOFT if kind is FeedbackKind.HARD and is_temporary else kind
 
 
 def _by_words(text: str) -> tuple[FeedbackKind, str] | None:

@@ -18,6 +18,8 @@ _FIELDS: Final = 1000
 _DEPTH: Final = 12
 _PARTS: Final = 300
 _NAME: Final = re.compile(rb"([!-9;-~]{1,100})[ \t]*:")
+#: The flaw of a mail whose end is missing; what is there may still say everything.
+CUT_OFF: Final = "ends within a part"
 _MBOX_LINE: Final = re.compile(rb"From [^\n]*\n")
 
 
@@ -78,6 +80,8 @@ class Mail:
         self.flaws: list[str] = []
         self._count = 0
         prefix = _MBOX_LINE.match(raw, 0, _FIELD)
+        if not raw:
+            self._flaw("empty")
         self.top = self._part(prefix.end() if prefix else 0, len(raw), 0, 0, "text/plain")
 
     def _flaw(self, text: str) -> None:
@@ -121,15 +125,15 @@ class Mail:
         while at >= 0:
             if begun is not None:
                 yield begun, max(begun, at - (2 if raw[at - 2 : at] == b"\r\n" else 1))
-            if raw[at + after : min(at + after + 2, part.end)] == b"--":
-                return
             newline = raw.find(b"\n", at + after, part.end)
-            if newline < 0:
-                return
+            if raw[at + after : min(at + after + 2, part.end)] == b"--" or newline < 0:
+                break
             begun = newline + 1
             at = _next(raw, line, newline, part.end)
-        self._flaw("ends within a part")
-        if begun is not None:
+        if begun is None:
+            self._flaw("a multipart without its parts")
+        elif at < 0:
+            self._flaw(CUT_OFF)
             yield begun, part.end
 
     def _fields(self, start: int, end: int) -> tuple[tuple[tuple[str, str], ...], int]:
@@ -153,6 +157,8 @@ class Mail:
                 found.append((name[1].decode("ascii").lower(), [line[name.end() :]]))
                 room = _FIELD - len(line)
             elif not found or at == start:  # no header at all: a body without one
+                if self._count == 1:
+                    self._flaw("no header")
                 return (), start
             at = after
         if stop < end:

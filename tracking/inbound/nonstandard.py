@@ -1,5 +1,6 @@
 """Bounces that are no delivery status notifications: texts of many servers, by flufl.bounce and by rules of ours."""
 
+import logging
 import re
 from email.message import Message
 from typing import Final
@@ -10,7 +11,8 @@ from tracking.inbound.mime import Mail, Part
 from tracking.inbound.report_text import cut_lines, near, report_text, text_of
 
 #: Fields that recognisers of single servers look at.
-_FIELDS: Final = ("from", "to", "subject", "x-failed-recipients", "x-mailer", "return-path")
+_FIELDS: Final = ("to", "subject", "x-failed-recipients", "x-mailer", "return-path")
+_NOBODY: Final = "nobody@sender.invalid"
 _RECIPIENTS: Final = 100
 _PARTS: Final = 20
 
@@ -80,6 +82,7 @@ def tells_failure(mail: Mail, words: str) -> bool:
 def _by_recognisers(mail: Mail) -> tuple[set[str], set[str]]:
     from flufl.bounce import all_failures  # loads 20 modules: only where a mail needs it
 
+    logging.getLogger("flufl.bounce").disabled = True  # it tells of mails that it stumbles over
     try:
         temporary, permanent = all_failures(_as_message(mail.top, [_PARTS]))
     except Exception:  # noqa: BLE001  a recogniser that stumbles over a strange mail recognises nothing
@@ -94,6 +97,7 @@ def _as_message(part: Part, room: list[int]) -> Message:
     """The part as the recognisers expect it, its texts decoded and cut; enclosed mails are left empty."""
     message = Message()
     if part.depth == 0:
+        message["from"] = part.first("from")[:500] if "@" in part.first("from") else _NOBODY  # one of them needs an @
         for name in _FIELDS:
             if value := part.first(name):
                 message[name] = value[:500].replace("\n", " ")

@@ -9,6 +9,8 @@ from tracking.inbound.mime import Mail, Part
 #: Of one mail: reports are short, and what they quote does not count.
 LONGEST: Final = 16 * 1024
 _LONGEST_LINE: Final = 250
+_LINES: Final = 500
+_BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*\n")
 _SHOWN: Final = frozenset({"text/plain", "text/html"})
 
 #: Lines from which on the mail that came back is quoted.
@@ -46,8 +48,9 @@ def text_of(part: Part, most: int = LONGEST) -> str:
 
 
 def cut_lines(text: str) -> str:
-    """`text` with no line longer than a report's are: patterns stay quick."""
-    return "\n".join(line[:_LONGEST_LINE] for line in text[:LONGEST].split("\n"))
+    """`text` with no more and no longer lines than reports have: patterns stay quick."""
+    lines = _BLANK_LINES.sub("\n\n", text[:LONGEST]).split("\n")[:_LINES]
+    return "\n".join(line[:_LONGEST_LINE] for line in lines)
 
 
 def report_text(mail: Mail) -> str:
