@@ -152,7 +152,7 @@ class Web(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8025
-    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  # of all others the header is ignored
+    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ("127.0.0.1", "::1")  # only they are believed
     proxy_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-Forwarded-For"
 
 
