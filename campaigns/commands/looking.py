@@ -8,7 +8,7 @@ import click
 
 from campaigns.commands.ordering import given_options
 from campaigns.commands.persons import person_of
-from core.commands import Desk, write_file, writing
+from core.commands import Desk, acting_user, write_file, writing
 
 if TYPE_CHECKING:
     from campaigns.preview import Preview
@@ -77,6 +77,7 @@ def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[
     from dataclasses import replace
 
     from campaigns.preview import send_once
+    from core import audit
     from core.addresses import parse_address
 
     mail = replace(
@@ -84,6 +85,9 @@ def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[
     )
     mail = replace(mail, subject=f"[test] {mail.subject}")
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
+    with desk.database.begin() as connection:
+        told = {"at": desk.clock.now(), "to": address}
+        audit.record(connection, acting_user(), "campaign.test", f"campaign:{campaign}", **told)
     click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())
     if outcome.state != "accepted":
         raise click.exceptions.Exit(1)
