@@ -86,8 +86,8 @@ def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[
     mail = replace(mail, subject=f"[test] {mail.subject}")
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
     with desk.database.begin() as connection:
-        told = {"at": desk.clock.now(), "to": address}
-        audit.record(connection, acting_user(), "campaign.test", f"campaign:{campaign}", **told)
+        now, subject = desk.clock.now(), f"campaign:{campaign}"
+        audit.record(connection, acting_user(), "campaign.test", subject, at=now, to=address)
     click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())
     if outcome.state != "accepted":
         raise click.exceptions.Exit(1)
