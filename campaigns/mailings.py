@@ -76,8 +76,8 @@ class Studio:
     def __init__(self, workspace: Workspace) -> None:
         self._secret = workspace.secret
         self._base_url = workspace.settings.tracking.base_url
-        self._signer = Signer(workspace.secret)
-        self._timed = TimedTokens(workspace.secret)
+        self._signer = Signer(workspace.token_secret)
+        self._timed = TimedTokens(workspace.token_secret)
         self._preferences_life = workspace.settings.pages.links.mailings
         self._policy = Policy.of(workspace.settings)
         self._letters: dict[int, Letter] = {}

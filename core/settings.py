@@ -208,6 +208,8 @@ class Settings(Section):
     secret: Annotated[str, AfterValidator(checked_secret)] | None = Field(
         None, repr=False
     )  # None: made by `clarion init`, kept in .clarion/secret
+    # Those before it, the newest first: links and return paths made with them go on working.
+    retired_secrets: tuple[Annotated[str, AfterValidator(checked_secret)], ...] = Field((), repr=False)
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]
     transports: Annotated[dict[Name, Transport], Field(min_length=1)]
     routes: dict[Name, Route] = Field({})  # transports with weights, or `standby`: used while no other one can be
