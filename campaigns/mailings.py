@@ -15,7 +15,7 @@ from sqlalchemy import Connection, DateTime, RowMapping, Select, any_, bindparam
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
-from campaigns.message_ids import identity_of, message_id_of, sender_domain
+from campaigns.message_ids import feedback_id, identity_of, message_id_of, sender_domain
 from campaigns.subject_labels import labelled
 from campaigns.versions import Version
 from core.arrays import Ids
@@ -161,8 +161,9 @@ def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:
     """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
     if version.is_transactional:
         return AUTOMATIC_HEADERS
-    list_id = f"<{version.definition.consent_topic}.{sender_domain(version.sender.email)}>"
-    return (*bulk_headers(unsubscribe), ("List-Id", list_id))
+    topic, sender = version.definition.consent_topic, version.sender.email
+    list_id, feedback = f"<{topic}.{sender_domain(sender)}>", feedback_id(version.campaign, topic, sender)
+    return (*bulk_headers(unsubscribe), ("List-Id", list_id), ("Feedback-ID", feedback))
 
 
 #: What templates may know of a customer: columns of both tables under the names marketers use.

@@ -216,6 +216,8 @@ class Settings(Section):
     domains: dict[DomainPattern, DomainLimit] = Field({})  # by recipient domain; `"*"` is each one not named
     dkim: DkimSettings = Field({})  # by the domain of the senders
     topics: Annotated[dict[Name, Topic], Field(min_length=1)]
+    # The campaigns that may be sent without consent, as what is owed to one person; null: each that says so (S-2.24).
+    transactional: tuple[Name, ...] | None = None
     tracking: Tracking = Tracking()
     tiers: Tiers = Tiers()
     attachments: Attachments = Attachments()
