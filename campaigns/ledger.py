@@ -38,9 +38,15 @@ class Claim:
     lease: timedelta
     worker: str
     policy: Policy  # what the gate is asked with
+    repeats: bool | None = None  # whether what is in doubt is sent again; None: if it is transactional
     by_behaviour: bool = False  # whether its audience was chosen by what people did
     wishes: bool = False  # whether anybody said how often they want to be written to
     watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
+
+    @property
+    def sends_again(self) -> bool:
+        """Whether a message in doubt is sent again."""
+        return self.message_class == TRANSACTIONAL if self.repeats is None else self.repeats
 
 
 _CLAIM_BATCH: Final = text("""
@@ -52,6 +58,7 @@ _CLAIM_BATCH: Final = text("""
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
               run.version_id, run.campaign, v.topic, v.message_class, v.by_behaviour, v.valid_for, run.valid_until,
+              v.repeats,
               before.worker AS previous_worker,
               EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
@@ -94,6 +101,7 @@ def claim(
         lease=lease,
         worker=worker,
         policy=policy,
+        repeats=row.repeats,
         by_behaviour=row.by_behaviour,
         wishes=row.wishes,
     )
@@ -101,8 +109,9 @@ def claim(
 
 def _due(row: Row[Any]) -> ColumnElement[bool]:
     """SQL: the messages of the claimed batch that wait. One that a lost worker's server put off waits its time; so does
-    a transactional one in doubt, but for its first time: a message may be what its workers are lost by."""
-    tried_at_once = row.waits_from + 1 if row.message_class == TRANSACTIONAL else 0
+    one in doubt that is sent again, but for its first time: a message may be what its workers are lost by."""
+    repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
+    tried_at_once = row.waits_from + 1 if repeats else 0
     most = max(row.attempt_count, tried_at_once)
     is_due: ColumnElement[bool] = (message.c.state == State.PLANNED) | (message.c.attempt_count <= most)
     return among(message.c.id, row.message_ids) & message.c.state.in_(WAITING) & is_due
@@ -129,7 +138,8 @@ def _moved_away() -> ColumnElement[str | None]:
 _DOUBT: Final = text("""
     WITH lost AS (
         UPDATE message
-        SET state = CASE WHEN v.message_class = 'transactional' AND run.state <> 'cancelled' THEN 'deferred'
+        SET state = CASE WHEN coalesce(v.repeats, v.message_class = 'transactional')
+                              AND run.state <> 'cancelled' THEN 'deferred'
                          ELSE 'unknown' END::message_state,
             state_at = :now
         FROM run JOIN campaign_version AS v ON v.id = run.version_id

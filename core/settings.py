@@ -10,6 +10,7 @@ from core.addresses import parse_address
 from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
+from core.doubt_settings import Doubt
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
@@ -224,6 +225,7 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    doubt: Doubt = Doubt()
     consent: ConsentSettings = ConsentSettings()
     pressure: Pressure = Pressure()
     quiet_hours: QuietHours = QuietHours()
