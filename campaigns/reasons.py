@@ -28,6 +28,7 @@ SENTENCES: Final = {
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
     "address_changed": "the customer has another address than when the audience was frozen",
     "cancelled": "the run was cancelled before the message was handed over",
+    "erased": "the customer was erased before the message was handed over",
 }
 #: States of a message, of which it is said that the message …
 STATES: Final = {
