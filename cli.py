@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "why": ("campaigns.commands.answers", "why", "Explain what happened to one customer in one campaign."),
     "task": ("campaigns.commands.tasks", "task", "List what employees have to do, and say what was done."),
     "report": ("reports.commands", "report", "Show what came back."),
+    "feedback": ("campaigns.commands.feedback", "feedback", "Show bounces, complaints and replies, and what followed."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check, export and remove suppressions."),
     "consent": ("suppression.commands", "consent", "Show and record what customers agree to."),
     "retention": ("customers.rights.commands", "retention", "Remove what was kept long enough."),

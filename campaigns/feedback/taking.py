@@ -78,8 +78,8 @@ def _follow(
     told: dict[str, list[str]] = defaultdict(list)
     moved = move(connection, [each for one in fresh if (each := move_of(one)) is not None], now)
     for one in fresh:
-        if one.message is not None and one.message.id in moved.states and move_of(one) is not None:
-            told[one.feedback.event_key].append(f"message: {moved.states[one.message.id]}")
+        if (wanted := move_of(one)) is not None and moved.is_made(wanted):
+            told[one.feedback.event_key].append(f"message: {wanted.to}")
     _pause_faulty(connection, fresh, moved, receiver)
     for kinds, follow in _consequences(connection, receiver, now):
         concerned = [one for one in fresh if one.feedback.kind in kinds and (one.counts or kinds == _REPLIES)]
@@ -166,8 +166,8 @@ def catch_up(connection: Connection, receiver: Receiver, now: datetime, *, most:
     still = [row_id for row_id, each in moves.items() if each is not None and each.message_id in moved.pending]
     told = {row.id: [row.effect] if row.effect else [] for row in rows}
     for row_id, each in moves.items():
-        if each is not None and each.message_id in moved.states:
-            told[row_id].append(f"message: {moved.states[each.message_id]}")
+        if each is not None and moved.is_made(each):
+            told[row_id].append(f"message: {each.to}")
     note(connection, told, still)
     return len(rows) - len(still)
 
