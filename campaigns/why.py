@@ -194,9 +194,8 @@ def _outlook(
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
-        alone = select(people).where(people.c.customer_id == person["id"]).cte("alone")
-        holds = holding.held(connection, version, alone, now, policy)
-        waits = "".join(f", but it would wait at first: {HOLDS.get(reason, reason)}" for reason in holds)
+        holds = holding.hold_of(connection, people, person["id"], version, now, policy)
+        waits = f", but it would wait at first: {HOLDS.get(holds, holds)}" if holds else ""
         return "would_send", f"in the audience, and nothing stands against it{waits}"
     return "would_skip", f"{row.skip_reason}: {sentence(row.skip_reason)}"
 
