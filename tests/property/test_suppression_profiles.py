@@ -240,12 +240,12 @@ def test_a_new_purchase_counts_at_once_and_a_withdrawal_still_ends_it(module_dat
     with module_database.engine.connect() as connection:
         person = factories.make_customer(connection, country="CA")
         factories.make_consent(connection, person, basis="implied", captured_at=now - timedelta(days=900))
-        answers = [*asked(connection, person, [now], Policy())]
+        answers = asked(connection, person, [now], Policy())
         factories.make_purchase(connection, person, ordered_at=now)
         answers += asked(connection, person, [now], Policy())
         factories.make_consent(connection, person, basis="implied", state="withdrawn", captured_at=now)
         factories.make_purchase(connection, person, ordered_at=now + TICK)
-        answers.append(asked(connection, person, now + timedelta(days=1), Policy()))
+        answers += asked(connection, person, [now + timedelta(days=1)], Policy())
         connection.rollback()
 
     assert ["consent_expired", None, "not_consented"] == answers
