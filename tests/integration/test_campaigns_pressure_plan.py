@@ -11,7 +11,6 @@ from campaigns.sending import Courier
 from campaigns.status import statuses
 from campaigns.waiting import run_waits
 from campaigns.why import explain
-from core.errors import ConfigError
 from core.schema import batch, customer, message, preference
 from tests.campaign_files import FILES, campaign_file
 from tests.conftest import MINIMAL_SETTINGS
@@ -159,44 +158,3 @@ def test_a_plan_says_nothing_of_holds_where_none_are_configured(office, database
 
     counts = plan_of(office(settings=""), database, clock).campaigns[0].counts
     assert (5, {}, {}) == (counts.would_send, counts.skipped, counts.held)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("pressure: {{caps: {{a: {{most: 0, within: 7d}}}}}}", "pressure.caps.a.most"),
-        ("pressure: {{caps: {{a: {{most: 1}}}}}}", "expected exactly one of 'within' and 'each'"),
-        (
-            "pressure: {{caps: {{a: {{most: 1, within: 7d, each: week}}}}}}",
-            "expected exactly one of 'within' and 'each'",
-        ),
-        ("pressure: {{caps: {{a: {{most: 2, each: week, reserve: 2}}}}}}", "reserve leaves nothing of most"),
-        (
-            "pressure: {{caps: {{a: {{most: 2, each: day, reserve: 1, topic: news}}}}}}",
-            "transactional mail has no topic",
-        ),
-        ("pressure: {{caps: {{a: {{most: 1, each: day, topic: nwes}}}}}}", "pressure.caps.a: there is no topic 'nwes'"),
-        ("pressure: {{when_capped: later}}", "pressure.when_capped"),
-        ('quiet_hours: {{from: "21:00"}}', "expected both of 'from' and 'to', or neither"),
-        ('quiet_hours: {{from: "21:00", to: "21:00"}}', "'from' and 'to' are the same time"),
-        ('quiet_hours: {{from: "25:00", to: "08:00"}}', "a time of day such as '21:00'"),
-        ("quiet_hours: {{country: Germany}}", "quiet_hours.country"),
-    ],
-)
-def test_mistakes_in_the_settings_are_told_at_their_line(office, text, expected):
-    """
-    What cannot be meant is refused, with its place and what is expected.
-    """
-    with pytest.raises(ConfigError) as caught:
-        _ = office(settings=text + "\n").settings
-
-    assert any(expected in f"{problem}" for problem in caught.value.problems)
-
-
-def test_unquoted_times_are_read_as_people_mean_them(office):
-    """
-    `21:00` without quotes is a time of day, and `24:00` is midnight.
-    """
-    quiet = office(settings="quiet_hours: {{from: 21:30, to: 24:00}}\n").settings.quiet_hours
-
-    assert ("21:30", "00:00") == (f"{quiet.start:%H:%M}", f"{quiet.end:%H:%M}")
