@@ -311,6 +311,7 @@ def test_inbound_mails_are_handled_once_by_many_processes(database, workspace, c
         assert (24, 24) == tuple(connection.execute(counted).one())
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not BOUNCES.is_dir(), reason="the data sets are not beside the repository")
 def test_real_bounces_to_return_paths_have_their_effects(database, workspace, inbox, clock):
