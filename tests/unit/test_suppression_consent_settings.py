@@ -1,11 +1,16 @@
 """`consent` in clarion.yaml: built-in profiles that can only be made stricter, and profiles of one's own."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from campaigns.subject_labels import feigns_an_answer, labelled
 from core.consent_evidence import lacks, proof_of
 from core.consent_settings import BUILT_IN, ConsentSettings, profile_of
+from core.settings import Topic
 from suppression.commands.consenting import BASES
 from suppression.policy import Policy
 
@@ -120,6 +125,18 @@ def test_commands_name_the_bases_of_the_settings():
     The choices of `--basis` are what settings may name.
     """
     assert set(BASES) == {basis for profile in BUILT_IN for basis in profile.bases}
+
+
+def test_examples_of_the_docs_are_settings():
+    """
+    What docs/permission.md shows is understood as it stands.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "permission.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    found = [ConsentSettings.model_validate(each["consent"]) for each in examples if "consent" in each]
+
+    assert [3, 0] == [len(each.profiles) for each in found]
+    assert Topic.model_validate(next(each for each in examples if "topics" in each)["topics"]["news"]).confirmed
 
 
 # --- evidence ------------------------------------------------------------------------------------------------------
