@@ -37,28 +37,25 @@ def _reason(connection, customer_id, clock, message_class="bulk"):
     return connection.execute(select(gate).where(schema.customer.c.id == customer_id)).scalar_one()
 
 
-@pytest.mark.parametrize("spelling", [EMAIL, "ANNELORE@Pappel.Example", "Ａnnelore@pappel.example"])
-def test_sign_up_makes_no_customer(database, erased, clock, spelling):
+def test_sign_up_makes_no_customer(database, erased, clock):
     """
-    Whoever joins with the address of somebody erased is not made a customer.
+    Whoever joins with the address of somebody erased is not made a customer, however it is written.
     """
+    given = {"language": None, "source": "form:news", "now": clock.now()}
     with database.begin() as connection:
-        found = customer_at(
-            connection, parse_address(spelling), key_of(spelling), language=None, source="form:news", now=clock.now()
-        )
-
-    assert found is None
+        for spelling in (EMAIL, "ANNELORE@Pappel.Example", "Ａnnelore@pappel.example"):
+            assert customer_at(connection, parse_address(spelling), key_of(spelling), **given) is None
 
 
-@pytest.mark.parametrize("message_class", ["bulk", TRANSACTIONAL])
-def test_customer_made_by_any_insert_is_suppressed(database, erased, clock, message_class):
+def test_customer_made_by_any_insert_is_suppressed(database, erased, clock):
     """
     Also a row that nobody checked gets no mail: neither what was agreed to anew nor what is owed.
     """
     with database.begin() as connection:
         back = make_customer(connection, email="Annelore@PAPPEL.example", consents=("promotions",))
 
-        assert "suppressed:erased" == _reason(connection, back, clock, message_class)
+        for message_class in ("bulk", TRANSACTIONAL):
+            assert "suppressed:erased" == _reason(connection, back, clock, message_class)
 
 
 def test_order_for_somebody_erased_is_skipped(database, erased, clock, make_workspace):
