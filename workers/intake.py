@@ -131,7 +131,8 @@ class Intake:
             return
         from tracking.inbound.listener import listen  # loads aiosmtpd
 
-        domains, most = own_domains(self.workspace.settings), self.workspace.settings.inbound.max_size
+        domains = own_domains(self.workspace.settings)
+        most = int(self.workspace.settings.inbound.max_size)  # digits alone: it stands in an answer to EHLO
         loop = asyncio.new_event_loop()
         with ThreadPoolExecutor(_STORING_THREADS, thread_name_prefix="inbound") as executor:
             try:
