@@ -34,9 +34,7 @@ def test_inbound_mail_outlives_a_kill_at_each_point(database, make_workspace, po
 
     At least one of record and mailbox has each mail at any time; afterwards the mailbox is empty.
     """
-    workspace = make_workspace(
-        database=database, settings=SETTINGS + DROP
-    )
+    workspace = make_workspace(database=database, settings=SETTINGS + DROP)
     folder = make_drop(workspace)
     with database.begin() as connection:
         message_id = sent(connection, "gone@customers.example")

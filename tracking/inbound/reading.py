@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from tracking.feedback import FeedbackKind
 from tracking.inbound import people
 from tracking.inbound.complaints import complaint
 from tracking.inbound.delivery_status import notification
@@ -39,8 +38,3 @@ def read(raw: bytes) -> Reading:
 def _is_persons(mail: Mail) -> bool:
     """Whether a person wrote it, who may quote or enclose a report."""
     return bool(mail.top.first("in-reply-to")) and not people.is_automatic(mail) and not is_from_a_machine(mail)
-
-
-def kinds_of(reading: Reading) -> frozenset[FeedbackKind]:
-    """The kinds of all its findings."""
-    return frozenset(finding.kind for finding in reading.findings)

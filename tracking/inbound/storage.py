@@ -127,12 +127,6 @@ def keep_aside(connection: Connection, number: int, problem: str, now: datetime)
     connection.execute(aside.values(state="kept_aside", problem=problem[:_LONGEST_PROBLEM], handled_at=now))
 
 
-def give_back(connection: Connection, number: int) -> None:
-    """The mail waits again, as if nobody had begun it. Repeat: safe."""
-    waiting = update(inbound_mail).where(_m.id == number, _m.state == "received")
-    connection.execute(waiting.values(handled_at=None, attempt_count=func.greatest(_m.attempt_count - 1, 0)))
-
-
 def try_again(connection: Connection, number: int) -> bool:
     """A mail kept aside waits to be handled; False when it is none, or only its beginning is here."""
     again = (
