@@ -31,8 +31,8 @@ _SHORTEST_NAME: Final = 2
 _SHORTEST_ID: Final = 3
 
 #: Table → column → what stands there afterwards. `:named` matches what names the person, or any mailbox. Of the
-#: evidence stays what leads to a message, whose figures count the entry, and codes. A reply keeps its other words:
-#: they tell a hard bounce from a soft one.
+#: evidence stays what leads to a message, whose figures count the entry, and codes. Of replies stay the words of those
+#: without a status: nothing else tells a hard bounce from a soft one there.
 _NAMELESS: Final = "regexp_replace({}, :named, '…', 'gi')"
 STAYING: Final[Mapping[Table, Mapping[str, str]]] = {
     message: {
@@ -40,7 +40,10 @@ STAYING: Final[Mapping[Table, Mapping[str, str]]] = {
         # The key of an order to send, which its giver chose; of an audience it is the run's.
         "occurrence": "CASE WHEN given IS NOT NULL AND occurrence ~* :named THEN 'erased:' || id ELSE occurrence END",
     },
-    attempt: {"reply": _NAMELESS.format("reply")},
+    attempt: {
+        "reply": f"""CASE WHEN enhanced IS NULL AND code IS NOT NULL AND worker <> 'feedback'
+                          THEN {_NAMELESS.format("reply")} END"""
+    },
     hit: {"ip": "NULL", "user_agent": "NULL", "evidence": "NULL"},
     feedback: {
         "customer_id": "NULL", "diagnostic": "NULL", "detail": "'{}'", "effect": _NAMELESS.format("effect"),

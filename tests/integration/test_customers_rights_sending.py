@@ -8,16 +8,19 @@ import pytest
 from sqlalchemy import func, select, text
 
 from campaigns import ledger
+from campaigns.feedback import take
 from campaigns.states import State
 from campaigns.status import status_of
 from core import schema
 from core.people_lock import people_stay
-from customers.rights.erase import erase
+from customers.rights.erase import erase, erase_address
+from customers.rights.subject import subject_of_keys
 from reports.figures import document
 from reports.funnel import campaign_report
 from tests.factories import (
     LONG_AGO,
     SECRET,
+    key_of,
     make_activity,
     make_attempt,
     make_customer,
@@ -28,6 +31,7 @@ from tests.factories import (
     make_suppression,
     make_version,
 )
+from tests.feedback_events import NOON, make_feedback, make_receiver
 from tests.integration.test_campaigns_ledger import (
     ACCEPTED,
     DEFERRED,
@@ -38,6 +42,8 @@ from tests.integration.test_campaigns_ledger import (
     planned,
     states,
 )
+from tests.rights_rows import found_anywhere
+from tracking.feedback import FeedbackKind
 
 __all__ = ["planned"]
 SOON = LONG_AGO + timedelta(hours=1)
@@ -220,3 +226,27 @@ def test_figures_of_campaigns_stay_when_people_are_erased(database, sold):
     assert (2, 2, 1) == tuple(before["spring-paper"][key] for key in ("converted", "clicked_human", "unsubscribed"))
     with database.begin() as connection:
         assert 0 == connection.execute(select(func.count()).select_from(schema.purchase)).scalar_one()
+
+
+def test_what_comes_back_about_somebody_erased_harms_nobody(database):
+    """
+    Whatever is reported about a message whose person was erased is taken, and the next day names nobody.
+    """
+    with database.begin() as connection:
+        version = make_version(connection, definition={"sender": {"email": "offers@paper.example"}})
+        run_id = make_run(connection, version_id=version)
+        keys, events = [], []
+        for number, kind in enumerate(FeedbackKind):
+            email = f"Annelore.Quittenbaum{number}@pappel.example"
+            person = make_customer(connection, email=email, first_name="Annelore", external_id=f"KD-77120-{number}")
+            message = make_message(connection, run_id, person, accepted_at=NOON - timedelta(hours=1))
+            erase(connection, SECRET, person, now=NOON)
+            keys.append(key_of(email))
+            told = {"diagnostic": f"<{email}> and Annelore", "address": email}
+            events.append(make_feedback(kind, message_id=message, **told))
+
+        effects = take(connection, events, make_receiver(), NOON)
+        erase_address(connection, subject_of_keys(connection, keys), now=NOON)
+
+        assert len(events) == len(effects)
+        assert [] == found_anywhere(connection, ("quittenbaum", "annelore", "kd-77120"))
