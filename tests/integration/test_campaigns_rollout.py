@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from campaigns import batches, control, ledger, rollout
-from campaigns.putting_off import Hold, put_off
+from campaigns.holds import Hold, put_off
 from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
 from core import schema
