@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Select, case, exists, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Connection, FromClause, Select, case, exists, func, literal, select
 
 from campaigns import duplicates, holding
 from campaigns.versions import SEND_STEP, Version
@@ -35,24 +35,36 @@ class Counts:
 
 
 def decided(
-    version: Version, occurrence: str, now: datetime, policy: Policy, *, only: ColumnElement[bool] | None = None
+    version: Version,
+    occurrence: str,
+    now: datetime,
+    policy: Policy,
+    *,
+    only: ColumnElement[bool] | None = None,
+    earlier: Sequence[FromClause] = (),
 ) -> CTE:
     """One row per person of the audience: customer_id, address_key, skip_reason (NULL: would be sent).
 
     Of several customers at one address, or of one person, household or company where the campaign says so, the one
     known longest is kept. `only` restricts the customers that are looked at; it must keep those together on whom a
-    decision depends (`duplicates.twins_of`).
+    decision depends (`duplicates.twins_of`). `earlier`: who gets the same piece by a campaign planned before this one.
     """
     which = duplicates.one_per(version, policy)
-    alone = duplicates.without_twins(_gated(version, occurrence, now, policy, which, only), which)
+    gets_piece = duplicates.got_piece(version, now, policy, earlier)
+    alone = duplicates.without_twins(_gated(version, occurrence, now, policy, gets_piece, only), which)
     return select(alone.c.customer_id, alone.c.address_key, alone.c.skip_reason).cte("decided")
 
 
 def _gated(
-    version: Version, occurrence: str, now: datetime, policy: Policy, which: str, only: ColumnElement[bool] | None
+    version: Version,
+    occurrence: str,
+    now: datetime,
+    policy: Policy,
+    gets_piece: ColumnElement[bool],
+    only: ColumnElement[bool] | None,
 ) -> CTE:
     """The members of the segment who are in no excluded one, each with what the gate says, and what they share."""
-    definition, vocabulary = version.definition, version.vocabulary
+    definition, vocabulary, which = version.definition, version.vocabulary, duplicates.one_per(version, policy)
     gate = skip_reason(
         customer.c.id, customer.c.address_key,
         topic=definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
@@ -63,7 +75,7 @@ def _gated(
         unfit(customer.c.email, policy.mailboxes, is_bulk=True),
         case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
         duplicates.messaged_twin(version, occurrence, which),
-        case((duplicates.got_piece(version, now, policy), literal(duplicates.DUPLICATE_PIECE))),
+        case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
         holding.dropped(version, now, policy),
     )
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
@@ -86,9 +98,16 @@ def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
     )
 
 
-def count(connection: Connection, version: Version, occurrence: str, now: datetime, policy: Policy) -> Counts:
+def count(
+    connection: Connection,
+    version: Version,
+    occurrence: str,
+    now: datetime,
+    policy: Policy,
+    earlier: Sequence[FromClause] = (),
+) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
-    rows = decided(version, occurrence, now, policy)
+    rows = decided(version, occurrence, now, policy, earlier=earlier)
     query = select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason)
     if not holding.may_hold(connection, version, policy):
         return counted(connection, query)

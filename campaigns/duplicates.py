@@ -4,11 +4,13 @@ Customers are compared by equal keys and ranked by how long they are known, so a
 keep the same ones.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -16,12 +18,15 @@ from sqlalchemy import (
     and_,
     any_,
     case,
+    column,
     exists,
     false,
     func,
     literal,
     or_,
     select,
+    table,
+    text,
 )
 
 from campaigns.versions import SEND_STEP, Version
@@ -50,8 +55,8 @@ def key_of(row: FromClause, level: str) -> ColumnElement[Any]:
     """SQL: what customers of a row of `customer` share at this level; NULL: nothing with anybody."""
     if level == "company":
         return func.nullif(func.lower(row.c.company), "")
-    column: ColumnElement[Any] = row.c["address_key" if level == "address" else level]
-    return column
+    shared: ColumnElement[Any] = row.c["address_key" if level == "address" else level]
+    return shared
 
 
 def keys(row: FromClause, which: str) -> list[ColumnElement[Any]]:
@@ -74,7 +79,7 @@ def without_twins(rows: CTE, which: str) -> CTE:
         )
         is_twin = and_(rows.c.skip_reason.is_(None), first.c.kept != rows.c.customer_id)
         reason = case((is_twin, literal(f"duplicate_{level}", Text)), else_=rows.c.skip_reason).label("skip_reason")
-        others = [column for column in rows.c if column.name != "skip_reason"]
+        others = [each for each in rows.c if each.name != "skip_reason"]
         rows = select(*others, reason).select_from(rows.outerjoin(first, first.c.twin == key)).cte(f"one_per_{level}")
     return rows
 
@@ -123,11 +128,14 @@ def piece_memory(version: Version, policy: Policy) -> timedelta | None:
     return policy.piece_memory if own is None else remembered(own)
 
 
-def got_piece(version: Version, now: datetime, policy: Policy) -> ColumnElement[bool]:
+def got_piece(
+    version: Version, now: datetime, policy: Policy, earlier: Sequence[FromClause] = ()
+) -> ColumnElement[bool]:
     """SQL over `customer`: the person got this very piece, or is about to, within the piece memory (N1).
 
     By other campaigns; by former occurrences of the campaign itself where its own `limits.piece_memory` asks for that.
-    Counts what anybody got who is the same person, or at the same address.
+    Counts what anybody got who is the same person, or at the same address. `earlier`: tables of who will get it by
+    campaigns that are planned together with this one, and applied before it (`keep_planned`).
     """
     memory = piece_memory(version, policy)
     if memory == timedelta(0):
@@ -149,7 +157,29 @@ def got_piece(version: Version, now: datetime, policy: Policy) -> ColumnElement[
     if memory is not None:
         found = found.where(func.coalesce(sent.c.accepted_at, sent.c.not_before) > now - memory)
     # Asked of nobody while no other campaign said the same: the runs are looked for once a statement.
-    return and_(func.cardinality(runs) > 0, found.correlate_except(peer, sent).scalar_subquery())
+    had = and_(func.cardinality(runs) > 0, found.correlate_except(peer, sent).scalar_subquery())
+    return or_(func.coalesce(had, false()), *(_is_among(people) for people in earlier))
+
+
+def _is_among(people: FromClause) -> ColumnElement[bool]:
+    """SQL over `customer`: they, or somebody who is the same person or at the same address, are in the table."""
+    shared = []
+    for name in ("id", "person", "address_key"):
+        peer = customer.alias()
+        theirs = select(peer.c[name]).join(people, people.c.customer_id == peer.c.id).where(peer.c[name].is_not(None))
+        shared.append(func.coalesce(customer.c[name].in_(theirs), false()))
+    return or_(*shared)
+
+
+def keep_planned(connection: Connection, rows: CTE, number: int) -> FromClause:
+    """A temporary table, until the transaction ends, of those among the decided `rows` who would be written to."""
+    name = f"planned_{number}"
+    going = select(rows.c.customer_id).where(rows.c.skip_reason.is_(None))
+    connection.execute(text(f"DROP TABLE IF EXISTS pg_temp.{name}"))
+    connection.execute(text(f"CREATE TEMP TABLE {name} (customer_id bigint) ON COMMIT DROP"))
+    people = table(name, column("customer_id", BigInteger))
+    connection.execute(people.insert().from_select(["customer_id"], going))
+    return people
 
 
 def lock_piece(connection: Connection, version: Version, policy: Policy) -> None:

@@ -1,14 +1,14 @@
 """What would happen, told before it happens: per campaign, its stages, head counts, and the digest apply checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, FromClause, select
 
-from campaigns import audience, versions
+from campaigns import audience, duplicates, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.outlook import Outlook, outlook
@@ -70,13 +70,37 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
     """
     chosen = list(names) or list(catalogue.campaigns)
     pinned = [versions.pin(catalogue, name) for name in chosen]
-    return Plan(now, tuple(_told(connection, catalogue, version, now) for version in pinned))
+    made = _in_order(connection, catalogue, pinned, now)
+    return Plan(now, tuple(made[version.campaign] for version in pinned))
 
 
-def _told(connection: Connection, catalogue: Catalogue, version: Version, now: datetime) -> CampaignPlan:
+def _in_order(
+    connection: Connection, catalogue: Catalogue, pinned: Iterable[Version], now: datetime
+) -> Mapping[str, CampaignPlan]:
+    """The plans by campaign, made in the order in which they are applied: who gets a piece by one of them does not get
+    it by a later one."""
+    made: dict[str, CampaignPlan] = {}
+    earlier: dict[str, list[FromClause]] = {}
+    policy = Policy.of(catalogue.settings)
+    left = sorted({version.campaign: version for version in pinned}.values(), key=lambda version: version.campaign)
+    while left:
+        version = left.pop(0)
+        before = earlier.get(version.piece, [])
+        plan = made[version.campaign] = _told(connection, catalogue, version, now, before)
+        is_frozen = any(isinstance(stage, FreezeAudience) for stage in plan.stages)
+        if is_frozen and any(later.piece == version.piece for later in left):
+            rows = audience.decided(version, ONCE, now, policy, earlier=before)
+            people = duplicates.keep_planned(connection, rows, len(made))
+            earlier[version.piece] = [*before, people]
+    return made
+
+
+def _told(
+    connection: Connection, catalogue: Catalogue, version: Version, now: datetime, earlier: Sequence[FromClause]
+) -> CampaignPlan:
     """The plan of one campaign, with what a person should know before they agree."""
     settings = catalogue.settings
-    plan = plan_version(connection, version, now, settings.workers.batch_size, Policy.of(settings))
+    plan = plan_version(connection, version, now, settings.workers.batch_size, Policy.of(settings), earlier)
     if not plan.stages:
         return plan
     heads, starts_at = plan.counts.would_send, max(plan.starts_at or now, now)
@@ -93,12 +117,17 @@ def _cancelled_at(connection: Connection, campaign: str) -> datetime | None:
 
 
 def plan_version(
-    connection: Connection, version: Version, now: datetime, batch_size: int, policy: Policy
+    connection: Connection,
+    version: Version,
+    now: datetime,
+    batch_size: int,
+    policy: Policy,
+    earlier: Sequence[FromClause] = (),
 ) -> CampaignPlan:
-    """The plan of one pinned campaign, in batches of `batch_size` messages."""
+    """The plan of one pinned campaign, in batches of `batch_size` messages. `earlier`: as `audience.decided` takes."""
     if version.is_transactional:
         return CampaignPlan(version.campaign, version.fingerprint, NOBODY, (), None, is_transactional=True)
-    counts = audience.count(connection, version, ONCE, now, policy)
+    counts = audience.count(connection, version, ONCE, now, policy, earlier)
     starts_at = first_instant(version, now)
     stages = _stages(connection, version, counts, batch_size)
     limit = version.definition.limits.max_audience

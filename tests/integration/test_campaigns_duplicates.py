@@ -160,6 +160,37 @@ def test_nobody_gets_one_piece_by_two_campaigns(office, database, clock, neighbo
     assert {"duplicate_piece"} == {reason for name, reason in second.items() if name != "new"}
 
 
+def test_two_campaigns_of_one_plan_share_out_the_people(office, database, clock, neighbours) -> None:
+    """
+    A plan of two campaigns that say the same knows that the first leaves nobody for the second; it applies as it is.
+    """
+    plan = planned(office, database, clock)
+    with database.begin() as connection:
+        started = apply_reviewed(connection, files.load(office), from_file(to_file(plan)), clock.now())
+
+    told = {item.campaign: (item.counts.would_send, dict(item.counts.skipped)) for item in plan.campaigns}
+    assert {"second-try": (4, {"duplicate_person": 1}), "spring-paper": (0, {"duplicate_piece": 5})} == told
+    assert ["second-try"] == [run.campaign for run in started]
+
+
+def test_plan_of_two_that_overlap_is_applied_as_it_stands(make_workspace, database, clock, neighbours) -> None:
+    """
+    Of two campaigns with one piece the second is for those alone whom the first does not reach, in plan and freeze.
+    """
+    firm = {
+        "segments/firm.yaml": "description: Firm\nwhere: company in ['Paper & Sons', 'PAPER & SONS']\n",
+        "campaigns/a-firm.yaml": campaign_file(audience="{segment: firm}"),
+    }
+    office = make_workspace(database=database, files={**FILES, **firm})
+    plan = planned(office, database, clock)
+    with database.begin() as connection:
+        started = apply_reviewed(connection, files.load(office), from_file(to_file(plan)), clock.now())
+
+    assert {"a-firm": 2, "spring-paper": 2} == {item.campaign: item.counts.would_send for item in plan.campaigns}
+    assert {"a-firm": 2, "spring-paper": 2} == {run.campaign: run.counts.would_send for run in started}
+    assert 3 == started[1].counts.skipped["duplicate_piece"]
+
+
 def sent_piece(office, database, customer: str, *, piece_of: str = "spring-paper", **values: Any) -> None:
     """Another campaign with the piece of `piece_of` has a message to the customer."""
     from campaigns import versions
