@@ -148,5 +148,3 @@ class _Desk:
 
     def _recipient(self, customer_id: int) -> Any:
         return sample_recipient(self._connection, customer_id, self._now)
-
-

@@ -98,18 +98,22 @@ class Version:
         sender = self.sender.model_dump(mode="json")
         files = {"files": {name: [file.digest, file.size] for name, file in sorted(self.assets.items())}}
         repeats = {"repeats": self.repeats} if self.repeats is not None else {}
-        return (files if self.assets else {}) | repeats | {
-            "campaign": self.definition.stored(),
-            "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
-            "templates": {name: source.text for name, source in sorted(self.templates.items())},
-            "sender": {key: value for key, value in sender.items() if key not in _LATER or value != _LATER[key]},
-            "organisation": self.organisation.model_dump(mode="json"),
-            "topics": sorted(self.topics),
-            "transport": self.transport,
-            "opens": self.opens,
-            "clicks": self.clicks,
-            "currency": self.currency,
-        }
+        return (
+            (files if self.assets else {})
+            | repeats
+            | {
+                "campaign": self.definition.stored(),
+                "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
+                "templates": {name: source.text for name, source in sorted(self.templates.items())},
+                "sender": {key: value for key, value in sender.items() if key not in _LATER or value != _LATER[key]},
+                "organisation": self.organisation.model_dump(mode="json"),
+                "topics": sorted(self.topics),
+                "transport": self.transport,
+                "opens": self.opens,
+                "clicks": self.clicks,
+                "currency": self.currency,
+            }
+        )
 
     @classmethod
     def from_stored(cls, campaign: str, stored: Mapping[str, Any]) -> "Version":

@@ -16,7 +16,9 @@ def _pinned(lock: str) -> dict[str, str]:
 
 
 def _named(requirements: list[str]) -> set[str]:
-    return {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in requirements}
+    """As locks spell the names: in lower case, words joined by hyphens (PEP 503)."""
+    names = (re.split(r"[\[<>=~!; ]", requirement)[0] for requirement in requirements)
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
 
 
 @pytest.fixture(scope="module")
