@@ -96,6 +96,8 @@ def _urlencode(value: Any) -> str:
 @pass_environment
 def _nl2br(environment: Any, value: Any) -> str:
     lines = soft_str(value).splitlines()
+    if len(lines) == 1:
+        return escape(lines[0]) if environment.autoescape else lines[0]
     return Markup("<br>\n").join(lines) if environment.autoescape else "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.files import NO_FILES, Asset, Attachment, Shelf
 from templates.program import Program
+from templates.remembering import SAID, in_html
 from templates.sandbox import GLOBALS
 
 #: CR, LF and every other control or line separator: none may reach a header (S-2.1).
@@ -104,6 +105,7 @@ class Mailing:
             "_urls": urls,
             "_clicks": clicks,
             BUDGET: Budget(),
+            SAID: {},
         }
         subject = one_line(self.subject.run(values))
         if not subject:
@@ -113,6 +115,7 @@ class Mailing:
         if self.html is None:
             return Rendered(subject, preheader, None, text)
         values["_clicks"] = [str(escape(url)) if "&" in url else url for url in clicks]
+        values[SAID] = in_html(values[SAID], as_ascii=self.has_plain_styles)
         html = self.html.run(values)
         return Rendered(subject, preheader, in_ascii(html) if self.has_plain_styles else html, text)
 
