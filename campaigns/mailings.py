@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, any_, bindparam, select
@@ -26,13 +26,27 @@ from tracking.links import TrackedUrls
 from tracking.tokens import Signer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Letter:
     """A compiled version: everything that does not depend on the recipient."""
 
     version: Version
     mailing: Mailing
     enclosures: Enclosures = NO_ENCLOSURES
+
+    @cached_property
+    def records(self) -> Mapping[str, Mapping[str, str | None]]:
+        """What templates may know besides the customer."""
+        organisation, sender = self.version.organisation, self.version.sender
+        return {
+            "organisation": {
+                "name": organisation.name,
+                "postal_address": organisation.postal_address,
+                "website": organisation.website or "",
+            },
+            "campaign": {"name": self.version.campaign, "topic": self.version.definition.consent_topic},
+            "sender": {"name": sender.name, "email": sender.email},
+        }
 
     @classmethod
     def of(cls, connection: Connection, version: Version) -> "Letter":
@@ -81,10 +95,8 @@ class Studio:
         Raises:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
-        return self._rendered(letter, recipient, self._urls(letter.version, recipient))
-
-    def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls) -> Rendered:
-        return letter.mailing.render(self._context(letter.version, recipient), urls)
+        urls = self._urls(letter.version, recipient)
+        return letter.mailing.render(self._context(letter, recipient), urls)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
         """The whole mail for this recipient, headers included.
@@ -93,7 +105,7 @@ class Studio:
             RenderError: as for `render`.
         """
         urls = self._urls(letter.version, recipient)
-        rendered = self._rendered(letter, recipient, urls)
+        rendered = letter.mailing.render(self._context(letter, recipient), urls, preheader=False)
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
@@ -116,20 +128,10 @@ class Studio:
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
         return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
 
-    def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
-        organisation, sender = version.organisation, version.sender
-        ordered = {"given": recipient.given} if version.is_transactional else {}
-        return {
-            **ordered,
-            "customer": recipient.customer,
-            "organisation": {
-                "name": organisation.name,
-                "postal_address": organisation.postal_address,
-                "website": organisation.website or "",
-            },
-            "campaign": {"name": version.campaign, "topic": version.definition.consent_topic},
-            "sender": {"name": sender.name, "email": sender.email},
-        }
+    @staticmethod
+    def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
+        ordered = {"given": recipient.given} if letter.version.is_transactional else {}
+        return {**ordered, "customer": recipient.customer, **letter.records}
 
 
 def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:

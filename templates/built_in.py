@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from core.errors import RenderError
 from templates.addresses import is_web, rendered_target
-from templates.budget import BUDGET, MAX_TEXT, Budget, size_checked
+from templates.budget import BUDGET, LOOKED_AT, MAX_NUMBER, MAX_TEXT, SCALARS, Budget, size_checked
 from templates.filters import is_empty, joined
 from templates.formats import shown_value
 from templates.remembering import SAID, SHORT
@@ -95,6 +95,9 @@ _TESTS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 def _compared(context: Context, left: Any, *operands: Any) -> Any:
     """`left == right`, `left < middle <= right`, …: `operands` are operators and values by turns."""
     budget: Budget = context.parent[BUDGET]
+    if len(operands) == 2 and type(left) in SCALARS and type(operands[1]) in SCALARS:
+        budget.spend(2 * LOOKED_AT)
+        return _OPERATORS[operands[0]](left, operands[1])
     result: Any = True
     for name, right in zip(operands[::2], operands[1::2], strict=True):
         budget.compared(left, right)
@@ -182,6 +185,8 @@ def _writers(*, html: bool) -> tuple[Filter, Filter, Filter]:
         """`value` as `printed` writes it, or without `name` as `shown` does; if it is short, remembered by `key`."""
         if type(value) is str and 0 < len(value) <= SHORT and not value.isspace():
             text = str(escape(value)) if html and _special(value) else value
+        elif type(value) is int and -MAX_NUMBER < value < MAX_NUMBER:
+            text = str(value)
         else:
             text = shown(context, value) if name is None else printed(context, value, name)
             if type(text) is not str or len(text) > SHORT:
