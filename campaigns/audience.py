@@ -4,20 +4,22 @@ The plan counts this statement, the freeze inserts it: they cannot disagree.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Select, and_, case, exists, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Connection, Select, case, exists, func, literal, select
 
+from campaigns import duplicates, holding
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
 from segments.membership import audience
 from suppression.gate import skip_reason
+from suppression.mailboxes import unfit
+from suppression.policy import Policy
 
-#: Skip reasons this module adds to those of the gate.
+#: The skip reason this module adds to those of the gate; `duplicates` has others.
 ALREADY_MESSAGED = "already_messaged"
-DUPLICATE_ADDRESS = "duplicate_address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +30,43 @@ class Counts:
     would_send: int
     skipped: Mapping[str, int]
     digest: str  # of who is in it and what was decided; the same people and decisions give the same text
+    held: Mapping[str, int] = field(default_factory=dict)  # of `would_send`: who would wait at first, by the reason
 
 
-def decided(version: Version, occurrence: str, now: datetime, *, only: ColumnElement[bool] | None = None) -> CTE:
+def decided(
+    version: Version, occurrence: str, now: datetime, policy: Policy, *, only: ColumnElement[bool] | None = None
+) -> CTE:
     """One row per person of the audience: customer_id, address_key, skip_reason (NULL: would be sent).
 
-    Of several customers behind one address, the one known longest is kept. `only` restricts the customers that are
-    looked at; it must keep all customers of an address together.
+    Of several customers at one address, or of one person, household or company where the campaign says so, the one
+    known longest is kept. `only` restricts the customers that are looked at; it must keep those together on whom a
+    decision depends (`duplicates.twins_of`).
     """
-    gated = _gated(version, occurrence, now, only)
-    rank = func.row_number().over(
-        partition_by=[gated.c.address_key, gated.c.skip_reason.is_(None)], order_by=gated.c.customer_id
-    )
-    twin = and_(gated.c.skip_reason.is_(None), rank > 1)
-    reason = case((twin, literal(DUPLICATE_ADDRESS)), else_=gated.c.skip_reason)
-    return select(gated.c.customer_id, gated.c.address_key, reason.label("skip_reason")).cte("decided")
+    which = duplicates.one_per(version, policy)
+    alone = duplicates.without_twins(_gated(version, occurrence, now, policy, which, only), which)
+    return select(alone.c.customer_id, alone.c.address_key, alone.c.skip_reason).cte("decided")
 
 
-def _gated(version: Version, occurrence: str, now: datetime, only: ColumnElement[bool] | None) -> CTE:
-    """The members of the segment who are in no excluded one, each with what the gate says."""
+def _gated(
+    version: Version, occurrence: str, now: datetime, policy: Policy, which: str, only: ColumnElement[bool] | None
+) -> CTE:
+    """The members of the segment who are in no excluded one, each with what the gate says, and what they share."""
     definition, vocabulary = version.definition, version.vocabulary
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic=definition.consent_topic, campaign=version.campaign, now=now
+        customer.c.id, customer.c.address_key,
+        topic=definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
+        by_behaviour=version.by_behaviour,
+    )  # fmt: skip
+    reason = func.coalesce(
+        gate,
+        unfit(customer.c.email, policy.mailboxes, is_bulk=True),
+        case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
+        duplicates.messaged_twin(version, occurrence, which),
+        case((duplicates.got_piece(version, now, policy), literal(duplicates.DUPLICATE_PIECE))),
+        holding.dropped(version, now, policy),
     )
-    reason = func.coalesce(gate, case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))))
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
+    query = query.add_columns(*duplicates.keys(customer, which))
     query = query.where(customer.c.id.in_(audience(definition.people.segment, vocabulary, now=now)))
     for excluded in definition.people.exclude:
         query = query.where(customer.c.id.not_in(audience(excluded, vocabulary, now=now)))
@@ -71,10 +85,11 @@ def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
     )
 
 
-def count(connection: Connection, version: Version, occurrence: str, now: datetime) -> Counts:
+def count(connection: Connection, version: Version, occurrence: str, now: datetime, policy: Policy) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
-    rows = decided(version, occurrence, now)
-    return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+    rows = decided(version, occurrence, now, policy)
+    counts = counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+    return replace(counts, held=holding.held(connection, version, rows, now, policy))
 
 
 def counted(connection: Connection, rows: Select[Any]) -> Counts:

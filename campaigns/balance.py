@@ -26,6 +26,10 @@ _LEFT_OPEN: Final = text("""
     SELECT count(*) FROM batch AS b JOIN run AS r ON r.id = b.run_id
     WHERE r.id = :run_id AND r.state = 'finished' AND b.state <> 'done'
 """)
+_HELD_FOR_NOTHING: Final = text("""
+    SELECT count(*) FROM message
+    WHERE run_id = :run_id AND hold_reason IS NOT NULL AND state NOT IN ('planned', 'deferred')
+""")
 
 
 def broken(
@@ -62,6 +66,9 @@ def broken(
     twice = _doubled(connection, run_id)
     if twice:
         found.append(f"{twice:,} addresses have more than one message of this campaign, step and occurrence")
+    held = _counted(connection, _HELD_FOR_NOTHING, run_id)
+    if held:
+        found.append(f"{held:,} messages are held, but do not wait: nobody would let them go")
     unanswered = _without_attempt(connection, run_id)
     if unanswered:
         found.append(f"{unanswered:,} answered messages have no attempt on record")

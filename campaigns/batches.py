@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from campaigns import ledger, refusals
+from campaigns import key_accounts, ledger, refusals
 from campaigns.ledger import Claim
 from campaigns.retry_waits import retry_waits
 from campaigns.states import WAITING, State
@@ -62,6 +62,7 @@ def close(
     ids = list(row.message_ids)
     for reason, not_meant in skipped.items():
         ledger.skip(connection, not_meant, reason, now)
+    key_accounts.leave_to_owners(connection, held.run_id, held.topic, held.policy, now, only=ids)
     _settle_messages(connection, held, ids, "the answer was lost", now, policy)
     _give_back(connection, held.batch_id, ids, now + pause)
     answered = ids if held.token > 1 else refused

@@ -7,8 +7,10 @@ from typing import Any
 
 from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound, Problem
+from core.field_types import NAME_PATTERN
+from core.form_settings import campaigns_named
 from core.names import did_you_mean
-from core.settings import NAME_PATTERN, Attachments, Settings
+from core.settings import Attachments, Settings
 from core.settings_mistakes import token_mistakes
 from core.units import quoted
 from core.workspace import Workspace, raise_if
@@ -92,6 +94,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *template_problems,
         *campaign_problems,
         *check_segments(vocabulary),
+        *(_check_pages(settings, document, campaigns) if settings is not None else ()),
         *check_templates(
             templates,
             settings.organisation if settings else None,
@@ -133,6 +136,19 @@ def _names_in(document: Document) -> _Names:
         return frozenset(part) if isinstance(part, dict) else frozenset()
 
     return _Names(keys("topics"), keys("senders"), keys("transports") | keys("routes"))
+
+
+def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str, Campaign]) -> list[Problem]:
+    """The campaigns that carry the links of the public pages exist, and are owed to one person."""
+    problems = []
+    for path, name in campaigns_named(settings.forms, settings.pages):
+        found = campaigns.get(name)
+        if found is None:
+            problems.append(document.problem(path, f"no campaign {name!r}", did_you_mean(name, campaigns)))
+        elif found.definition is not None and found.definition.message_class != TRANSACTIONAL:
+            text = f"{'.'.join(map(str, path))}: {name!r} is not transactional (its kind is {found.definition.kind!r})"
+            problems.append(document.problem(path, text, "the link goes to one person"))
+    return problems
 
 
 def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from campaigns.rollout_file import Rollout
+from core.care_settings import OnePer, PieceMemory
 from core.errors import PlanError
-from core.settings import HeaderText, Name
+from core.field_types import HeaderText, Name
+from core.pressure_settings import WhenCapped
 from core.units import CronText, Duration, WallTime, format_duration, parse_zone
 from core.yaml_files import Section
 
@@ -71,6 +73,10 @@ class Limits(Section):
 
     max_audience: Annotated[int, Field(ge=1)] | None = None
     valid_for: Duration | None = None  # what is not handed over this long after its time is skipped as expired
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0  # where a cap lets only one go, the higher number does
+    when_capped: WhenCapped | None = None  # `drop`, or `{defer: 3d}`; None: as `pressure` in clarion.yaml says
+    one_per: OnePer | None = None  # of several at one address, …, one is written to; None: as `duplicates` says
+    piece_memory: PieceMemory | None = None  # how long nobody gets the piece again; None: as `duplicates` says
 
 
 def _keys_by_kind() -> dict[str, JsonValue]:

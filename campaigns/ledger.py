@@ -16,9 +16,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, case, func, select, text
 
 from campaigns.states import WAITING, State
+from campaigns.watch import Watch
 from core.arrays import Ids, among
 from core.schema import customer, message
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Claim:
     message_ids: tuple[int, ...]  # those to be sent now
     lease: timedelta
     worker: str
+    policy: Policy  # what the gate is asked with
+    by_behaviour: bool = False  # whether its audience was chosen by what people did
+    wishes: bool = False  # whether anybody said how often they want to be written to
+    watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
 
 
 _CLAIM_BATCH: Final = text("""
@@ -45,12 +51,15 @@ _CLAIM_BATCH: Final = text("""
       AND batch.stage <= run.stage
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
-              run.version_id, run.campaign, v.topic, v.message_class, v.valid_for, run.valid_until,
-              before.worker AS previous_worker
+              run.version_id, run.campaign, v.topic, v.message_class, v.by_behaviour, v.valid_for, run.valid_until,
+              before.worker AS previous_worker,
+              EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
 
 
-def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelta, now: datetime) -> Claim | None:
+def claim(
+    connection: Connection, batch_id: int, *, worker: str, lease: timedelta, policy: Policy, now: datetime
+) -> Claim | None:
     """The batch is this worker's; None when it is not to be had.
 
     The gate is asked in this transaction: who opted out since the plan is skipped here, and again at the hand-over.
@@ -70,7 +79,8 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         skip(connection, list(connection.execute(late).scalars()), "expired", now)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
-        topic=row.topic, campaign=row.campaign, now=now, message_class=row.message_class,
+        topic=row.topic, campaign=row.campaign, now=now, policy=policy, message_class=row.message_class,
+        by_behaviour=row.by_behaviour,
     )  # fmt: skip
     return Claim(
         batch_id=batch_id,
@@ -83,6 +93,9 @@ def claim(connection: Connection, batch_id: int, *, worker: str, lease: timedelt
         message_ids=_sendable(connection, _due(row), gate, now),
         lease=lease,
         worker=worker,
+        policy=policy,
+        by_behaviour=row.by_behaviour,
+        wishes=row.wishes,
     )
 
 
@@ -150,8 +163,10 @@ _SKIP: Final = text(
     ), skipped AS (
         UPDATE message
         SET state = CASE WHEN may_have_arrived THEN 'unknown' ELSE 'skipped' END::message_state,
-            skip_reason = CASE WHEN may_have_arrived THEN NULL ELSE :reason END,
-            state_at = :now
+            skip_reason = CASE WHEN may_have_arrived THEN NULL WHEN :reason <> 'expired' THEN :reason
+                               WHEN hold_reason = 'quiet_hours' THEN 'quiet_too_long'
+                               ELSE coalesce(hold_reason, :reason) END,
+            hold_reason = NULL, state_at = :now
         FROM waiting WHERE message.id = waiting.id AND message.state IN ('planned', 'deferred')
         RETURNING message.id, message.state
     )
@@ -162,6 +177,8 @@ _SKIP: Final = text(
 
 def skip(connection: Connection, message_ids: Sequence[int], reason: str, now: datetime) -> None:
     """Those of the messages that wait are skipped for `reason`; one that may have arrived becomes `unknown`.
+
+    One that expires while it is held is told by what holds it.
 
     Locks messages: call it with their batch in hands. Repeat: safe.
     """

@@ -11,18 +11,22 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, any_, bindparam, select
+from sqlalchemy import Connection, DateTime, RowMapping, Select, any_, bindparam, select
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.message_ids import identity_of, message_id_of, sender_domain
+from campaigns.subject_labels import labelled
 from campaigns.versions import Version
 from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
 from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
+from suppression.policy import Policy
+from suppression.watching import tracked
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
+from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Signer
 
 
@@ -67,11 +71,17 @@ class Recipient:
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
     given: Mapping[str, Any]  # what came with the order to send; empty for an audience
+    tracked: bool = True  # whether opens and clicks of this customer may be recorded
 
     @property
     def envelope_id(self) -> str:
         """What a delivery status notification gives back: tells the message to nobody but us."""
-        return hashlib.blake2s(self.identity.encode(), digest_size=12).hexdigest()
+        return envelope_id_of(self.identity)
+
+
+def envelope_id_of(identity: str) -> str:
+    """The envelope id of the message with this identity."""
+    return hashlib.blake2s(identity.encode(), digest_size=12).hexdigest()
 
 
 class Studio:
@@ -81,6 +91,9 @@ class Studio:
         self._secret = workspace.secret
         self._base_url = workspace.settings.tracking.base_url
         self._signer = Signer(workspace.secret)
+        self._timed = TimedTokens(workspace.secret)
+        self._preferences_life = workspace.settings.pages.links.mailings
+        self._policy = Policy.of(workspace.settings)
         self._letters: dict[int, Letter] = {}
 
     def letter(self, connection: Connection, version_id: int) -> Letter:
@@ -95,8 +108,15 @@ class Studio:
         Raises:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
-        urls = self._urls(letter.version, recipient)
-        return letter.mailing.render(self._context(letter, recipient), urls)
+        return self._rendered(letter, recipient, self._urls(letter.version, recipient))
+
+    def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls, *, preheader: bool = True) -> Rendered:
+        rendered = letter.mailing.render(self._context(letter, recipient), urls, preheader=preheader)
+        if letter.version.is_transactional:
+            return rendered
+        known = recipient.customer
+        subject = labelled(rendered.subject, known["country"], known["language"], self._policy)
+        return rendered if subject is rendered.subject else replace(rendered, subject=subject)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
         """The whole mail for this recipient, headers included.
@@ -105,7 +125,7 @@ class Studio:
             RenderError: as for `render`.
         """
         urls = self._urls(letter.version, recipient)
-        rendered = letter.mailing.render(self._context(letter, recipient), urls, preheader=False)
+        rendered = self._rendered(letter, recipient, urls, preheader=False)
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
@@ -126,7 +146,14 @@ class Studio:
         )
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
-        return TrackedUrls(self._base_url, self._signer, recipient.message_id, opens=version.opens)
+        token = self._timed.sign(
+            TimedPurpose.MAIL_PREFERENCES, recipient.message_id, recipient.not_before + self._preferences_life
+        )
+        preferences = f"{self._base_url}/p/{token}"
+        return TrackedUrls(
+            self._base_url, self._signer, recipient.message_id,
+            opens=version.opens, preferences=preferences, tracked=recipient.tracked,
+        )  # fmt: skip
 
     @staticmethod
     def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
@@ -178,6 +205,7 @@ _CONTEXT = (
 _NAMES = tuple(column.name for column in _CONTEXT)
 
 
+_MOMENT = bindparam("now", type_=DateTime(timezone=True))
 _RECIPIENTS = (
     select(
         message.c.id,
@@ -198,16 +226,27 @@ _RECIPIENTS = (
 )
 
 
-def recipients(connection: Connection, message_ids: Sequence[int]) -> Iterator[Recipient]:
+@lru_cache(maxsize=8)
+def _recipients(policy: Policy) -> Select[Any]:
+    may_track = tracked(customer.c.id, customer.c.country, now=_MOMENT, policy=policy)
+    return _RECIPIENTS.add_columns(may_track.label("tracked"))
+
+
+def recipients(
+    connection: Connection, message_ids: Sequence[int], *, policy: Policy, now: datetime
+) -> Iterator[Recipient]:
     """The recipients of these messages, in order of message id.
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
-    for row in connection.execute(_RECIPIENTS, {"ids": list(message_ids)}).all():  # row by row takes twice as long
-        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values = row
+    rows = connection.execute(_recipients(policy), {"ids": list(message_ids), "now": now})
+    for row in rows.all():  # row by row takes twice as long
+        message_id, not_before, smtputf8, campaign, step, occurrence, key, attempt_count, given, *values, may = row
         shown = dict(zip(_NAMES, values, strict=True))
         identity = identity_of(campaign, step, occurrence, key)
-        yield Recipient(message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {})
+        yield Recipient(
+            message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {}, may
+        )
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
@@ -228,12 +267,13 @@ def sample_recipient(
     return Recipient(0, row["email"] or "", row["smtputf8"], now, identity, 0, _shown(row), given or {})
 
 
-def rendered_message(connection: Connection, workspace: Workspace, message_id: int) -> Rendered | None:
+def rendered_message(connection: Connection, workspace: Workspace, message_id: int, now: datetime) -> Rendered | None:
     """The mailing of a message as its recipient got it, its images inside it, for view-in-browser; None when there is
     no such message."""
     query = select(run.c.version_id).join(message, message.c.run_id == run.c.id).where(message.c.id == message_id)
     version_id = connection.execute(query).scalar()
-    recipient = next(recipients(connection, [message_id]), None)
+    policy = Policy.of(workspace.settings)
+    recipient = next(recipients(connection, [message_id], policy=policy, now=now), None)
     if version_id is None or recipient is None:
         return None
     studio = _studio(workspace)

@@ -17,10 +17,11 @@ from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant
 from campaigns.versions import Version
 from core.errors import PlanError
+from core.field_types import Name
 from core.schema import campaign_version, run, schedule
-from core.settings import Name
 from core.units import quoted
 from core.yaml_files import Section
+from suppression.policy import Policy
 
 #: The layout of a plan file; one of another number is refused.
 FORMAT = 1
@@ -74,7 +75,8 @@ def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str]
 
 def _told(connection: Connection, catalogue: Catalogue, version: Version, now: datetime) -> CampaignPlan:
     """The plan of one campaign, with what a person should know before they agree."""
-    plan = plan_version(connection, version, now, catalogue.settings.workers.batch_size)
+    settings = catalogue.settings
+    plan = plan_version(connection, version, now, settings.workers.batch_size, Policy.of(settings))
     if not plan.stages:
         return plan
     heads, starts_at = plan.counts.would_send, max(plan.starts_at or now, now)
@@ -90,11 +92,13 @@ def _cancelled_at(connection: Connection, campaign: str) -> datetime | None:
     return row.finished_at if row is not None and row.state == "cancelled" else None
 
 
-def plan_version(connection: Connection, version: Version, now: datetime, batch_size: int) -> CampaignPlan:
+def plan_version(
+    connection: Connection, version: Version, now: datetime, batch_size: int, policy: Policy
+) -> CampaignPlan:
     """The plan of one pinned campaign, in batches of `batch_size` messages."""
     if version.is_transactional:
         return CampaignPlan(version.campaign, version.fingerprint, NOBODY, (), None, is_transactional=True)
-    counts = audience.count(connection, version, ONCE, now)
+    counts = audience.count(connection, version, ONCE, now, policy)
     starts_at = first_instant(version, now)
     stages = _stages(connection, version, counts, batch_size)
     limit = version.definition.limits.max_audience

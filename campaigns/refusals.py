@@ -67,13 +67,12 @@ def settle(
         return None
     policy = policy or Refusals()
     hard = [one for one in refused if one.is_over and one.bounce_class is BounceClass.HARD]
-    fault, failing = _hold_domains(connection, held, {one.domain for one in hard}, policy.outage, now)
-    doubtful = failing | _held_domains(connection, {one.domain for one in hard})
+    fault, doubtful = doubtful_domains(connection, held.run_id, {one.domain for one in hard}, policy.outage, now)
     _count_as_soft(connection, [one.message_id for one in hard if one.domain in doubtful])
     dead = [Refused(one.key, one.evidence) for one in hard if one.domain not in doubtful]
     suppress_refused(connection, [*dead, *_repeated(connection, refused, policy, now)], now)
     if any(one.bounce_class is BounceClass.MESSAGE_FAULT for one in refused):
-        fault = _pause_faulty(connection, held, policy.message_faults) or fault
+        fault = pause_faulty(connection, held, policy.message_faults) or fault
     return fault
 
 
@@ -124,8 +123,17 @@ _HOLD: Final = text("""
 """)
 
 
+def doubtful_domains(
+    connection: Connection, run_id: int | None, domains: Iterable[str], outage: Outage, now: datetime
+) -> tuple[str | None, frozenset[str]]:
+    """Those of the domains whose hard refusals say nothing about addresses: they refused too many, and are held from
+    now on, or were held before. With the last new hold in words. Repeat: safe."""
+    fault, failing = _hold_domains(connection, run_id, domains, outage, now)
+    return fault, failing | _held_domains(connection, domains)
+
+
 def _hold_domains(
-    connection: Connection, held: OfRun, domains: Iterable[str], outage: Outage, now: datetime
+    connection: Connection, run_id: int | None, domains: Iterable[str], outage: Outage, now: datetime
 ) -> tuple[str | None, frozenset[str]]:
     """Domains that refused too many are held, and what their refusals of that time did is undone. The last of it in
     words, and these domains.
@@ -147,7 +155,7 @@ def _hold_domains(
         connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HELD_BY})
         lifted = lift_refused(connection, domain, since=now - outage.within, because=told, now=now)
         _count_as_soft(connection, lifted)
-        detail = {"attempts": int(attempts), "hard": int(hard), "run": held.run_id, "lifted": len(lifted)}
+        detail = {"attempts": int(attempts), "hard": int(hard), "run": run_id, "lifted": len(lifted)}
         _note(connection, "domain.hold", f"domain:{domain}", detail)
     return told, frozenset(row.domain for row in found)
 
@@ -235,7 +243,7 @@ def _often(
 #: What was counted when the run was last paused for it is behind it: whoever resumed the run knew.
 _FAULTS: Final = text("""
     SELECT (SELECT count(*) FROM message AS m
-            WHERE m.run_id = :run_id AND m.state IN ('failed', 'deferred')
+            WHERE m.run_id = :run_id AND m.state IN ('failed', 'deferred', 'bounced')
               AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.message_id = m.id AND a.bounce_class = 'message_fault'))
            AS faults,
            coalesce((SELECT CAST(detail ->> 'message_faults' AS bigint) FROM audit
@@ -246,7 +254,7 @@ _FAULTS: Final = text("""
 _PAUSE: Final = text("UPDATE run SET state = 'paused', fault = :fault WHERE id = :run_id AND state = 'running'")
 
 
-def _pause_faulty(connection: Connection, held: OfRun, limit: int) -> str | None:
+def pause_faulty(connection: Connection, held: OfRun, limit: int) -> str | None:
     """The run is paused when `limit` of its messages were refused for what they are."""
     subject = f"campaign:{held.campaign}"
     faults, known = connection.execute(_FAULTS, {"run_id": held.run_id, "subject": subject}).one()

@@ -2,6 +2,7 @@
 
 from campaigns import versions
 from campaigns.catalogue import Catalogue
+from campaigns.subject_labels import feigns_an_answer
 from core.workspace import Workspace
 from templates.mailing import lint_mailing
 
@@ -12,7 +13,10 @@ def remarks_on(workspace: Workspace, catalogue: Catalogue) -> list[str]:
     for name in sorted(catalogue.campaigns):
         version = versions.pin(catalogue, name)
         file = version.templates[version.definition.send.template].file
-        found += [f"{file}: {remark}" for remark in lint_mailing(version.mailing())]
+        mailing = version.mailing()
+        found += [f"{file}: {remark}" for remark in lint_mailing(mailing)]
+        if not version.is_transactional and feigns_an_answer(mailing.subject.script.text):
+            found.append(f"{file}: the subject begins like an answer; the law forbids that where nobody wrote before")
     return [*dict.fromkeys(found), *_remarks_on_keys(workspace, catalogue)]
 
 

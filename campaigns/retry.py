@@ -31,6 +31,7 @@ from core.errors import NotFound
 from core.schema import attempt, audit, batch, campaign_version, customer, message, run
 from delivery.bounce_classes import BounceClass
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 
 #: Refusals without a class: no server spoke, or it could not be understood.
 UNCLASSED: Final = "none"
@@ -47,30 +48,32 @@ class Retry:
     left: Mapping[str, int]
 
 
-def failed(connection: Connection, campaign: str, classes: Collection[str], now: datetime) -> Retry:
+def failed(connection: Connection, campaign: str, classes: Collection[str], now: datetime, policy: Policy) -> Retry:
     """The campaign's failed messages of these classes. Nothing is changed.
 
     Raises:
         NotFound: the campaign never ran.
     """
-    return _looked_at(connection, campaign, "failed", classes, now)
+    return _looked_at(connection, campaign, "failed", classes, now, policy)
 
 
-def in_doubt(connection: Connection, campaign: str, now: datetime) -> Retry:
+def in_doubt(connection: Connection, campaign: str, now: datetime, policy: Policy) -> Retry:
     """The campaign's messages in doubt. Nothing is changed.
 
     Raises:
         NotFound: the campaign never ran.
     """
-    return _looked_at(connection, campaign, "unknown", CLASSES, now)
+    return _looked_at(connection, campaign, "unknown", CLASSES, now, policy)
 
 
-def _looked_at(connection: Connection, campaign: str, state: str, classes: Collection[str], now: datetime) -> Retry:
+def _looked_at(
+    connection: Connection, campaign: str, state: str, classes: Collection[str], now: datetime, policy: Policy
+) -> Retry:
     going: list[int] = []
     kinds: Counter[str] = Counter()
     left: Counter[str] = Counter()
     for version in _versions(connection, campaign):
-        for row in connection.execute(_judged(version, state, classes, now)):
+        for row in connection.execute(_judged(version, state, classes, now, policy)):
             if row.reason is None:
                 going.append(row.id)
                 kinds[row.bounce_class] += 1
@@ -81,8 +84,9 @@ def _looked_at(connection: Connection, campaign: str, state: str, classes: Colle
 
 def _versions(connection: Connection, campaign: str) -> Sequence[RowMapping]:
     """What the campaign's runs are asked about; usually one row."""
+    version = campaign_version.c
     query = (
-        select(campaign_version.c.id, campaign_version.c.topic, campaign_version.c.message_class, run.c.campaign)
+        select(version.id, version.topic, version.message_class, version.by_behaviour, run.c.campaign)
         .join(run, run.c.version_id == campaign_version.c.id)
         .where(run.c.campaign == campaign)
         .distinct()
@@ -93,7 +97,7 @@ def _versions(connection: Connection, campaign: str) -> Sequence[RowMapping]:
     return rows
 
 
-def _judged(version: RowMapping, state: str, classes: Collection[str], now: datetime) -> Any:
+def _judged(version: RowMapping, state: str, classes: Collection[str], now: datetime, policy: Policy) -> Any:
     """SQL: the messages of the version's runs in this state, their last class, and why one is left as it is."""
     last = (
         select(attempt.c.bounce_class)
@@ -105,7 +109,7 @@ def _judged(version: RowMapping, state: str, classes: Collection[str], now: date
     kind = func.coalesce(last.c.bounce_class, UNCLASSED)
     gate = skip_reason(
         message.c.customer_id, message.c.address_key, topic=version["topic"], campaign=version["campaign"], now=now,
-        message_class=version["message_class"],
+        policy=policy, message_class=version["message_class"], by_behaviour=version["by_behaviour"],
     )  # fmt: skip
     reason = func.coalesce(
         case(

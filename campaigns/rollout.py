@@ -2,7 +2,8 @@
 
 The frozen audience is put in an order nobody chose (a hash of address and run), so that each stage is a fair sample of
 everybody and not the oldest customers. A batch waits until its run has come to the batch's stage. A stage is over when
-each of its messages was tried once: what a server puts off for days does not hold up the others.
+each of its messages was tried once: what a server puts off for days does not hold up the others, nor does whom a
+frequency cap or an open case holds. Quiet hours do: nobody goes on to the next stage while the first one sleeps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,8 @@ _STAGED: Final = (
 )  # fmt: skip
 _UNTRIED: Final = text("""
     SELECT EXISTS (SELECT 1 FROM batch WHERE run_id = :run_id AND stage <= :stage AND state <> 'done'
-                   AND (attempt_count = 0 OR state = 'claimed'))
+                   AND (state = 'claimed' OR attempt_count = 0
+                        AND NOT EXISTS (SELECT 1 FROM message WHERE id = batch.message_ids[1] AND held_at IS NOT NULL)))
 """)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from campaigns import audience, rollout, versions
+from campaigns import audience, duplicates, key_accounts, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
 from campaigns.plan import CampaignPlan, Reviewed, plan_version
@@ -17,7 +17,9 @@ from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone,
 from campaigns.versions import SEND_STEP, Version
 from core.database import analyze
 from core.errors import PlanError, StalePlan
+from core.people_lock import people_stay
 from core.schema import batch, campaign_version, customer, message, run, schedule
+from suppression.policy import Policy
 
 #: PostgreSQL channel on which the scheduler hears that there is work.
 WORK_CHANNEL = "clarion_work"
@@ -40,6 +42,7 @@ class _Work:
 
     connection: Connection
     now: datetime
+    policy: Policy
     started: Started | None = None
 
 
@@ -54,17 +57,19 @@ def apply_reviewed(
         StalePlan: files, people or permissions changed since; nothing was done.
     """
     items = sorted(reviewed, key=lambda item: item.campaign)
+    people_stay(connection)
     for item in items:  # in one order, so that two applications never wait for each other
         lock_campaign(connection, item.campaign)
     started: list[Started] = []
+    policy, batch_size = Policy.of(catalogue.settings), catalogue.settings.workers.batch_size
     for item in items:
-        plan = plan_version(connection, _unchanged(catalogue, item), now, catalogue.settings.workers.batch_size)
+        plan = plan_version(connection, _unchanged(catalogue, item), now, batch_size, policy)
         if not plan.stages or _was_applied(connection, item, plan):
             continue
         broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
         if broadcast and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
-        started += apply_plan(connection, plan, now)
+        started += apply_plan(connection, plan, now, policy)
     return started
 
 
@@ -98,24 +103,25 @@ def _moved(campaign: str, before: Counts, after: Counts) -> str:
     )
 
 
-def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime) -> list[Started]:
+def apply_plan(connection: Connection, plan: CampaignPlan, now: datetime, policy: Policy) -> list[Started]:
     """The stages of one campaign's plan are carried out, in order."""
-    work = _Work(connection, now)
+    work = _Work(connection, now, policy)
     for stage in plan.stages:
         carry_out(stage, work)
     return [work.started] if work.started else []
 
 
 def start_occurrence(
-    connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int
+    connection: Connection, version_id: int, occurrence: str, now: datetime, batch_size: int, policy: Policy
 ) -> Started | None:
     """The run of one tick of a recurring campaign is under way; None when it already was. Repeat: safe."""
+    people_stay(connection)
     version = versions.fetch(connection, version_id)
     lock_campaign(connection, version.campaign)
     known = select(run.c.id).where(run.c.campaign == version.campaign, run.c.occurrence == occurrence)
     if connection.execute(known).scalar() is not None:
         return None
-    work = _Work(connection, now)
+    work = _Work(connection, now, policy)
     shares = version.definition.rollout.stages if version.definition.rollout else ()
     for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size, shares)):
         carry_out(stage, work)
@@ -145,6 +151,7 @@ def carry_out(stage: Stage, work: _Work) -> None:
 def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     connection, version, now = work.connection, stage.version, work.now
     version_id = versions.store(connection, version)
+    duplicates.lock_piece(connection, version, work.policy)
     starts_at = first_instant(version, now) or now
     run_id = connection.execute(
         insert(run)
@@ -156,10 +163,11 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
             state="running",
             digest="",
             starts_at=starts_at,
+            priority=version.definition.limits.priority,
         )
         .returning(run.c.id)
     ).scalar_one()
-    _insert_messages(connection, version, run_id, stage.occurrence, now)
+    _insert_messages(work, version, run_id, stage.occurrence)
     frozen = select(message.c.customer_id, message.c.address_key, message.c.skip_reason).where(
         message.c.run_id == run_id
     )
@@ -175,13 +183,15 @@ def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
             valid_until=_valid_until(connection, version, run_id),
         )
     )
+    key_accounts.leave_to_owners(connection, run_id, version.definition.consent_topic, work.policy, now)
     if counts.audience >= _ANALYZE_FROM:
         analyze(connection, "message")
     work.started = Started(run_id, version.campaign, counts)
 
 
-def _insert_messages(connection: Connection, version: Version, run_id: int, occurrence: str, now: datetime) -> None:
-    rows = audience.decided(version, occurrence, now)
+def _insert_messages(work: _Work, version: Version, run_id: int, occurrence: str) -> None:
+    connection, now = work.connection, work.now
+    rows = audience.decided(version, occurrence, now, work.policy)
     connection.execute(text("SET LOCAL work_mem = '256MB'"))
     start = first_instant(version, now) or now
     names = [

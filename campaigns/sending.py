@@ -18,6 +18,7 @@ from campaigns.journal import PATIENCE_S, TRY_AGAIN_S, Journal
 from campaigns.journey import Journey
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
+from campaigns.putting_off import hold_off
 from campaigns.trip import Desk, JournalFor, Trip
 from core.arrays import among
 from core.clock import Clock
@@ -28,6 +29,7 @@ from core.workspace import Workspace
 from delivery import dkim, routes
 from delivery.smtp import Endpoint, SmtpPool, TransportFault
 from delivery.throttles import Tallies, Throttles
+from suppression.policy import Policy
 from tracking.return_paths import ReturnPaths
 
 _log = logging.getLogger("clarion.sending")
@@ -61,10 +63,13 @@ class Courier:
         What keeps a batch from going is said on its run, and the batch is tried again. A bug keeps its traceback,
         after the batch was given back. Repeat: safe.
         """
-        lease = self.workspace.settings.workers.lease
+        settings = self.workspace.settings
         with self.database.begin() as connection:
             transactional.gather(connection, batch_id, self.clock.now())
-            held = ledger.claim(connection, batch_id, worker=self.name, lease=lease, now=self.clock.now())
+            held = ledger.claim(
+                connection, batch_id, worker=self.name, lease=settings.workers.lease, policy=Policy.of(settings),
+                now=self.clock.now(),
+            )  # fmt: skip
         if held is None:
             return None
         journey = Journey(held)
@@ -100,8 +105,13 @@ class Courier:
             AllHeld: no transport may be used at present.
         """
         letter = self.studio.letter(connection, journey.held.version_id)
-        people = list(mailings.recipients(connection, journey.held.message_ids))
+        people = list(
+            mailings.recipients(connection, journey.held.message_ids, policy=journey.held.policy, now=self.clock.now())
+        )
         journey.gone = sorted(set(journey.held.message_ids) - {person.message_id for person in people})
+        if not people:
+            return
+        journey.held, people = hold_off(connection, journey.held, people, letter.version, self.clock.now())
         if not people:
             return
         route = letter.version.transport

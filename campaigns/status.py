@@ -1,7 +1,7 @@
 """The counts of the ledger for a campaign; `balance` proves them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ class Status:
     skipped: Mapping[str, int]
     broken: tuple[str, ...]
     rollout: Place | None = None  # where a staged run is; None: it is not staged
+    held: Mapping[str, int] = field(default_factory=dict)  # of those that wait: who is held, by the reason
 
     @property
     def balanced(self) -> bool:
@@ -65,6 +66,7 @@ class Status:
             "delivered": self.states["delivered"],
             "bounced": self.states["bounced"],
             "complained": self.states["complained"],
+            "held": dict(self.held),
             "skipped": dict(self.skipped),
             "balanced": self.balanced,
             "broken": list(self.broken),
@@ -120,7 +122,19 @@ def status_of(connection: Connection, run_id: int) -> Status:
         dict(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
         broken,
         place_of(connection, run_id),
+        _held(connection, run_id),
     )
+
+
+def _held(connection: Connection, run_id: int) -> dict[str, int]:
+    """Messages that wait beyond their time, by what holds them."""
+    query = (
+        select(message.c.hold_reason, func.count().label("heads"))
+        .where(message.c.run_id == run_id, message.c.hold_reason.is_not(None))
+        .group_by(message.c.hold_reason)
+        .order_by(func.count().desc(), message.c.hold_reason)
+    )
+    return {row.hold_reason: row.heads for row in connection.execute(query)}
 
 
 def _claimed(connection: Connection, run_id: int) -> int:

@@ -22,6 +22,7 @@ from campaigns.versions import SEND_STEP, Version
 from core.errors import NotFound, PlanError, UsageError
 from core.schema import batch, campaign_version, customer, message, run
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 #: An order's values are kept with its message: a page of text, not a file.
 MOST_GIVEN: Final = 64_000
@@ -38,6 +39,7 @@ class Standing:
 
     campaign: str
     version_id: int
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def standing(connection: Connection, catalogue: Catalogue, campaign: str) -> Sta
             hint=f"send it to its audience: clarion send {campaign}",
         )
     version = versions.pin(catalogue, campaign)
-    return Standing(campaign, _stored(connection, version))
+    return Standing(campaign, _stored(connection, version), Policy.of(catalogue.settings))
 
 
 def _stored(connection: Connection, version: Version) -> int:
@@ -91,10 +93,13 @@ def post(
     """
     _check(key, given)
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic="", campaign=of.campaign, now=now, message_class=TRANSACTIONAL
-    )
+        customer.c.id, customer.c.address_key,
+        topic="", campaign=of.campaign, now=now, policy=of.policy, message_class=TRANSACTIONAL,
+    )  # fmt: skip
     person = connection.execute(
-        select(customer.c.address_key, gate.label("reason")).where(customer.c.id == customer_id)
+        select(customer.c.address_key, gate.label("reason"))
+        .where(customer.c.id == customer_id)
+        .with_for_update(read=True, key_share=True, of=customer)  # whoever erases them now waits, or has done it
     )
     row = person.one_or_none()
     if row is None:

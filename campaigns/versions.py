@@ -14,6 +14,7 @@ from campaigns.definition import TRANSACTIONAL, CampaignFile
 from core.errors import NotFound
 from core.schema import asset, campaign_version
 from core.settings import Organisation, Sender
+from segments.behaviour import looks_at_behaviour
 from segments.definition import Segment
 from segments.membership import Vocabulary, segments_used
 from templates.definition import TemplateSource
@@ -55,6 +56,11 @@ class Version:
     def vocabulary(self) -> Vocabulary:
         """The names its segments may use."""
         return Vocabulary(self.segments, self.topics, None)
+
+    @property
+    def by_behaviour(self) -> bool:
+        """Its audience is chosen by what people did."""
+        return looks_at_behaviour(self.segments, self.vocabulary)
 
     def mailing(self) -> Mailing:
         """The compiled mailing.
@@ -168,6 +174,7 @@ def store(connection: Connection, version: Version) -> int:
             topic=definition.consent_topic,
             message_class=definition.message_class,
             valid_for=definition.limits.valid_for if version.is_transactional else None,
+            by_behaviour=version.by_behaviour,
             definition=version.stored(),
             links=list(mailing.links),
             piece=mailing.piece,

@@ -57,7 +57,7 @@ def message_waits(connection: Connection, settings: Settings, message_id: int, n
     if own.stage is not None and own.stage > row.stage:
         found.append(_of_stage(connection, own.run_id, None))
     elif own.not_before is not None and own.not_before > now:
-        found.append(Waiting(_why_later(own.state, own.booked_at), own.not_before))
+        found.append(Waiting(_why_later(own.state, own.booked_at, own.hold_reason), own.not_before))
     domain = domain_of(own.email) if own.email else ""
     found += [
         Waiting(f"domain {slow.domain} is held: {slow.because}", slow.until)
@@ -73,16 +73,17 @@ _RUN: Final = text("""
     FROM run AS r JOIN campaign_version AS v ON v.id = r.version_id WHERE r.id = :run_id
 """)
 _MESSAGE: Final = text("""
-    SELECT m.state, m.run_id, c.email, b.stage, b.not_before, b.booked_at
+    SELECT m.state, m.run_id, m.hold_reason, c.email, b.stage, b.not_before, b.booked_at
     FROM message AS m JOIN customer AS c ON c.id = m.customer_id
     LEFT JOIN batch AS b ON b.run_id = m.run_id AND b.state <> 'done' AND m.id = ANY(b.message_ids)
     WHERE m.id = :message_id
 """)
 _LATER: Final = text("""
     SELECT stage, booked_at IS NOT NULL AS is_booked, attempt_count > 0 AS is_tried,
+           (SELECT hold_reason FROM message WHERE id = batch.message_ids[1]) AS held_by,
            sum(cardinality(message_ids)) AS messages, min(not_before) AS first
     FROM batch WHERE run_id = :run_id AND state = 'ready' AND (not_before > :now OR stage > :stage)
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """)
 _TO_DOMAIN: Final = text("""
     SELECT count(*) FROM message AS m JOIN customer AS c ON c.id = m.customer_id
@@ -114,7 +115,7 @@ def _of_times(connection: Connection, row: Row[Any], now: datetime) -> Iterator[
     for batch in later:
         if batch.stage <= row.stage:
             state = "deferred" if batch.is_tried else "planned"
-            yield Waiting(_why_later(state, batch.is_booked), batch.first, batch.messages)
+            yield Waiting(_why_later(state, batch.is_booked, batch.held_by), batch.first, batch.messages)
 
 
 def _of_stage(connection: Connection, run_id: int, messages: int | None) -> Waiting:
@@ -123,7 +124,17 @@ def _of_stage(connection: Connection, run_id: int, messages: int | None) -> Wait
     return Waiting(f"{stage} of the roll-out comes first", place.next_at if place is not None else None, messages)
 
 
-def _why_later(state: str, booked: object) -> str:
+#: Hold reasons in words.
+HOLDS: Final = {
+    "quiet_hours": "it is quiet hours, a weekend or a holiday where the recipients live (quiet_hours)",
+    "frequency_cap": "the recipients were written to as often as a cap, or they themselves, allow (pressure)",
+    "open_case": "a case of the recipients is open (care.cases)",
+}
+
+
+def _why_later(state: str, booked: object, held_by: str | None) -> str:
+    if held_by is not None:
+        return HOLDS.get(held_by, held_by)
     if booked:
         return "the rate or warm-up plan of the transport or domain lets no more through now"
     return "the server said later, then it is tried again" if state == "deferred" else "the time has not come"

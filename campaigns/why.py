@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
-from campaigns import audience, versions
+from campaigns import audience, duplicates, holding, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
 from campaigns.versions import Version
-from campaigns.waiting import message_waits
+from campaigns.waiting import HOLDS, message_waits
 from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,23 @@ class Answer:
 SENTENCES = {
     "no_address": "the customer has no e-mail address",
     "not_consented": "there is no valid consent for the campaign's topic",
+    "not_confirmed": "the customer agreed, and never confirmed it by the link in a mail, which the topic or the law of "
+    "their country asks for",
+    "basis_not_enough": "what the customer's consent rests on is not enough in their country, or its evidence is not "
+    "on record",
+    "consent_expired": "the customer's consent has ended",
+    "no_profiling": "the audience is chosen by what people did, and the customer refused that",
     "duplicate_address": "another customer of the audience has the same address and got the message",
+    "duplicate_person": "another address of the same person got the message",
+    "duplicate_household": "somebody else of the same household got the message (one_per: household)",
+    "duplicate_company": "somebody else of the same company got the message (one_per: company)",
+    "duplicate_piece": "the person got this very piece before, by another campaign (piece_memory)",
+    "key_account": "the customer belongs to an employee, who has a task about it instead (care.key_accounts)",
+    "open_case": "a case of the customer was open for too long (care.cases)",
+    "frequency_cap": "the customer had been written to as often as a cap, or they themselves, allow (pressure)",
+    "quiet_too_long": "its time would be over before the customer's quiet hours are (quiet_hours, limits.valid_for)",
+    "role_account": "the address is a role's and no person's (addresses)",
+    "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
     "already_messaged": "the address already has a message of this campaign",
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
@@ -192,11 +209,14 @@ def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
     return facts
 
 
-def _owed_outlook(connection: Connection, person: RowMapping, campaign: str, now: datetime) -> tuple[str, str]:
+def _owed_outlook(
+    connection: Connection, person: RowMapping, campaign: str, now: datetime, policy: Policy
+) -> tuple[str, str]:
     """What would become of a transactional message ordered now."""
     gate = skip_reason(
-        customer.c.id, customer.c.address_key, topic="", campaign=campaign, now=now, message_class=TRANSACTIONAL
-    )
+        customer.c.id, customer.c.address_key,
+        topic="", campaign=campaign, now=now, policy=policy, message_class=TRANSACTIONAL,
+    )  # fmt: skip
     reason = connection.execute(select(gate).where(customer.c.id == person["id"])).scalar_one()
     if reason is None:
         return "would_send", "a message ordered for this customer would be sent: nothing stands against it"
@@ -207,18 +227,19 @@ def _outlook(
     connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime
 ) -> tuple[str, str]:
     """What a plan made now would decide: outcome and sentence."""
-    version = versions.pin(catalogue, campaign)
+    version, policy = versions.pin(catalogue, campaign), Policy.of(catalogue.settings)
     if version.is_transactional:
-        return _owed_outlook(connection, person, campaign, now)
-    same = customer.c.id == person["id"]
-    if person["address_key"] is not None:
-        same = same | (customer.c.address_key == person["address_key"])
-    people = audience.decided(version, ONCE, now, only=same)
+        return _owed_outlook(connection, person, campaign, now, policy)
+    same = duplicates.twins_of(person["id"], duplicates.one_per(version, policy))
+    people = audience.decided(version, ONCE, now, policy, only=same)
     row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
-        return "would_send", "in the audience, and nothing stands against it"
+        alone = select(people).where(people.c.customer_id == person["id"]).cte("alone")
+        holds = holding.held(connection, version, alone, now, policy)
+        waits = "".join(f", but it would wait at first: {HOLDS.get(reason, reason)}" for reason in holds)
+        return "would_send", f"in the audience, and nothing stands against it{waits}"
     return "would_skip", f"{row.skip_reason}: {_sentence(row.skip_reason)}"
 
 

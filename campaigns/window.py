@@ -5,8 +5,9 @@ than 1 ms for ten messages.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -18,12 +19,16 @@ from sqlalchemy.exc import OperationalError
 
 from campaigns.ledger import Claim
 from campaigns.never_left import plan_again
+from campaigns.putting_off import hold_back
 from campaigns.states import State
+from campaigns.watch import Watch
 from core.arrays import array_text
 from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.policy import Policy
+from suppression.pressure import lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ _STATEMENT: Final = """
         UPDATE message
         SET state = CASE WHEN asked.reason IS NULL THEN 'handed_over' ELSE 'skipped' END::message_state,
             skip_reason = asked.reason,
+            hold_reason = NULL,
             state_at = %(now)s::timestamptz,
             attempt_count = message.attempt_count + CASE WHEN asked.reason IS NULL THEN 1 ELSE 0 END
         FROM asked
@@ -128,30 +134,88 @@ def hand_over(connection: Connection, held: Claim, window: Window, *, transport:
     When the run is paused or cancelled nothing is handed over, and answers are recorded. When the lease is lost, the
     messages are another worker's: an answer then only settles one that is in doubt since. The content of what may have
     to be sent again is kept: of deferred messages, and of transactional ones before they go. Atomic: yes, one
-    statement; a second one plans again what turns out never to have left. On a connection of `Database.link` a batch
-    that somebody has locked is waited for. Repeat: safe; messages handed over the first time are not returned again.
+    statement, or one transaction where caps or quiet hours are to be looked at; a second one plans again what turns out
+    never to have left. On a connection of `Database.link` a batch that somebody has locked is waited for. Repeat: safe;
+    messages handed over the first time are not returned again.
     """
-    kept = _kept(held, window)
-    sql, fixed = _statement(held.topic, held.campaign, held.message_class, keeps=bool(kept))
-    given = fixed | _answers(held, window) | kept | {
-        "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
-        "transport": transport, "worker": held.worker,
-    }  # fmt: skip
-    going = _carried_out(connection, sql, given)
+    going = _handed_over(connection, held, window, transport, now)
     never_left = [message_id for message_id, outcome in window.answered if outcome.state is OutcomeState.NOT_SENT]
     if never_left:
         plan_again(connection, held, never_left, window.tried, now)
     return going
 
 
-def _carried_out(connection: Connection, sql: str, given: dict[str, Any]) -> list[int]:
+def _handed_over(connection: Connection, held: Claim, window: Window, transport: str, now: datetime) -> list[int]:
     while True:
         try:
-            return [row[0] for row in connection.exec_driver_sql(sql, given)]
+            if held.watch is None or not window.ids:
+                return _written(connection, held, window, transport, now)
+            with _one_transaction(connection):
+                return _watched(connection, held, held.watch, window, transport, now)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
-        connection.execute(_AWAIT, {"batch_id": given["batch_id"]})
+        connection.execute(_AWAIT, {"batch_id": held.batch_id})
+
+
+def _written(connection: Connection, held: Claim, window: Window, transport: str, now: datetime) -> list[int]:
+    kept = _kept(held, window)
+    sql, fixed = _statement(
+        held.topic, held.campaign, held.message_class, held.policy, by_behaviour=held.by_behaviour, keeps=bool(kept)
+    )
+    given = fixed | _answers(held, window) | kept | {
+        "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
+        "transport": transport, "worker": held.worker,
+    }  # fmt: skip
+    return [row[0] for row in connection.exec_driver_sql(sql, given)]
+
+
+def _watched(
+    connection: Connection, held: Claim, watch: Watch, window: Window, transport: str, now: datetime
+) -> list[int]:
+    """Those who are counted together are handed over one after the other, for each counts for the next."""
+    limited = [message_id for message_id in window.ids if message_id in watch.limited]
+    keys = lock(connection, limited, rules=watch.rules) if limited else {}
+    going: list[int] = []
+    waiting, answered = list(window.ids), window.answered
+    while waiting:
+        apart, waiting = _apart(waiting, keys)
+        free = hold_back(connection, held, apart, now)
+        going += _written(connection, held, replace(window, ids=free, answered=answered), transport, now)
+        answered = ()
+    return going
+
+
+def _apart(ids: Sequence[int], keys: Mapping[int, Collection[int]]) -> tuple[list[int], list[int]]:
+    """Messages no two of which are counted together, and the rest."""
+    first: list[int] = []
+    rest: list[int] = []
+    taken: set[int] = set()
+    for message_id in ids:
+        own = keys.get(message_id, ())
+        if taken.isdisjoint(own):
+            first.append(message_id)
+            taken.update(own)
+        else:
+            rest.append(message_id)
+    return first, rest
+
+
+@contextmanager
+def _one_transaction(connection: Connection) -> Iterator[None]:
+    """On a connection of `Database.link`, whose statements are transactions of their own; others are in one already."""
+    driver: Any = connection.connection.driver_connection
+    if not driver.autocommit:
+        yield
+        return
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
 
 
 def _answers(held: Claim, window: Window) -> dict[str, Any]:
@@ -186,7 +250,9 @@ def _kept(held: Claim, window: Window) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _statement(topic: str, campaign: str, message_class: str, *, keeps: bool) -> tuple[str, dict[str, Any]]:
+def _statement(
+    topic: str, campaign: str, message_class: str, policy: Policy, *, by_behaviour: bool, keeps: bool
+) -> tuple[str, dict[str, Any]]:
     """The statement as text for the driver, and the values of the gate's in it that never change.
 
     Without superfluous blanks: psycopg reads a text of more than 4,096 characters anew each time, which took 0.5 ms.
@@ -194,7 +260,8 @@ def _statement(topic: str, campaign: str, message_class: str, *, keeps: bool) ->
     now = bindparam("now", required=False, type_=DateTime(timezone=True))
     gate = skip_reason(
         message.c.customer_id, message.c.address_key,
-        topic=topic, campaign=campaign, now=now, message_class=message_class,
+        topic=topic, campaign=campaign, now=now, policy=policy, message_class=message_class,
+        by_behaviour=by_behaviour,
     )  # fmt: skip
     compiled = select(message.c.id, gate.label("reason")).compile(
         dialect=dialect(),  # type: ignore[no-untyped-call]

@@ -1,9 +1,11 @@
 """Every table of the database, in one file. Columns that need words have them in `comment`.
 
-Owners (the room that writes a table): customers, purchase, activity, customer_metrics, tier_change:
-`customers/`; consent, suppression: `suppression/`; throttle, volume, domain_tally: `delivery/`;
-campaign_version, asset, run, message, kept_content, batch, attempt, schedule, schedule_tick: `campaigns/`;
-hit: `tracking/`. Any room may read any table.
+Owners (the room that writes a table): customer, customer_alias, customer_address, purchase, activity,
+customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression,
+blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
+kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_mail, feedback:
+`tracking/`; sign_up, rights_request, used_token, public_count: `web/`. Any room may read any table. Of somebody who is
+erased `customers/rights/` changes every one of them.
 """
 
 from typing import Any, Final
@@ -80,12 +82,55 @@ customer = Table(
     Column("language", Text, comment="BCP 47"),
     Column("zone", Text, comment="IANA time zone name"),
     Column("owner", Text, comment="the employee a key customer belongs to"),
+    Column("person", Text, comment="customers with the same value are one human being with several addresses"),
+    Column("household", Text, comment="customers with the same value live together"),
     _jsonb("attributes"),
     Column("source", Text, comment="where the row came from, for example the file name of its first import"),
     _at("created_at", default=True),
     _at("updated_at", default=True),
     UniqueConstraint("external_id"),
     Index("ix_customer_address_key", "address_key"),
+    Index("ix_customer_person", "person", postgresql_where=text("person IS NOT NULL")),
+    Index("ix_customer_household", "household", postgresql_where=text("household IS NOT NULL")),
+    Index("ix_customer_company", text("lower(company)"), postgresql_where=text("company IS NOT NULL")),
+)
+
+customer_alias = Table(
+    "customer_alias",
+    metadata,
+    Column("external_id", Text, primary_key=True, comment="of a customer that was merged into another one"),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("merged_because", Text, nullable=False),
+    _at("merged_at", default=True),
+    Index("ix_customer_alias_customer_id", "customer_id"),
+    comment="names of merged customers: an import that gives one means the customer they became",
+)
+
+customer_address = Table(
+    "customer_address",
+    metadata,
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), primary_key=True),
+    Column("address_key", UUID, primary_key=True),
+    Column("email", Text, nullable=False, comment="an address the customer had before, or of a merged customer"),
+    _at("known_at", default=True),
+    Index("ix_customer_address_address_key", "address_key"),
+    comment="further addresses of customers; nothing is sent there",
+)
+
+erasure = Table(
+    "erasure",
+    metadata,
+    _id(),
+    Column("address_key", UUID, comment="keyed hash; all that is left of the address"),
+    Column("external_key", UUID, nullable=False, comment="keyed hash of the external id"),
+    Column("person", UUID, nullable=False, comment="the same in all rows of one person's erasure; leads nowhere"),
+    _at("erased_at", default=True),
+    Column("source", Text, nullable=False, comment="operator, request, or replay"),
+    _at("readmitted_at", comment="they came back: imports take them again; NULL: they are refused"),
+    Column("readmitted_because", Text),
+    Index("ix_erasure_address_key", "address_key"),
+    Index("ix_erasure_external_key", "external_key"),
+    comment="who was erased: to be refused by imports, and erased again in a database that was restored",
 )
 
 purchase = Table(
@@ -180,13 +225,34 @@ consent = Table(
     Column("basis", Text, nullable=False, comment="consent, soft_opt_in, contract, legitimate_interest, implied"),
     Column("source", Text, nullable=False),
     Column("wording", Text, comment="version of the text that was agreed to"),
+    Column("wording_hash", Text, comment="SHA-256 of that text, in hexadecimal digits"),
     _jsonb("proof"),
     _at("captured_at", nullable=False),
     _at("expires_at"),
-    CheckConstraint("state IN ('granted', 'confirmed', 'withdrawn')", name="state"),
+    CheckConstraint("state IN ('requested', 'granted', 'confirmed', 'withdrawn')", name="state"),
     UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
     Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
-    comment="append-only; the latest row of a customer, channel and topic counts",
+    Index(
+        "ix_consent_watching",
+        "customer_id",
+        "channel",
+        text("captured_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("channel IN ('tracking', 'profiling')"),
+    ),
+    comment="append-only; the latest row of a customer, channel and topic counts, requests aside",
+)
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), primary_key=True),
+    Column("most_messages", SmallInteger, comment="of all bulk mail within `most_within`; NULL: no wish"),
+    Column("most_within", Interval),
+    _at("updated_at", default=True),
+    Column("source", Text, nullable=False),
+    CheckConstraint("(most_messages IS NULL) = (most_within IS NULL)", name="most"),
+    comment="how often a customer wants to be written to",
 )
 
 suppression = Table(
@@ -216,6 +282,18 @@ suppression = Table(
         postgresql_where=text("lifted_at IS NULL"),
     ),
     comment="an entry without lifted_at, not yet expired, forbids sending; outranks everything",
+)
+
+blocked_digest = Table(
+    "blocked_digest",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="MD5 (16 octets) or SHA-256 (32) of an address"),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="the list it came from"),
+    _at("created_at", default=True),
+    _at("lifted_at"),
+    Column("lifted_because", Text),
+    comment="hashed do-not-contact lists: whoever has such an address, now or later, is suppressed",
 )
 
 # --- campaigns -----------------------------------------------------------------------------------------
@@ -265,9 +343,17 @@ campaign_version = Table(
         comment="bulk, or transactional: owed to one person, so sent again rather than lost",
     ),
     Column("valid_for", Interval, comment="transactional: not handed over this long after its time, it is expired"),
+    Column(
+        "by_behaviour",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its segments look at what people did: who refused profiling is left out",
+    ),
     _at("created_at", default=True),
     CheckConstraint("message_class IN ('bulk', 'transactional')", name="message_class"),
     UniqueConstraint("campaign", "fingerprint"),
+    Index("ix_campaign_version_piece", "piece"),
 )
 
 asset = Table(
@@ -309,6 +395,13 @@ run = Table(
         server_default=text("0"),
         comment="of a staged roll-out: batches of this stage and earlier ones may go",
     ),
+    Column(
+        "priority",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="of two runs that cannot both write to a person, the one with the higher number does",
+    ),
     _at("stage_ended_at", comment="when the last batch of the stage was done; its answers are watched from then on"),
     _at("starts_at", nullable=False),
     _at("valid_until", comment="messages not handed over by then are skipped as expired"),
@@ -334,6 +427,8 @@ message = Table(
     _at("state_at", default=True, comment="when the message came into its state"),
     Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
     _at("accepted_at"),
+    Column("hold_reason", Text, comment="why it waits beyond its time: quiet_hours, frequency_cap, …"),
+    _at("held_at", comment="when a cap or an open case first held it; how long it waits counts from then"),
     Column("given", JSONB, comment="values that came with the order to send it; NULL for a frozen audience"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skip_reason"),
     # One message per address, campaign, step and occurrence: the promise "never twice", kept by the database.
@@ -351,6 +446,19 @@ message = Table(
     Index("ix_message_customer_id", "customer_id"),
     postgresql_with={"fillfactor": 75},
     comment="the ledger: one row per person of a frozen audience. No index names state: its updates stay HOT",
+)
+
+erased_conversion = Table(
+    "erased_conversion",
+    metadata,
+    _id(),
+    Column("message_id", BigInteger, ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    Column("reference", UUID, nullable=False, comment="the same for what was one order; leads nowhere"),
+    _at("at", nullable=False),
+    Column("value", Numeric(18, 4), nullable=False),
+    Column("currency", Text),
+    Index("ix_erased_conversion_message_id", "message_id"),
+    comment="what people bought who were erased since, so that the figures of campaigns stay as they were",
 )
 
 kept_content = Table(
@@ -418,6 +526,53 @@ attempt = Table(
     _at("answered_at"),
     Index("ix_attempt_message_id", "message_id"),
     comment="append-only: every hand-over and what became of it",
+)
+
+task = Table(
+    "task",
+    metadata,
+    _id(),
+    Column("task_key", Text, nullable=False, comment="equal whenever the same thing asks for it again"),
+    Column("kind", Text, nullable=False, comment="key_account, reply, …"),
+    Column("owner", Text, comment="an entry of `staff` in clarion.yaml; NULL: nobody's yet"),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
+    Column("campaign", Text),
+    Column("message_id", BigInteger, comment="the message it is about"),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False, server_default=text("''")),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    _at("due_at"),
+    _at("created_at", default=True),
+    _at("done_at"),
+    Column("done_by", Text),
+    Column("outcome", Text),
+    CheckConstraint("state IN ('open', 'done', 'dropped')", name="state"),
+    UniqueConstraint("task_key"),
+    Index("ix_task_open", "owner", "due_at", postgresql_where=text("state = 'open'")),
+    Index("ix_task_unwritten", "id", postgresql_where=text("body = '' AND kind = 'key_account'")),
+    Index("ix_task_customer_id", "customer_id"),
+    comment="what an employee has to do for a customer",
+)
+
+staff_notice = Table(
+    "staff_notice",
+    metadata,
+    _id(),
+    Column("notice_key", Text, nullable=False, comment="equal whenever the same thing is to be told again"),
+    Column("recipient", Text, nullable=False, comment="an e-mail address of the staff"),
+    Column("subject", Text, nullable=False),
+    Column("content", LargeBinary, comment="the whole message; NULL once it was sent"),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
+    Column("state", Text, nullable=False, server_default=text("'planned'")),
+    Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
+    Column("fault", Text),
+    _at("not_before", default=True),
+    _at("created_at", default=True),
+    _at("sent_at"),
+    CheckConstraint("state IN ('planned', 'handed_over', 'accepted', 'failed')", name="state"),
+    UniqueConstraint("notice_key"),
+    Index("ix_staff_notice_open", "not_before", postgresql_where=text("state IN ('planned', 'handed_over')")),
+    comment="mail to employees: replies of customers, alerts, digests",
 )
 
 # --- ways out ------------------------------------------------------------------------------------------
@@ -495,9 +650,130 @@ hit = Table(
     Column("user_agent", Text),
     Column("label", Text, nullable=False, server_default=text("'human'"), comment="human or machine"),
     Column("evidence", Text, comment="why it was labelled machine"),
-    CheckConstraint("kind IN ('open', 'click', 'view', 'unsubscribe')", name="kind"),
+    CheckConstraint("kind IN ('open', 'click', 'view', 'unsubscribe', 'reply')", name="kind"),
     CheckConstraint("label IN ('human', 'machine')", name="label"),
     Index("ix_hit_message_id_kind", "message_id", "kind"),
+)
+
+inbound_mail = Table(
+    "inbound_mail",
+    metadata,
+    _id(),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the raw mail: the same mail is handled once"),
+    Column("source", Text, nullable=False, comment="the listener or mailbox of `inbound` in clarion.yaml"),
+    Column("envelope_to", Text, comment="the address it was delivered to, where known"),
+    Column("raw", LargeBinary, comment="as it came; NULL once its time is up (retention)"),
+    Column("size", Integer, nullable=False),
+    Column("class", Text, comment="hard, soft, …, reply, unknown; NULL until it was read"),
+    Column("state", Text, nullable=False, server_default=text("'received'")),
+    Column("problem", Text, comment="why it was kept aside"),
+    Column("attempt_count", SmallInteger, nullable=False, server_default=text("0"), comment="how often it was begun"),
+    Column("message_id", BigInteger, comment="the message it answers, where that is known"),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="SET NULL")),
+    _at("received_at", default=True),
+    _at("handled_at"),
+    CheckConstraint("state IN ('received', 'handled', 'kept_aside')", name="state"),
+    UniqueConstraint("digest"),
+    Index("ix_inbound_mail_open", "id", postgresql_where=text("state = 'received'")),
+    Index("ix_inbound_mail_customer_id", "customer_id"),
+    comment="every mail that came in; stored before its mailbox may forget it",
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _id(),
+    Column("event_key", Text, nullable=False, comment="equal whenever the same event is reported again"),
+    Column("kind", Text, nullable=False, comment="delivered, hard, soft, mailbox_full, block, complaint, reply, …"),
+    Column("source", Text, nullable=False, comment="mail, ses, sendgrid, mailgun or postmark"),
+    Column("message_id", BigInteger, comment="where it could be matched"),
+    Column("matched_by", Text, comment="verp, envelope_id, message_id, header, address"),
+    Column("address_key", UUID),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="SET NULL")),
+    Column("status", Text, comment="RFC 3463, for example 5.1.1"),
+    Column("diagnostic", Text, comment="the reporter's words, at most 500 characters"),
+    _jsonb("detail"),
+    _at("occurred_at", nullable=False),
+    _at("recorded_at", default=True),
+    Column("effect", Text, comment="what it changed, in words; NULL: nothing"),
+    Column(
+        "pending",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its message was in a worker's hands: the ledger hears of it later",
+    ),
+    UniqueConstraint("event_key"),
+    Index("ix_feedback_pending", "id", postgresql_where=text("pending")),
+    Index("ix_feedback_address_key_occurred_at", "address_key", "occurred_at"),
+    Index("ix_feedback_message_id", "message_id"),
+    Index("ix_feedback_customer_id", "customer_id"),
+    comment="append-only: what receivers, providers and people reported about messages",
+)
+
+# --- public pages ----------------------------------------------------------------------------------------
+
+sign_up = Table(
+    "sign_up",
+    metadata,
+    _id(),
+    Column("form", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("address_key", UUID, nullable=False),
+    Column("limit_key", UUID, nullable=False, comment="the same for spellings of one mailbox (plus, dots)"),
+    Column("topics", ARRAY(Text), nullable=False),
+    _jsonb("fields"),
+    Column("wording", Text),
+    Column("wording_hash", Text),
+    Column("language", Text),
+    Column("ip", INET),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
+    _at("requested_at", default=True),
+    _at("mailed_at", comment="when a confirmation was ordered; NULL: a limit kept it back"),
+    _at("confirmed_at"),
+    Index("ix_sign_up_limit_key_requested_at", "limit_key", "requested_at"),
+    Index("ix_sign_up_address_key", "address_key"),
+    Index("ix_sign_up_customer_id", "customer_id"),
+    comment="what was entered into sign-up forms; consent only once it was confirmed",
+)
+
+rights_request = Table(
+    "rights_request",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("address_key", UUID, nullable=False),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="SET NULL")),
+    Column("state", Text, nullable=False, server_default=text("'requested'")),
+    _at("requested_at", default=True),
+    _at("confirmed_at", comment="when the owner of the address said so by the link mailed there"),
+    _at("done_at"),
+    CheckConstraint("kind IN ('export', 'erase')", name="kind"),
+    CheckConstraint("state IN ('requested', 'confirmed', 'done', 'refused')", name="state"),
+    Index("ix_rights_request_address_key", "address_key", "requested_at"),
+    Index("ix_rights_request_customer_id", "customer_id"),
+    comment="people who ask for their data, or for being erased",
+)
+
+used_token = Table(
+    "used_token",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _at("used_at", default=True),
+    _at("forget_at", nullable=False, comment="it has expired by then: nobody can use it any more"),
+    Index("ix_used_token_forget_at", "forget_at"),
+    comment="tokens that are good for one use, and were used",
+)
+
+public_count = Table(
+    "public_count",
+    metadata,
+    Column("key", Text, primary_key=True, comment="what is limited, for example form:news|ip:192.0.2.0/24"),
+    Column("period", DateTime(timezone=True), primary_key=True, comment="the beginning of the period counted"),
+    Column("count", Integer, nullable=False),
+    _at("forget_at", nullable=False),
+    Index("ix_public_count_forget_at", "forget_at"),
+    comment="requests to the public pages that are limited",
 )
 
 audit = Table(
@@ -509,7 +785,20 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     _jsonb("detail"),
+    Column("number", BigInteger, comment="place in the chain, by the order of commits; given by a trigger"),
+    Column("seal", LargeBinary, comment="SHA-256 over the row and the seal before it: what is changed later shows"),
+    UniqueConstraint("number"),
     comment="append-only: who did what; no message bodies, no addresses",
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("number", BigInteger, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    CheckConstraint('"only"', name="single_row"),
+    comment="the last entry of the audit, so that entries cut off at the end show; its lock orders the chain",
 )
 
 installation = Table(
@@ -529,8 +818,9 @@ VIEWS: Final = {
     """,
     # A conversion is counted for the campaign's message that came last before it, within the goal's window. An order
     # counts when it began within the window, with the value of all its lines, whenever they were booked: what was
-    # returned later, under its number or that number after a C, takes it back.
+    # returned later, under its number or that number after a C, takes it back. Of erased people what counted is kept.
     "conversion": """
+        (
         SELECT DISTINCT ON (r.campaign, done.customer_id, done.reference)
                r.campaign, m.run_id, m.id AS message_id, done.customer_id, done.reference, done.at, done.value
         FROM message m
@@ -556,5 +846,9 @@ VIEWS: Final = {
         ) done ON true
         WHERE m.accepted_at IS NOT NULL
         ORDER BY r.campaign, done.customer_id, done.reference, m.accepted_at DESC
+        )
+        UNION ALL
+        SELECT m.campaign, m.run_id, m.id, NULL, 'erased:' || e.reference, e.at, e.value
+        FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """,
 }

@@ -1,16 +1,25 @@
 """`clarion.yaml`: who sends, through what, about which topics, and how customers are ranked."""
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
+from core.care_settings import Addresses, Care, Duplicates
+from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
 from core.errors import AddressError
+from core.feedback_settings import FeedbackRules
+from core.field_types import Email, HeaderText, HttpUrl, Name
+from core.form_settings import Form, PublicPages, Words
+from core.inbound_settings import Inbound
+from core.pressure_settings import Pressure, QuietHours
 from core.refusal_settings import Refusals
+from core.retention_settings import Retention
 from core.service_urls import checked_url
+from core.staff_settings import Employee
 from core.transport_settings import (
     DEFAULT_ROUTE,
     DomainLimit,
@@ -29,41 +38,8 @@ from core.units import (
     parse_size,
     quoted,
 )
+from core.webhook_settings import Webhooks
 from core.yaml_files import Section
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=80)]
-
-
-def _email(text: str) -> str:
-    try:
-        return parse_address(text).email
-    except AddressError as error:
-        raise Unfit(quoted(text), "an e-mail address", error.message) from None
-
-
-def _header_text(text: str) -> str:
-    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text):
-        raise Unfit(quoted(text), "one line of text without line break or control character")
-    return text
-
-
-Email = Annotated[str, AfterValidator(_email)]
-HeaderText = Annotated[str, AfterValidator(_header_text)]
-
-
-def _http_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets, or a port out of range
-        is_usable = False
-    if not is_usable:
-        raise Unfit(quoted(text), "an address such as 'https://news.example.com'")
-    return text.rstrip("/")
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Organisation(Section):
@@ -105,6 +81,9 @@ class Topic(Section):
 
     label: HeaderText
     description: str = ""
+    labels: Words = Field({})  # by language, where `label` is in another: {de: …, zh: …}
+    descriptions: Words = Field({})
+    confirmed: bool = False  # only people who confirmed by a link in a mail (double opt-in) are written to
 
 
 class Tracking(Section):
@@ -161,11 +140,20 @@ class Attachments(Section):
     max_size: Size = parse_size("5 MB")  # of all files of one mailing together; mail makes them a third larger
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise Unfit(quoted(text), "a network address such as '10.0.0.5' or '10.0.0.0/8'") from None
+
+
 class Web(Section):
-    """Where the public pages listen."""
+    """Where the public pages listen, and which proxies before them tell who is visiting."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8025
+    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  # of all others the header is ignored
+    proxy_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-Forwarded-For"
 
 
 def _lease(length: timedelta) -> timedelta:
@@ -232,6 +220,19 @@ class Settings(Section):
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    consent: ConsentSettings = ConsentSettings()
+    pressure: Pressure = Pressure()
+    quiet_hours: QuietHours = QuietHours()
+    inbound: Inbound = Inbound()
+    feedback: FeedbackRules = FeedbackRules()
+    webhooks: Webhooks = Webhooks()
+    forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
+    pages: PublicPages = PublicPages()
+    staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
+    care: Care = Care()
+    addresses: Addresses = Addresses()
+    duplicates: Duplicates = Duplicates()
+    retention: Retention = Retention()
 
     @property
     def default_way(self) -> str:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.addresses import parse_address
+from core.care_settings import care_mistakes
 from core.errors import AddressError, Problem
+from core.form_settings import form_mistakes
 from core.names import did_you_mean
+from core.pressure_settings import pressure_mistakes
+from core.staff_settings import staff_mistakes
 from core.transport_settings import STANDBY, Transport
 from core.yaml_files import Document
 
@@ -26,8 +30,19 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         path = ("transports", name)
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
-    found += [*_routes(settings), *_twice(document, ("domains",))]
+    found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
+    found += form_mistakes(settings.forms, settings.topics)
+    found += pressure_mistakes(settings.pressure, settings.topics)
+    found += care_mistakes(settings.care, settings.topics)
     return [document.problem(path, text, hint) for path, text, hint in found]
+
+
+def _replies(settings: "Settings") -> Iterator[Mistake]:
+    """Whoever gets replies is somebody."""
+    name = settings.feedback.replies_to
+    if name is not None and name not in settings.staff:
+        text = f"feedback.replies_to: {name!r} is no entry of staff"
+        yield ("feedback", "replies_to"), text, did_you_mean(name, settings.staff)
 
 
 def _login(transport: Transport) -> Iterator[Mistake]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.commands import Desk, json_option, print_json, print_table, progress, remark
+from customers.merging import commands as merging
+from customers.rights import commands as rights
 
 if TYPE_CHECKING:
     from customers.importing.files import How, Imported
@@ -50,7 +52,8 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def import_customers(desk: Desk, /, file: Path, as_json: bool, **options: Any) -> None:
     """People and firms.
 
-    Fields: external_id, email, first_name, last_name, company, phone, country, language, zone, owner, topics
+    Fields: external_id, email, first_name, last_name, company, phone, country, language, zone, owner, person (the same
+    for several addresses of one human being), household, topics
     (agreed to, separated by semicolons), consent_at, consent_basis, source. Other columns become attributes.
     """
     _run(desk, "customers", file, _how(**options), as_json)
@@ -208,7 +211,7 @@ def _bar(share: float) -> str:
 
 @click.group("customer")
 def customer() -> None:
-    """Look at one customer."""
+    """Look at customers, make one of two who are the same, give out and erase what is kept about them."""
 
 
 @customer.command("show")
@@ -250,3 +253,10 @@ def _print_profile(name: str, profile: dict[str, Any]) -> None:
 
 def _flat(attributes: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in attributes.items())
+
+
+customer.add_command(merging.merge)
+customer.add_command(merging.duplicates)
+customer.add_command(rights.export)
+customer.add_command(rights.erase)
+customer.add_command(rights.readmit)

@@ -11,20 +11,25 @@ if TYPE_CHECKING:
 
 
 def find_customer(connection: "Connection", key: str, secret: bytes) -> "RowMapping | None":
-    """The row of table `customer` whose external id is `key`, else the oldest one whose address it is; None when
-    there is none."""
+    """The row of table `customer` that `key` means; None when there is none.
+
+    By external id, or that of a customer who was merged into this one; else the oldest one whose address it is; else
+    the oldest one whose address it was.
+    """
     from sqlalchemy import select
 
-    from core.schema import customer
+    from core.schema import customer, customer_address, customer_alias
 
-    wanted = select(customer).where(customer.c.external_id == key)
-    if (row := connection.execute(wanted).mappings().first()) is not None:
-        return row
-    hashed = key_of_address(key, secret)
-    if hashed is None:
-        return None
-    by_address = select(customer).where(customer.c.address_key == hashed).order_by(customer.c.id).limit(1)
-    return connection.execute(by_address).mappings().first()
+    alias = select(customer_alias.c.customer_id).where(customer_alias.c.external_id == key)
+    ways = [customer.c.external_id == key, customer.c.id.in_(alias)]
+    if (hashed := key_of_address(key, secret)) is not None:
+        former = select(customer_address.c.customer_id).where(customer_address.c.address_key == hashed)
+        ways += [customer.c.address_key == hashed, customer.c.id.in_(former)]
+    for way in ways:
+        row = connection.execute(select(customer).where(way).order_by(customer.c.id).limit(1)).mappings().first()
+        if row is not None:
+            return row
+    return None
 
 
 def key_of_address(text: str, secret: bytes) -> AddressKey | None:

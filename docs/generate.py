@@ -21,7 +21,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
 from campaigns import definition
-from core import settings, transport_settings, units
+from core import field_types, settings, transport_settings, units
 from core.schema import VIEWS, metadata
 from segments.definition import SegmentFile
 
@@ -169,9 +169,9 @@ _WORDS: dict[Any, str] = {
     units.parse_cron: "a schedule of five fields",
     units.parse_wall_time: "a local date and time, `2026-12-01T09:00`",
     definition._zone_or_recipient: "an IANA time zone, or `recipient`",
-    settings._email: "an e-mail address",
+    field_types._email: "an e-mail address",
     transport_settings.parse_rate: "a rate, `100/s`, `5000/h`",
-    settings._http_url: "an `http(s)://` address",
+    field_types._http_url: "an `http(s)://` address",
     transport_settings._smtp_url: "an `smtp(s)://` address",
     list: "a list",
     tuple: "a list",
@@ -198,6 +198,8 @@ def _in_file(value: Any) -> str:
     """A default as the file would hold it."""
     if isinstance(value, timedelta):
         return units.format_duration(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_in_file, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, func, select, tuple_
+from sqlalchemy import Connection, Row, RowMapping, Text, cast, func, select, tuple_, union
 
 from core.errors import NotFound
 from core.names import did_you_mean
-from core.schema import campaign_version, message, purchase, run
+from core.schema import campaign_version, erased_conversion, message, purchase, run
 from reports import breakdowns
 from reports.figures import FIGURE_NAMES, CampaignReport, Figures, Group, Money, RunLine
 from reports.people import ACCEPTED, Scope, gather, is_set, people
@@ -168,15 +168,18 @@ def _costs(connection: Connection, scope: Scope) -> dict[str, tuple[Decimal, str
 
 def _currencies(connection: Connection) -> tuple[str, ...]:
     """The currencies of the orders that count as conversions."""
-    is_conversion = "order:" + purchase.c.order_id == func.any(people.c.conversions)
-    rows = connection.execute(
+    of_customers = (
         select(purchase.c.currency)
         .join(people, people.c.customer_id == purchase.c.customer_id)
-        .where(people.c.converted_at.is_not(None), is_conversion)
-        .distinct()
-        .order_by(purchase.c.currency)
+        .where(people.c.converted_at.is_not(None), "order:" + purchase.c.order_id == func.any(people.c.conversions))
     )
-    return tuple(rows.scalars())
+    kept = erased_conversion
+    of_erased = (
+        select(kept.c.currency)
+        .join(people, "erased:" + cast(kept.c.reference, Text) == func.any(people.c.conversions))
+        .where(kept.c.currency.is_not(None), people.c.customer_id.is_(None))
+    )
+    return tuple(sorted(connection.execute(union(of_customers, of_erased)).scalars()))
 
 
 def _money(figures: Figures, cost: tuple[Decimal, str | None], currencies: tuple[str, ...]) -> Money:

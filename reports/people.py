@@ -94,6 +94,7 @@ people = Table(
     "report_people",
     MetaData(),
     Column("campaign", Text),
+    Column("person", Text, comment="PERSON"),
     Column("customer_id", BigInteger),
     Column("tier", Text),
     Column("country", Text),
@@ -134,7 +135,7 @@ def _gathered(scope: Scope) -> Select[Any]:
     joined = (
         sent.outerjoin(customer, customer.c.id == sent.c.customer_id)
         .outerjoin(customer_metrics, customer_metrics.c.customer_id == sent.c.customer_id)
-        .outerjoin(bought, and_(bought.c.campaign == sent.c.campaign, bought.c.customer_id == sent.c.customer_id))
+        .outerjoin(bought, and_(bought.c.campaign == sent.c.campaign, bought.c.person == sent.c.person))
     )
     answers = (sent.c.opened_at, sent.c.clicked_at, sent.c.unsubscribed_at, bought.c.converted_at)
     return select(
@@ -162,6 +163,7 @@ def _messages(scope: Scope) -> Select[Any]:
     return (
         select(
             message.c.campaign,
+            PERSON.label("person"),
             func.max(message.c.customer_id).label("customer_id"),
             func.count().label("audience"),
             _counted("skipped", message.c.state == "skipped"),
@@ -257,14 +259,15 @@ def _conversions(scope: Scope) -> Select[Any]:
     return (
         select(
             conversion.c.campaign,
-            conversion.c.customer_id,
+            PERSON.label("person"),
             func.min(conversion.c.at).label("converted_at"),
             func.count().label("orders"),
             func.sum(conversion.c.value).label("revenue"),
             func.array_agg(conversion.c.reference).label("conversions"),
         )
+        .join_from(conversion, message, message.c.id == conversion.c.message_id)
         .where(scope.conversions)
-        .group_by(conversion.c.campaign, conversion.c.customer_id)
+        .group_by(conversion.c.campaign, PERSON)
     )
 
 

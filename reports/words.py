@@ -10,14 +10,22 @@ from core.units import format_duration
 SKIP_REASONS: Final = {
     "no_address": "No e-mail address",
     "not_consented": "Has not agreed to this topic",
+    "not_confirmed": "Has not confirmed their consent",
+    "basis_not_enough": "Their country asks for a consent we do not have",
+    "consent_expired": "Their consent has ended",
+    "no_profiling": "Does not want to be chosen by behaviour",
     "duplicate_address": "Shares an address with another recipient",
     "already_messaged": "Has had this mailing already",
     "render_failed": "The mailing could not be made for them",
     "expired": "Its time was over before it could be sent",
+    "frequency_cap": "Had been written to often enough",
+    "quiet_too_long": "Its time was over before their quiet hours were",
+    "open_case": "Had a case that was not closed in time",
     "suppressed:unsubscribed": "Has unsubscribed",
     "suppressed:hard_bounce": "Their address does not exist",
     "suppressed:complaint": "Has reported us as spam",
     "suppressed:manual": "Kept from mail by a colleague",
+    "suppressed:paused": "Taking a break from mail",
     "suppressed:legal": "Kept from mail for legal reasons",
 }
 TIERS: Final = {

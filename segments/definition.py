@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from core.errors import Problem
-from core.settings import Name
+from core.field_types import Name
 from core.workspace import Workspace
 from core.yaml_files import Section, build, read_document
 

@@ -83,12 +83,14 @@ def subscribed(topic: str, customer: FromClause, moments: Moments) -> ColumnElem
 
 
 def _agreed(topic: str, customer: FromClause, moments: Moments) -> Select[Any]:
-    """A yes after which nothing was said. Two EXISTS can become one join over all; ORDER BY cannot."""
+    """A yes after which nothing was said. Two EXISTS can become one join over all; ORDER BY cannot. A request for
+    confirmation says nothing yet."""
     said, later = schema.consent.alias("said"), schema.consent.alias("later")
     superseded = exists(
         select(literal_column("1"))
         .select_from(later)
         .where(later.c.customer_id == said.c.customer_id, later.c.channel == EMAIL, later.c.topic == topic)
+        .where(later.c.state != "requested")
         .where(tuple_(later.c.captured_at, later.c.id) > tuple_(said.c.captured_at, said.c.id))
         .correlate(said)
     )
@@ -96,7 +98,10 @@ def _agreed(topic: str, customer: FromClause, moments: Moments) -> Select[Any]:
         select(literal_column("1"))
         .select_from(said)
         .where(said.c.customer_id == customer.c.id, said.c.channel == EMAIL, said.c.topic == topic)
-        .where(said.c.state != "withdrawn", or_(said.c.expires_at.is_(None), said.c.expires_at > moments.now))
+        .where(
+            said.c.state.in_(("granted", "confirmed")),
+            or_(said.c.expires_at.is_(None), said.c.expires_at > moments.now),
+        )
         .where(~superseded)
         .correlate(customer)
     )

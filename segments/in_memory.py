@@ -199,7 +199,10 @@ class OneCustomer:
 
     def agreed(self, topic: str) -> bool:
         """Whether the latest word on the topic is a yes that has not expired."""
-        said = [consent for consent in self.facts.consents if consent.channel == EMAIL and consent.topic == topic]
+        said = [
+            consent for consent in self.facts.consents
+            if consent.channel == EMAIL and consent.topic == topic and consent.state != "requested"
+        ]  # fmt: skip
         latest = max(said, key=lambda consent: (consent.captured_at, consent.id), default=None)
         if latest is None or latest.state == "withdrawn":
             return False

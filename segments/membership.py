@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import Select
 
 from core.errors import ExpressionError, Problem
+from core.field_types import NAME_PATTERN
 from core.names import did_you_mean, near_miss
-from core.settings import NAME_PATTERN
 from segments.definition import Segment
 from segments.expression import Reading, read
 from segments.fields import FIELDS

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
-REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual")
+REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
 
 
 @click.group()
@@ -156,12 +156,14 @@ def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool)
     to this person, such as a receipt: that needs no consent, and opt-outs do not stop it.
     """
     from suppression.people import find_people
+    from suppression.policy import Policy
     from suppression.register import answers
 
     topics = [_known_topic(desk, topic)] if topic else list(desk.workspace.settings.topics)
     with desk.database.begin() as connection:
         people = find_people(connection, desk.workspace.secret, key)
-        rows = answers(connection, people, topics, campaign=campaign, now=desk.clock.now())
+        policy = Policy.of(desk.workspace.settings)
+        rows = answers(connection, people, topics, campaign=campaign, now=desk.clock.now(), policy=policy)
     if as_json:
         print_json({"answers": rows})
     else:

@@ -6,16 +6,21 @@ reason, and a stronger word is a new row.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, func, literal, or_, select, true, update
+from sqlalchemy import Connection, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core import schema
 from core.errors import UsageError
-from suppression.gate import GIVEN
+from core.people_lock import people_stay
+from suppression.gate import PAUSED, UNSUBSCRIBED
+from suppression.locks import lock_addresses
+
+#: The source of entries made because the hash of an address is on a list.
+HASHED_LIST: Final = "hashed_list"
 
 Scope = Literal["global", "channel", "topic", "campaign"]
 
@@ -49,8 +54,13 @@ def suppress(
 
     True: a new entry was written. False: one that holds at least as long was already there and stays as it
     is. `now` is the database's time when not given. Repeat: safe.
+
+    Raises:
+        UsageError: a pause without an end.
     """
     at = func.now() if now is None else now
+    if reason == PAUSED and expires_at is None:
+        raise UsageError("a pause without an end (got none, expected when it is over)")
     entry = {
         "address_key": key,
         "channel": channel,
@@ -58,6 +68,11 @@ def suppress(
         "scope_name": scope_name,
         "reason": reason,
     }
+    if reason == UNSUBSCRIBED:
+        lock_addresses(connection, [key])
+        topic = scope_name if scope == "topic" else None
+        if scope != "campaign":
+            _void_requests(connection, key, topic, None if scope == "global" else channel, source, now)
     _close_shorter(connection, entry, expires_at, at)
     written = connection.execute(
         insert(_suppression)
@@ -66,6 +81,33 @@ def suppress(
         .returning(_suppression.c.id)
     )
     return written.first() is not None
+
+
+#: PostgreSQL tells no two instants apart that are closer.
+_NEXT: Final = timedelta(microseconds=1)
+#: An opt-out that is on record already leaves no new entry: without this, a request before it could be confirmed later.
+_VOID: Final = text("""
+    INSERT INTO consent (customer_id, channel, topic, state, basis, source, captured_at)
+    SELECT customer_id, channel, topic, 'withdrawn', basis, :source,
+           greatest(captured_at + interval '1 microsecond', coalesce(CAST(:at AS timestamptz), now()))
+    FROM (
+        SELECT DISTINCT ON (customer_id, channel, topic) customer_id, channel, topic, state, basis, captured_at
+        FROM consent
+        WHERE customer_id IN (SELECT id FROM customer WHERE address_key = :key)
+          AND (CAST(:channel AS text) IS NULL OR channel = :channel)
+          AND (CAST(:topic AS text) IS NULL OR topic = :topic)
+        ORDER BY customer_id, channel, topic, captured_at DESC, id DESC
+    ) AS latest
+    WHERE state = 'requested'
+    ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
+""")
+
+
+def _void_requests(
+    connection: Connection, key: UUID, topic: str | None, channel: str | None, source: str, at: datetime | None
+) -> None:
+    """What people at the address were asked to confirm (None: any topic, any channel) cannot be confirmed any more."""
+    connection.execute(_VOID, {"key": key, "topic": topic, "channel": channel, "source": source, "at": at})
 
 
 def _close_shorter(connection: Connection, entry: Mapping[str, Any], expires_at: datetime | None, at: Any) -> None:
@@ -94,7 +136,8 @@ def lift(
     """No entry of the address that fits the given scope, name, reason and channel (None: any) forbids
     sending.
 
-    Returns how many were lifted. They stay readable, with `because`. Withdrawn consent stays withdrawn.
+    Returns how many were lifted. They stay readable, with `because`. Withdrawn consent stays withdrawn. Where an
+    entry came from a hashed list, the digests of the address are lifted with it.
 
     Raises:
         UsageError: `because` is empty: nothing is lifted silently.
@@ -107,9 +150,19 @@ def lift(
         .where(_suppression.c.address_key == key, _suppression.c.lifted_at.is_(None))
         .where(*(_suppression.c[name] == value for name, value in wanted.items() if value is not None))
         .values(lifted_at=func.now() if now is None else now, lifted_because=because.strip())
-        .returning(_suppression.c.id)
+        .returning(_suppression.c.source)
     )
-    return len(lifted.all())
+    sources = lifted.scalars().all()
+    if HASHED_LIST in sources:
+        connection.execute(_LIFT_DIGESTS, {"key": key, "because": because.strip(), "reason": reason, "now": now})
+    return len(sources)
+
+
+_LIFT_DIGESTS: Final = text("""
+    UPDATE blocked_digest SET lifted_at = coalesce(CAST(:now AS timestamptz), now()), lifted_because = :because
+    WHERE lifted_at IS NULL AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+      AND digest IN (SELECT d FROM customer CROSS JOIN address_digests(email) AS d WHERE address_key = :key)
+""")
 
 
 def unsubscribe(
@@ -122,6 +175,7 @@ def unsubscribe(
     address by now is suppressed there too. Repeat: safe, also concurrently. Atomic with the connection's
     transaction.
     """
+    people_stay(connection)  # what they withdraw is recorded by their number
     found = connection.execute(
         select(
             _message.c.address_key,
@@ -138,6 +192,7 @@ def unsubscribe(
     if found is None or found.address_key is None:
         return None
     keys = dict.fromkeys(key for key in (found.address_key, found.present_key) if key is not None)
+    lock_addresses(connection, keys)
     written = [
         suppress(
             connection,
@@ -177,9 +232,10 @@ def withdraw(
 ) -> int:
     """Nobody at the address, nor the customer given, agrees to `topic` (None: to any topic) any more.
 
-    Returns how many consents were withdrawn; each is a new row. Repeat: safe, what is withdrawn stays as it
-    is.
+    What they were asked to confirm cannot be confirmed any more, either. Returns how many consents and requests were
+    withdrawn; each is a new row. Repeat: safe, what is withdrawn stays as it is.
     """
+    lock_addresses(connection, [key])
     latest, mine = _consent.alias("latest"), schema.customer
     people = select(mine.c.id).where(or_(mine.c.address_key == key, mine.c.id == customer_id))
     newest = (
@@ -190,8 +246,9 @@ def withdraw(
         .order_by(latest.c.customer_id, latest.c.topic, latest.c.captured_at.desc(), latest.c.id.desc())
         .subquery("newest")
     )
-    # A consent captured in the future (a wrong clock elsewhere) must not outlive its withdrawal.
-    captured_at = func.greatest(newest.c.captured_at, literal(now, newest.c.captured_at.type))
+    # A consent captured in the future (a wrong clock elsewhere), or at this very instant, must not outlive its
+    # withdrawal; and the same fact cannot be on record twice.
+    captured_at = func.greatest(newest.c.captured_at + _NEXT, literal(now, newest.c.captured_at.type))
     rows = select(
         newest.c.customer_id,
         newest.c.channel,
@@ -201,7 +258,7 @@ def withdraw(
         literal(source),
         literal(dict(proof or {}), schema.consent.c.proof.type),
         captured_at,
-    ).where(newest.c.state.in_(GIVEN))
+    ).where(newest.c.state != "withdrawn")
     columns = ["customer_id", "channel", "topic", "state", "basis", "source", "proof", "captured_at"]
     written = connection.execute(insert(_consent).from_select(columns, rows).returning(_consent.c.id))
     return len(written.all())

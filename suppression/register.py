@@ -8,8 +8,10 @@ from sqlalchemy import UUID, Connection, Integer, func, literal, null, select
 
 from core import schema
 from core.addresses import masked
-from suppression.gate import GIVEN, TRANSACTIONAL, in_force, skip_reason
+from suppression.gate import TRANSACTIONAL, in_force, skip_reason
 from suppression.people import Person
+from suppression.policy import Policy
+from suppression.profiles import GIVEN
 
 
 def entries(
@@ -41,16 +43,22 @@ def _shown(row: Mapping[Any, Any]) -> Mapping[str, Any]:
 
 
 def answers(
-    connection: Connection, people: Iterable[Person], topics: Iterable[str], *, campaign: str, now: datetime
+    connection: Connection,
+    people: Iterable[Person],
+    topics: Iterable[str],
+    *,
+    campaign: str,
+    now: datetime,
+    policy: Policy,
 ) -> Sequence[Mapping[str, Any]]:
     """The gate's answer for each person and topic: `customer topic may_write reason`, and for what is owed to that
     person, whatever the topic: `transactional` (may be written) and `transactional_reason`."""
     listed = list(topics)
     found: list[Mapping[str, Any]] = []
     for person in people:
-        owed = _answer(connection, person, "", campaign, now, TRANSACTIONAL)
+        owed = _answer(connection, person, "", campaign, now, policy, TRANSACTIONAL)
         for topic in listed:
-            reason = _answer(connection, person, topic, campaign, now)
+            reason = _answer(connection, person, topic, campaign, now, policy)
             found.append(
                 {
                     "customer": person.shown,
@@ -65,12 +73,20 @@ def answers(
 
 
 def _answer(
-    connection: Connection, person: Person, topic: str, campaign: str, now: datetime, message_class: str = "bulk"
+    connection: Connection,
+    person: Person,
+    topic: str,
+    campaign: str,
+    now: datetime,
+    policy: Policy,
+    message_class: str = "bulk",
 ) -> str | None:
     # An address nobody is known at has no consents: the gate is asked with an id that no customer has.
     customer_id = literal(-1 if person.customer_id is None else person.customer_id, Integer)
     key = null() if person.key is None else literal(person.key, UUID)
-    gate = skip_reason(customer_id, key, topic=topic, campaign=campaign, now=now, message_class=message_class)
+    gate = skip_reason(
+        customer_id, key, topic=topic, campaign=campaign, now=now, policy=policy, message_class=message_class
+    )
     reason: str | None = connection.execute(select(gate)).scalar_one()
     return reason
 

@@ -201,7 +201,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter, Filter]:
 def _link(context: Context, value: str) -> str:
     html = context.environment.autoescape
     target = rendered_target(unescape(str(value)) if html else value)
-    own = target in (context.parent["unsubscribe_url"], context.parent["view_url"])
+    own = target in [context.parent[name] for name in ("unsubscribe_url", "preferences_url", "view_url")]
     url = context.parent["_urls"].click(None, target) if is_web(target) and not own else target
     return escape(url) if html else str(url)
 

@@ -39,14 +39,14 @@ def names_sender(chunks: Sequence[Chunk]) -> bool:
 
 
 def footer(suffix: str, language: str, *, transactional: bool = False) -> list[Chunk]:
-    """Name and postal address of the organisation, unsubscribe and view links, as `.html` or `.txt`.
+    """Name and postal address of the organisation, links to unsubscribe, preferences and view, as `.html` or `.txt`.
 
-    A transactional message has no unsubscribe link.
+    A transactional message has only the last one.
     """
     locale = locale_of(language)
     name = "transactional-footer" if transactional else "footer"
     text = (_BUILTIN / f"{name}{suffix}").read_text(encoding="utf-8")
-    words = Template(text).substitute(unsubscribe=locale.unsubscribe, view=locale.view)
+    words = Template(text).substitute(unsubscribe=locale.unsubscribe, preferences=locale.preferences, view=locale.view)
     return cut(words, f"footer{suffix}")[0]
 
 

@@ -17,6 +17,7 @@ class Locale:
     decimal: str
     symbol_first: bool
     unsubscribe: str
+    preferences: str
     view: str
 
 
@@ -33,6 +34,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         ".",
         True,
         "Unsubscribe",
+        "Preferences",
         "View in browser",
     ),
     "de": Locale(
@@ -43,6 +45,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         ",",
         False,
         "Abbestellen",
+        "Einstellungen",
         "Im Browser ansehen",
     ),
     "fr": Locale(
@@ -53,6 +56,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         ",",
         False,
         "Se désabonner",
+        "Préférences",
         "Voir dans le navigateur",
     ),
     "es": Locale(
@@ -63,6 +67,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         ",",
         False,
         "Darse de baja",
+        "Preferencias",
         "Ver en el navegador",
     ),
     "zh": Locale(
@@ -73,6 +78,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         ".",
         True,
         "退订",
+        "订阅设置",
         "在浏览器中查看",
     ),
 }

@@ -40,6 +40,9 @@ class Urls(Protocol):
     def unsubscribe(self) -> str: ...
 
     @property
+    def preferences(self) -> str: ...
+
+    @property
     def view(self) -> str: ...
 
     @property
@@ -102,6 +105,7 @@ class Mailing:
             **self.constants,
             **context,
             "unsubscribe_url": urls.unsubscribe,
+            "preferences_url": urls.preferences,
             "view_url": urls.view,
             "_pixel": str(escape(urls.pixel)) if urls.pixel else None,
             "_urls": urls,

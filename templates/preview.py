@@ -23,6 +23,7 @@ class _PreviewUrls:
     """Links that lead where they say, recording nothing."""
 
     unsubscribe = "#unsubscribe"
+    preferences = "#preferences"
     view = "#view"
     pixel = None
 

@@ -22,11 +22,11 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "campaign": frozenset({"name", "topic"}),
     "sender": frozenset({"name", "email"}),
 }
-LINKS: Final = frozenset({"unsubscribe_url", "view_url"})
+LINKS: Final = frozenset({"unsubscribe_url", "preferences_url", "view_url"})
 KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
 #: What comes with the order to send a transactional message: it may hold anything, and there is no way out of it.
 GIVEN: Final = "given"
-KNOWN_TRANSACTIONAL: Final = KNOWN - {"unsubscribe_url"} | {GIVEN}
+KNOWN_TRANSACTIONAL: Final = KNOWN - {"unsubscribe_url", "preferences_url"} | {GIVEN}
 _RECORD_METHODS: Final = frozenset({"items", "keys", "values", "get"})
 
 

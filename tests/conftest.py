@@ -44,7 +44,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     )
     workspace = Workspace(root)
     # fsync off: the tests' data need not survive a power cut. The product never does this.
-    url = embedded.ensure_postgres(workspace, options={"fsync": "off", "full_page_writes": "off"})
+    options = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}  # fifty workers in one test
+    url = embedded.ensure_postgres(workspace, options=options)
     template = Database(url)
     ensure_schema(template, may_upgrade=True)
     template.dispose()

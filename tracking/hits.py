@@ -16,7 +16,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 #: One statement inserts a batch and reads the targets, so that a request costs one round trip. The join drops hits
 #: of messages that were erased; a COPY would fail with all its rows on the foreign key. A message without an answer
-#: yet (handed_over, unknown) counts from its hand-over, which is its state_at.
+#: yet (handed_over, unknown) counts from its hand-over, which is its state_at. Of somebody who does not want to be
+#: tracked nothing is kept, also of mail that was sent before they said so; their links go on leading somewhere.
 #:
 #: Text, not Core: these two run for every few requests, and building and hashing them costs 2 ms a batch.
 _STORE: Final = text(
@@ -33,7 +34,13 @@ _STORE: Final = text(
         target,
                coalesce(a.evidence, CASE WHEN a.kind <> 'unsubscribe'
                    AND a.occurred_at < coalesce(m.accepted_at, m.state_at) + CAST(:too_soon AS interval)
-                   THEN :too_soon_evidence END) AS evidence
+                   THEN :too_soon_evidence END) AS evidence,
+               a.kind = 'unsubscribe' OR (
+                   SELECT c.state FROM consent c
+                   WHERE c.customer_id = m.customer_id AND c.channel = 'tracking' AND c.topic = ''
+                     AND c.state <> 'requested'
+                   ORDER BY c.captured_at DESC, c.id DESC LIMIT 1
+               ) IS DISTINCT FROM 'withdrawn' AS is_kept
         FROM arrived a
         JOIN message m ON m.id = a.message_id
         JOIN run r ON r.id = m.run_id
@@ -42,7 +49,7 @@ _STORE: Final = text(
         INSERT INTO hit (message_id, kind, link, occurred_at, ip, user_agent, label, evidence)
         SELECT message_id, kind, link, occurred_at, ip, user_agent,
                CASE WHEN evidence IS NULL THEN 'human' ELSE 'machine' END, evidence
-        FROM placed
+        FROM placed WHERE is_kept
     )
     SELECT number, target FROM placed
     """
@@ -86,7 +93,8 @@ class Recorded:
 
 
 def store(connection: Connection, hits: Sequence[Hit], rules: Rules = DEFAULT_RULES) -> list[Recorded | None]:
-    """The hits are in the table with their labels; one answer each, None where the message does not exist.
+    """The hits are in the table with their labels, but for those of people who refused to be tracked; one answer
+    each, None where the message does not exist.
 
     A burst of clicks labels the earlier clicks of the burst, too. Atomic with the connection's transaction.
     Repeat: not safe, every call adds rows.

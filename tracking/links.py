@@ -44,12 +44,16 @@ def redirect_target(url: str) -> str | None:
 
 @dataclass(slots=True)
 class TrackedUrls:
-    """The links of one message below `base_url`. Without `opens` there is no pixel."""
+    """The links of one message below `base_url`. Without `opens` there is no pixel; where the recipient does not want
+    to be `tracked`, there is none either, and links lead straight to their targets. The caller makes `preferences`,
+    which ends."""
 
     base_url: str
     signer: Signer
     message_id: int
     opens: bool = True
+    preferences: str = ""
+    tracked: bool = True
     unsubscribe: str = field(init=False)
     view: str = field(init=False)
     pixel: str | None = field(init=False)
@@ -58,10 +62,12 @@ class TrackedUrls:
         sign, base = self.signer.sign, self.base_url
         self.unsubscribe = f"{base}/u/{sign(Purpose.UNSUBSCRIBE, self.message_id)}"
         self.view = f"{base}/v/{sign(Purpose.VIEW, self.message_id)}"
-        self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens else None
+        self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens and self.tracked else None
 
     def clicks(self, targets: Sequence[str]) -> list[str]:
         """The tracked links to `targets`, all of campaign_version.links in order."""
+        if not self.tracked:
+            return list(targets)
         begin = f"{self.base_url}/c/"
         return [begin + token for token in self.signer.sign_links(self.message_id, len(targets))]
 
@@ -69,15 +75,17 @@ class TrackedUrls:
         """The tracked link to the target at `position` of campaign_version.links, or, when None, to `url`
         itself.
 
-        A personalised target too long for a tracked link of at most `MAX_URL` characters is returned as it
-        is.
+        A personalised target below `base_url` is a page for this person, and one too long for a tracked link of at
+        most `MAX_URL` characters cannot be tracked: both are returned as they are.
 
         Raises:
             RenderError: `url` is not a web address a link may lead to.
         """
-        if position is not None:
+        if position is not None and self.tracked:
             return f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, position)}"
         if redirect_target(url) is None:
             raise RenderError(f"a link leads to {url[:80]!r}, expected an http or https address")
+        if not self.tracked or url.startswith(f"{self.base_url}/"):
+            return url
         tracked = f"{self.base_url}/c/{self.signer.sign(Purpose.CLICK, self.message_id, url=url)}"
         return tracked if len(tracked) <= MAX_URL else url

@@ -17,9 +17,11 @@ from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
 from core.workspace import Workspace
-from tracking.hit_writer import HitWriter
-from tracking.tokens import Signer
-from web import pages
+from web import pages, webhooks
+from web.confirming import confirm_now, confirm_page
+from web.preferences import preference_page, preferences_sent
+from web.rights import ask_page, asked, erase_page, erased, export_page, exported
+from web.signing_up import form_page, form_sent
 from web.site import Site, site_of
 from web.tracked import clicked, opened, viewed
 from web.unsubscribing import unsubscribe_now, unsubscribe_page
@@ -33,14 +35,21 @@ _log = logging.getLogger("clarion.web")
 
 def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starlette:
     """The application. Its lifespan ends when every hit that arrived is committed."""
-    site = Site(workspace, database, clock, Signer(workspace.secret), HitWriter(database))
+    site = Site.of(workspace, database, clock)
     app = Starlette(
         routes=[
             *_at("/o/{token}.gif", {"GET": opened}),
             *_at("/c/{token}", {"GET": clicked, "OPTIONS": clicked}),
             *_at("/u/{token}", {"GET": unsubscribe_page, "POST": unsubscribe_now}),
             *_at("/v/{token}", {"GET": viewed}),
+            *_at("/f/{form}", {"GET": form_page, "POST": form_sent}),
+            *_at("/k/{token}", {"GET": confirm_page, "POST": confirm_now}),
+            *_at("/p/{token}", {"GET": preference_page, "POST": preferences_sent}),
+            *_at("/my", {"GET": ask_page, "POST": asked}),
+            *_at("/x/{token}", {"GET": export_page, "POST": exported}),
+            *_at("/e/{token}", {"GET": erase_page, "POST": erased}),
             *_at("/healthz", {"GET": healthy}),
+            *webhooks.routes(),
         ],
         exception_handlers={
             HTTPException: _refused,
@@ -53,6 +62,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
     )
     app.router.redirect_slashes = False  # a one-click request must never be redirected (S-2.16)
     app.state.site = site
+    app.state.hooks = webhooks.reader_of(workspace)
     return app
 
 

@@ -6,6 +6,8 @@ the Content-Security-Policy.
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -41,28 +43,54 @@ _MAILING_POLICY: Final = (
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
+class Html(str):
+    """Text that is HTML already: it was escaped where it was made, and is not escaped again."""
+
+    __slots__ = ()
+
+
+NOTHING: Final = Html()
+Values = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the content of every page. `languages` are links to the same page in others."""
+
+    title: str
+    organisation: str
+    footer: str
+    languages: Html = NOTHING
+    policy: str = ""  # added to the Content-Security-Policy
+    head: Html = NOTHING
+
+
 @cache
 def _template(name: str) -> Template:
     return Template((_FOLDER / name).read_text(encoding="utf-8"))
 
 
-def page(
-    words: Words, template: str, *, title: str, footer: str, values: dict[str, str], status: int = 200
-) -> Response:
-    """A page in the common frame. `values` and the rest are plain text and are escaped here."""
-    content = _template(template).substitute({name: escape(value) for name, value in values.items()})
+def fragment(name: str, values: Values) -> Html:
+    """A piece of a page. Values are plain text and are escaped here, unless they are `Html`."""
+    filled = {key: value if isinstance(value, Html) else escape(value) for key, value in values.items()}
+    return Html(_template(name).substitute(filled))
+
+
+def joined(pieces: "list[Html]") -> Html:
+    """The pieces, one under the other."""
+    return Html("\n".join(pieces))
+
+
+def page(words: Words, content: Html, frame: Frame, status: int = 200) -> Response:
+    """A page in the common frame."""
     html = _template("page.html").substitute(
-        language=words.code, title=escape(title), style=_STYLE, content=content, footer=escape(footer)
-    )
-    headers = {**COMMON_HEADERS, "content-security-policy": _PAGE_POLICY, "content-language": words.code}
+        language=words.code, direction=escape(words.say("direction")), title=escape(frame.title), style=_STYLE,
+        head=frame.head, organisation=escape(frame.organisation), content=content, footer=escape(frame.footer),
+        languages=frame.languages,
+    )  # fmt: skip
+    policy = f"{_PAGE_POLICY}; {frame.policy}" if frame.policy else _PAGE_POLICY
+    headers = {**COMMON_HEADERS, "content-security-policy": policy, "content-language": words.code}
     return HTMLResponse(html, status_code=status, headers=headers)
-
-
-def message_page(words: Words, name: str, *, footer: str, status: int = 200) -> Response:
-    """A page that only says something: the texts `<name>_heading` and `<name>_words`."""
-    heading = words.say(f"{name}_heading")
-    values = {"heading": heading, "words": words.say(f"{name}_words")}
-    return page(words, "message.html", title=heading, footer=footer, values=values, status=status)
 
 
 def mailing(html: str | None, text: str) -> Response:

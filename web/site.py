@@ -1,9 +1,12 @@
 """What every public page works with, made once for an application."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -15,9 +18,13 @@ from core.workspace import Workspace
 from tracking.hit_writer import HitWriter
 from tracking.hits import Hit
 from tracking.machines import request_evidence
+from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
 from web import pages
-from web.languages import Words, words_for
+from web.languages import Words, languages_of, words_for
+from web.orders import Orders
+from web.pages import NOTHING, Html
+from web.visitors import visitor_of
 
 ArgumentsP = ParamSpec("ArgumentsP")
 ResultT = TypeVar("ResultT")
@@ -32,10 +39,25 @@ class Site:
     database: Database
     clock: Clock
     signer: Signer
+    timed: TimedTokens
     hits: HitWriter
+    languages: Mapping[str, Words]
+    orders: Orders
     #: Fewer than the engine's pooled connections, so that nobody waits for one with the event loop's
     #: patience.
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="pages"))
+
+    @classmethod
+    def of(cls, workspace: Workspace, database: Database, clock: Clock) -> "Site":
+        """The site of a workspace.
+
+        Raises:
+            ConfigError: its language files have mistakes.
+        """
+        return cls(
+            workspace, database, clock, Signer(workspace.secret), TimedTokens(workspace.secret), HitWriter(database),
+            languages_of(workspace), Orders(workspace, database),
+        )  # fmt: skip
 
     async def off_loop(
         self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
@@ -52,6 +74,39 @@ class Site:
         """The token in the request's path, if it is genuine and for this purpose."""
         return self.signer.verify(purpose, request.path_params["token"])
 
+    def link(self, page: str, purpose: TimedPurpose, subject_id: int, life: timedelta) -> str:
+        """A link to the page that is good for so long, from now on."""
+        token = self.timed.sign(purpose, subject_id, self.clock.now() + life)
+        return f"{self.workspace.settings.tracking.base_url}/{page}/{token}"
+
+    @property
+    def mailbox(self) -> str:
+        """Where people write to us."""
+        sender = next(iter(self.workspace.settings.senders.values()))
+        return sender.reply_to or sender.email
+
+    @contextlib.asynccontextmanager
+    async def evenly(self) -> AsyncIterator[None]:
+        """What is done inside takes `pages.answer_s`, or a multiple of it: how long does not tell what was found."""
+        step, clock = self.workspace.settings.pages.answer_s, asyncio.get_running_loop().time
+        begun = clock()
+        try:
+            yield
+        finally:
+            if step > 0:
+                spent = clock() - begun
+                await asyncio.sleep(math.ceil(spent / step) * step - spent)
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether people can ask for links to their preferences or data."""
+        pages = self.workspace.settings.pages
+        return any((pages.preferences, pages.export, pages.erase))
+
+    def visitor(self, request: Request) -> str | None:
+        """The network address of whoever asks; a proxy we trust tells whose."""
+        return visitor_of(request, self.workspace.settings.web)
+
     def hit(self, request: Request, token: Token, purpose: Purpose) -> Hit:
         """The request as a hit, with what in it tells a machine."""
         return Hit(
@@ -59,25 +114,51 @@ class Site:
             kind=purpose.value,
             occurred_at=self.clock.now(),
             link=None if purpose is not Purpose.CLICK or token.url else token.link,
-            ip=request.client.host if request.client else None,
+            ip=self.visitor(request),
             user_agent=request.headers.get("user-agent"),
             evidence=request_evidence(purpose.value, request.method, request.headers),
         )
 
     def words(self, request: Request, *wishes: str | None) -> Words:
-        """The words in the language wished for, else the browser's, else the organisation's."""
+        """The words in the language chosen on the page, else the one wished for, else the browser's, else the
+        organisation's."""
         accept = request.headers.get("accept-language", "")
-        return words_for(*wishes, accept=f"{accept},{self.workspace.settings.organisation.language};q=0.001")
+        chosen = request.query_params.get("lang")
+        fallback = f"{accept},{self.workspace.settings.organisation.language};q=0.001"
+        return words_for(chosen, *wishes, accept=fallback, known=self.languages)
 
-    @property
-    def footer(self) -> str:
-        """Who is writing, with the postal address."""
+    def page(
+        self, request: Request, words: Words, title: str, content: Html, *, status: int = 200, policy: str = "",
+        head: Html = NOTHING,
+    ) -> Response:  # fmt: skip
+        """A page of this site, with who is writing at its foot; one that is only looked at links to itself in every
+        other language."""
         organisation = self.workspace.settings.organisation
-        return f"{organisation.name}\n{organisation.postal_address}"
+        footer = f"{organisation.name}\n{organisation.postal_address}"
+        links = self._language_links(words) if request.method in ("GET", "HEAD") else NOTHING
+        frame = pages.Frame(title, organisation.name, footer, links, policy, head)
+        return pages.page(words, content, frame, status)
+
+    def _language_links(self, words: Words) -> Html:
+        offered = [
+            pages.fragment(
+                "language.html" if other.code != words.code else "language_here.html",
+                {"code": other.code, "direction": other.say("direction"), "name": other.say("language_name")},
+            )
+            for other in sorted(self.languages.values(), key=lambda other: other.say("language_name").casefold())
+        ]
+        return pages.fragment("languages.html", {"label": words.say("languages_label"), "links": pages.joined(offered)})
+
+    def message(self, request: Request, words: Words, heading: str, *spoken: str | Html, status: int = 200) -> Response:
+        """A page that only says something, in one paragraph or more."""
+        paragraphs = [pages.fragment("paragraph.html", {"words": one}) for one in spoken]
+        content = pages.fragment("message.html", {"heading": heading, "words": pages.joined(paragraphs)})
+        return self.page(request, words, heading, content, status=status)
 
     def message_page(self, request: Request, name: str, status: int) -> Response:
-        """A page that only says something, in the browser's language."""
-        return pages.message_page(self.words(request), name, footer=self.footer, status=status)
+        """The texts `<name>_heading` and `<name>_words`, in the browser's language."""
+        words = self.words(request)
+        return self.message(request, words, words.say(f"{name}_heading"), words.say(f"{name}_words"), status=status)
 
     def not_found(self, request: Request) -> Response:
         """The one answer to every address that leads nowhere."""

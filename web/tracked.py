@@ -53,7 +53,7 @@ def _mailing(site: Site, message_id: int) -> Response | None:
 
     try:
         with site.database.begin() as connection:
-            rendered = rendered_message(connection, site.workspace, message_id)
+            rendered = rendered_message(connection, site.workspace, message_id, site.clock.now())
     except RenderError:
         return None
     if rendered is None:

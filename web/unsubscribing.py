@@ -3,25 +3,21 @@
 GET shows, POST acts: scanners follow every link of a mail (S-2.16 to S-2.18, S-6.6).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qsl
 
 from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from core import schema
-from core.addresses import masked
 from suppression.record import unsubscribe
 from tracking.hits import Hit, store
 from tracking.tokens import Purpose
 from web import pages
 from web.languages import Words
+from web.reading import read_fields
 from web.site import Site, site_of
-
-_MAX_FIELDS: Final = 20
+from web.speaking import shown_address, topic_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ async def unsubscribe_page(request: Request) -> Response:
     recipient = await site.off_loop(_recipient, site, token.message_id) if token else None
     if recipient is None:
         return site.not_found(request)
-    return _question(site, site.words(request, recipient.language), recipient)
+    return _question(site, request, site.words(request, recipient.language), recipient)
 
 
 async def unsubscribe_now(request: Request) -> Response:
@@ -53,7 +49,7 @@ async def unsubscribe_now(request: Request) -> Response:
     token = site.token(request, Purpose.UNSUBSCRIBE)
     if token is None:
         return site.not_found(request)
-    fields = await _fields(request)
+    fields = await read_fields(request)
     one_click = fields.get("list-unsubscribe", "").lower() == "one-click"
     choice = "topic" if one_click else fields.get("choice")
     if choice not in ("topic", "everything"):
@@ -64,7 +60,7 @@ async def unsubscribe_now(request: Request) -> Response:
         token.message_id,
         "unsubscribe",
         site.clock.now(),
-        ip=request.client.host if request.client else None,
+        ip=site.visitor(request),
         user_agent=request.headers.get("user-agent"),
     )
     recipient = await site.off_loop(_unsubscribe, site, hit, source, everything=choice == "everything")
@@ -72,7 +68,7 @@ async def unsubscribe_now(request: Request) -> Response:
         return site.not_found(request)
     if one_click:
         return pages.plain("unsubscribed")
-    return _confirmation(site, site.words(request, recipient.language), recipient, choice)
+    return _confirmation(site, request, site.words(request, recipient.language), recipient, choice)
 
 
 def _recipient(site: Site, message_id: int) -> Recipient | None:
@@ -107,30 +103,11 @@ def _unsubscribe(site: Site, hit: Hit, source: str, *, everything: bool) -> Reci
     return _recipient(site, hit.message_id) if done else None
 
 
-async def _fields(request: Request) -> Mapping[str, str]:
-    """The form's fields, names in lower case, as `multipart/form-data` or
-    `application/x-www-form-urlencoded`; a body without a type counts as the latter."""
-    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
-            return {name.lower(): value.strip() for name, value in form.items() if isinstance(value, str)}
-    body = (await request.body()).decode("utf-8", "replace")
-    try:
-        pairs = parse_qsl(body, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        return {}
-    return {name.strip().lower(): value.strip() for name, value in pairs}
-
-
-def _topic_label(site: Site, topic: str) -> str:
-    known = site.workspace.settings.topics.get(topic)
-    return known.label if known else topic
-
-
-def _question(site: Site, words: Words, recipient: Recipient) -> Response:
+def _question(site: Site, request: Request, words: Words, recipient: Recipient) -> Response:
     organisation = site.workspace.settings.organisation.name
     heading = words.say("unsubscribe_heading", organisation=organisation)
     whose = (
-        words.say("unsubscribe_whose", address=masked(recipient.email).replace("…", "…\u2060"))  # keeps it on one line
+        words.say("unsubscribe_whose", address=shown_address(recipient.email))
         if recipient.email
         else words.say("unsubscribe_whose_unknown")
     )
@@ -138,19 +115,20 @@ def _question(site: Site, words: Words, recipient: Recipient) -> Response:
         "heading": heading,
         "whose": whose,
         "question": words.say("unsubscribe_question"),
-        "only_topic": words.say("unsubscribe_only_topic", topic=_topic_label(site, recipient.topic)),
+        "only_topic": words.say(
+            "unsubscribe_only_topic", topic=topic_label(site.workspace.settings, recipient.topic, words)
+        ),
         "everything": words.say("unsubscribe_everything", organisation=organisation),
         "button": words.say("unsubscribe_button"),
     }
-    return pages.page(words, "unsubscribe.html", title=heading, footer=site.footer, values=values)
+    return site.page(request, words, heading, pages.fragment("unsubscribe.html", values))
 
 
-def _confirmation(site: Site, words: Words, recipient: Recipient, choice: str) -> Response:
+def _confirmation(site: Site, request: Request, words: Words, recipient: Recipient, choice: str) -> Response:
     heading = words.say("unsubscribed_heading")
     spoken = words.say(
         f"unsubscribed_{choice}",
         organisation=site.workspace.settings.organisation.name,
-        topic=_topic_label(site, recipient.topic),
+        topic=topic_label(site.workspace.settings, recipient.topic, words),
     )
-    values = {"heading": heading, "words": spoken}
-    return pages.page(words, "message.html", title=heading, footer=site.footer, values=values)
+    return site.message(request, words, heading, spoken)

@@ -11,6 +11,7 @@ from celery import Celery
 QUEUES: Final = ("transactional", "bulk")
 TRANSACTIONAL, BULK = QUEUES
 SEND_BATCH: Final = "clarion.send_batch"
+ATTEND: Final = "clarion.attend"
 
 
 def make_app(broker_url: str) -> Celery:

@@ -6,7 +6,8 @@ campaign's run is made once per nominal time. So an old leader that wakes up lat
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -22,13 +23,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseGone
 
 from campaigns import batches, rollout, transactional
+from campaigns.attending import is_waiting
 from campaigns.runs import WORK_CHANNEL, start_occurrence
 from core.clock import Clock
 from core.database import Database
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
 from core.schema import schedule, schedule_tick
-from workers.celery_app import BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
+from suppression.policy import Policy
+from workers.celery_app import ATTEND, BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
 
 _log = logging.getLogger("clarion.scheduler")
 #: Advisory lock of the leader.
@@ -42,6 +45,8 @@ _TICK_S: Final = 1.0
 _ELECTION_S: Final = 2.0
 _SHORTEST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
+_ATTEND_AGAIN_S: Final = 5.0
+_CHORES_S: Final = 600.0
 #: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
 _LEASE_S: Final = 10
 
@@ -50,12 +55,14 @@ class Ticks:
     """What is done each second."""
 
     def __init__(
-        self, database: Database, app: Celery, clock: Clock, batch_size: int, policy: Refusals | None = None
-    ) -> None:
+        self, database: Database, app: Celery, clock: Clock, batch_size: int, permission: Policy,
+        policy: Refusals | None = None,
+    ) -> None:  # fmt: skip
         """`policy`: what refusals lead to that a lost worker of a stopped run had heard."""
         self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
-        self._policy = policy
+        self._permission, self._policy = permission, policy
         self._one_at_a_time = threading.Lock()
+        self._attended_at = float("-inf")
 
     def publish(self) -> int:
         """Workers are told of what is due; the number of batches told is returned. Repeat: safe.
@@ -120,6 +127,22 @@ class Ticks:
         self._step("runs could not be finished", batches.finish_runs)
         self._step("runs of former versions could not be finished", transactional.finish_superseded)
 
+    def attend(self) -> bool:
+        """A worker is told when something came back that waits, or a notice to the staff; whether one was. Repeat:
+        safe; a worker that has not come to it is told again after some seconds."""
+        if time.monotonic() < self._attended_at + _ATTEND_AGAIN_S:
+            return False
+        with self._database.begin() as connection:
+            if not is_waiting(connection, self._clock.now()):
+                return False
+        try:
+            self._app.send_task(ATTEND, queue=TRANSACTIONAL, expires=_ATTEND_AGAIN_S)
+        except (OperationalError, OSError) as error:
+            _log.warning("the broker cannot be reached: %s", error)
+            return False
+        self._attended_at = time.monotonic()
+        return True
+
     def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:
         """The step is committed; or `fault` is logged with its traceback, and it is tried again at the next tick."""
         try:
@@ -158,7 +181,8 @@ class Ticks:
         if connection.execute(tick).rowcount == 0:
             return False
         occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
-        started = start_occurrence(connection, version_id, occurrence, self._clock.now(), self._batch_size)
+        now = self._clock.now()
+        started = start_occurrence(connection, version_id, occurrence, now, self._batch_size, self._permission)
         return started is not None
 
 
@@ -186,15 +210,20 @@ def _last_between(trigger: CronTrigger, after: datetime, now: datetime) -> datet
             found = moment
 
 
-def run(database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None]) -> None:
+def run(
+    database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None],
+    chores: Sequence[Callable[[], object]] = (),
+) -> None:  # fmt: skip
     """Leads when elected, until `stopping` is set; waits while another process leads.
+
+    `chores` are done every ten minutes, and know themselves when there is something to do.
 
     A database that goes away is waited for; leadership ends with the connection that holds the lock.
     """
     while not stopping.is_set():
         try:
             with psycopg.connect(database.url, autocommit=True, application_name="clarion scheduler") as connection:
-                _lead(connection, ticks, stopping, elected)
+                _lead(connection, ticks, stopping, elected, chores)
         except (psycopg.OperationalError, DBAPIError, ServiceError) as error:
             _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
         stopping.wait(_ELECTION_S)
@@ -205,6 +234,7 @@ def _lead(
     ticks: Ticks,
     stopping: threading.Event,
     elected: Callable[[], None],
+    chores: Sequence[Callable[[], object]],
 ) -> None:
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
     if row is None or not row[0]:
@@ -212,8 +242,10 @@ def _lead(
     connection.execute(f"SET idle_session_timeout = '{_LEASE_S}s'")  # by the database's clock
     elected()
     scheduler = BackgroundScheduler(timezone=UTC)
-    for job in (ticks.publish, ticks.start_recurring, ticks.settle):
+    for job in (ticks.publish, ticks.start_recurring, ticks.settle, ticks.attend):
         scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
+    for chore in chores:
+        scheduler.add_job(chore, "interval", seconds=_CHORES_S, max_instances=1, coalesce=True, misfire_grace_time=None)
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()
     try:

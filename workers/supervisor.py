@@ -19,6 +19,8 @@ from workers.up_record import SUPERVISOR, Started
 
 _log = logging.getLogger("clarion.up")
 PROCESSES: Final = ("worker", "scheduler", "web")
+#: Runs besides where mails come in (`inbound` in clarion.yaml).
+INBOUND: Final = "inbound"
 #: A process that ends is started again after this, doubled each time up to the second figure.
 _RESTART_S: Final = (0.5, 30.0)
 #: A process that ran this long had a good start: its next restart waits the short time again.
@@ -35,6 +37,11 @@ class _Child:
     begun: float  # by the monotonic clock
     wait: float = _RESTART_S[0]
     restart_at: float | None = None
+
+
+def processes_of(workspace: Workspace) -> tuple[str, ...]:
+    """What runs for the workspace, by its settings."""
+    return (*PROCESSES, INBOUND) if workspace.settings.inbound.is_used else PROCESSES
 
 
 def log_file(workspace: Workspace, process: str) -> Path:
@@ -63,7 +70,7 @@ def supervise(workspace: Workspace) -> None:
         _end(left_over)
         children: list[_Child] = []
         try:
-            for name in PROCESSES:
+            for name in processes_of(workspace):
                 children.append(_start(workspace, name))
                 _write(workspace, me, children)
             while not asked_to_stop:
@@ -93,7 +100,8 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _command(workspace: Workspace, process: str) -> list[str]:
-    return clarion_command("--workspace", str(workspace.root), process)
+    words = (process, "run") if process == INBOUND else (process,)
+    return clarion_command("--workspace", str(workspace.root), *words)
 
 
 def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:

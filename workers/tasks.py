@@ -1,4 +1,4 @@
-"""What a worker process does: one task, which sends one batch."""
+"""What a worker process does: it sends a batch, or attends to what came back."""
 
 import logging
 import os
@@ -9,11 +9,12 @@ from typing import Any
 
 from celery import Celery, signals
 
+from campaigns.attending import attend_to
 from campaigns.sending import Courier
 from core.clock import SystemClock
 from core.database import Database, open_database
 from core.workspace import Workspace
-from workers.celery_app import SEND_BATCH
+from workers.celery_app import ATTEND, SEND_BATCH
 from workers.fresh_settings import FreshWorkspace
 
 _log = logging.getLogger("clarion.worker")
@@ -55,7 +56,7 @@ class Station:
 
 
 def register(app: Celery, workspace: Workspace) -> None:
-    """The application knows its task, and each of its processes opens and closes its own station."""
+    """The application knows its tasks, and each of its processes opens and closes its own station."""
     stopping = RawValue("b", 0)  # shared with the processes forked from this one; has no lock, a signal sets it
     station = Station(workspace, lambda: bool(stopping.value))
 
@@ -65,6 +66,12 @@ def register(app: Celery, workspace: Workspace) -> None:
         sent = station.courier.send_batch(batch_id)
         if sent is not None:
             _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
+
+    @app.task(name=ATTEND)  # type: ignore[untyped-decorator]
+    def attend() -> None:
+        """What came back has had its consequences, and notices to the staff are under way. Repeat: safe."""
+        attended = station.courier
+        attend_to(attended.workspace, attended.database, attended.clock)
 
     signals.worker_shutting_down.connect(lambda **_: setattr(stopping, "value", 1), weak=False)
     signals.worker_process_init.connect(station.open, weak=False)

@@ -19,6 +19,7 @@ from core.clock import SystemClock
 from core.database import open_database
 from core.embedded import places, postgres
 from delivery.message_bytes import write_message
+from suppression.policy import Policy
 from tests.processes import REPOSITORY, clarion
 
 _BATCHES = text("SELECT b.id FROM batch b JOIN run r ON r.id = b.run_id WHERE r.campaign = :campaign ORDER BY b.id")
@@ -67,13 +68,17 @@ def planned(shop: Shop, campaign: str) -> list[int]:
         return list(connection.execute(_BATCHES, {"campaign": campaign}).scalars())
 
 
+def _asked(shop: Shop) -> dict[str, Any]:
+    return {"policy": Policy.of(shop.workspace.settings), "now": SystemClock().now()}
+
+
 def mean_bytes(shop: Shop) -> float:
     """The mean size of messages as they leave. Ends the program where the mailing is not the one that is promised."""
-    studio = Studio(shop.workspace)
+    studio, asked = Studio(shop.workspace), _asked(shop)
     with shop.database.begin() as connection:
         rows = connection.execute(_SOME).all()
         letter = studio.letter(connection, rows[0].version_id)
-        people = list(recipients(connection, [row.id for row in rows]))
+        people = list(recipients(connection, [row.id for row in rows], **asked))
     sizes = [len(write_message(studio.mail(letter, person))) for person in people]
     mean, links = sum(sizes) / len(sizes), len(letter.mailing.links)
     if links != LINKS or abs(mean / MESSAGE_BYTES - 1) > _TOLERANCE:
@@ -83,13 +88,13 @@ def mean_bytes(shop: Shop) -> float:
 
 def parts(shop: Shop) -> dict[str, float]:
     """µs of CPU a message in this process: its row read, its texts rendered, its bytes written; without profiler."""
-    studio = Studio(shop.workspace)
+    studio, asked = Studio(shop.workspace), _asked(shop)
     with shop.database.begin() as connection:
         rows = connection.execute(_SOME).all()
         letter = studio.letter(connection, rows[0].version_id)
         ids = [row.id for row in rows]
-        people = list(recipients(connection, ids))
-        reading = _cpu_us(lambda: list(recipients(connection, ids)), len(ids))
+        people = list(recipients(connection, ids, **asked))
+        reading = _cpu_us(lambda: list(recipients(connection, ids, **asked)), len(ids))
     whole = _cpu_us(lambda: [studio.mail(letter, person) for person in people], len(people))
     rendering = _cpu_us(lambda: [studio.render(letter, person) for person in people], len(people))
     mails = [studio.mail(letter, person) for person in people]

@@ -88,16 +88,17 @@ def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: b
             "deferred",
             "failed",
             "unknown",
+            "held",
             "skipped",
             "balanced",
         )
-        documents = [row | {"skipped": sum(row["skipped"].values())} for row in documents]
+        documents = [row | {key: sum(row[key].values()) for key in ("held", "skipped")} for row in documents]
         print_table(documents, columns)
         return
     for key, value in documents[0].items():
         if isinstance(value, dict):
             for reason, number in value.items():
-                click.echo(f"{'skipped, ' + reason:<32}{number:>12,}")
+                click.echo(f"{f'{key}, {reason}':<32}{number:>12,}")
         elif key == "waiting":
             _print_waiting(value)
         elif isinstance(value, int) and not isinstance(value, bool) and key != "run":

@@ -65,6 +65,7 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "audience": item.counts.audience,
             "would_send": item.counts.would_send,
             "skipped": dict(item.counts.skipped),
+            "held": dict(item.counts.held),
             "starts_at": item.starts_at,
             "rollout": list(item.rollout),
             **(item.way.document() if item.way is not None else {}),
@@ -96,6 +97,7 @@ def _print_plan(made: "Plan") -> None:
             click.echo(f"  transactional: sent to one person when ordered (clarion send {item.campaign} --to KEY)")
             continue
         rows = [("audience", counts.audience), ("would send", counts.would_send)]
+        rows += [(f"held, {reason}", number) for reason, number in counts.held.items()]
         rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
         rows += [(f"stage {n} of {len(item.rollout)}", heads) for n, heads in enumerate(item.rollout, 1)]
         width = max(len(label) for label, _ in rows)

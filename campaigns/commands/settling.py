@@ -236,11 +236,13 @@ def retry(
 
 def _look(desk: Desk, campaign: str, which: str, classes: tuple[str, ...]) -> "Retry":
     from campaigns.retry import failed, in_doubt
+    from suppression.policy import Policy
 
+    policy = Policy.of(desk.workspace.settings)
     with desk.database.begin() as connection:
         if which == "failed":
-            return failed(connection, campaign, classes, desk.clock.now())
-        return in_doubt(connection, campaign, desk.clock.now())
+            return failed(connection, campaign, classes, desk.clock.now(), policy)
+        return in_doubt(connection, campaign, desk.clock.now(), policy)
 
 
 def _accept_duplicates(campaign: str, number: int, typed: str | None) -> None:

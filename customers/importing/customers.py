@@ -3,6 +3,8 @@
 An empty cell says nothing: what is known already stays. Columns that are no field are added to the attributes.
 A second row for the same customer in one file is rejected, because the file does not say which one is right.
 Opt-outs go with a customer to a new address: who said "stop" meant themselves, not one of their mailboxes.
+A row that names a customer by what they were before (the external id of one who was merged into them, a former address)
+is about them, but old: it fills in what is empty and changes nothing.
 """
 
 import json
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.names import did_you_mean
 from core.units import parse_zone
+from customers.importing import customer_sql as sql
 from customers.importing.consents import CONSENT_STAGE, record_consents
 from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
@@ -42,6 +45,8 @@ class CustomerImporter(Importer):
         "language": ("lang", "locale", "language code", "Sprache"),
         "zone": ("time zone", "Zeitzone", "时区"),
         "owner": ("account manager", "sales representative", "Betreuer", "负责人", "客户经理"),
+        "person": ("person id", "Person", "人员编号"),
+        "household": ("household id", "Haushalt", "家庭编号"),
         "topics": ("consent", "topic", "consents", "Einwilligung", "Themen", "同意主题"),
         "consent_at": ("consented at", "consent date", "opt-in date", "Einwilligung am", "同意时间"),
         "consent_basis": ("legal basis", "Rechtsgrundlage"),
@@ -62,6 +67,8 @@ class CustomerImporter(Importer):
         "language": "text",
         "zone": "text",
         "owner": "text",
+        "person": "text",
+        "household": "text",
         "source": "text",
         "attributes": "jsonb",
         "topics": "text[]",
@@ -88,6 +95,7 @@ class CustomerImporter(Importer):
             *(one_line(cell[name](cells)) or None for name in ("first_name", "last_name", "company", "phone")),
             country_code(cell["country"](cells)) or None,
             _language(cell["language"](cells)), _zone(cell["zone"](cells)), cell["owner"](cells) or None,
+            clean_key(cell["person"](cells)) or None, clean_key(cell["household"](cells)) or None,
             cell["source"](cells) or self.source.file_name, json.dumps(attributes, ensure_ascii=False),
             self._topics(cell["topics"](cells)), self._consent_at(cell["consent_at"](cells)),
             cell["consent_basis"](cells) or "consent",
@@ -112,13 +120,15 @@ class CustomerImporter(Importer):
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
-        connection.execute(text(_ADDRESSED))
+        connection.execute(text(sql.ADDRESSED))
         connection.execute(text("ANALYZE addressed"))
-        connection.execute(text(_CANDIDATES))
-        repeated = connection.execute(text(_REPEATED))
+        connection.execute(text(sql.CANDIDATES))
+        repeated = connection.execute(text(sql.REPEATED))
         rejected = {row: f"the same customer as row {first}" for row, first in repeated}
-        connection.execute(text(_MOVED))
-        created, updated = connection.execute(text(_UPSERT), {"now": self.source.now}).one()
+        connection.execute(text(sql.MOVED))
+        connection.execute(text(sql.REMEMBER), {"now": self.source.now})
+        created, updated = connection.execute(text(sql.UPSERT), {"now": self.source.now}).one()
+        connection.execute(text(sql.FORGET_PRESENT))
         # After the update: an opt-out at the old address that was committed meanwhile is seen.
         followed = follow_addresses(connection, now=self.source.now)
         remarks = (f"{followed:,} opt-outs went with customers to their new addresses",) if followed else ()
@@ -131,7 +141,7 @@ class CustomerImporter(Importer):
             return ()
         columns = ", ".join(f"{name} {kind}" for name, kind in CONSENT_STAGE.items())
         connection.execute(text(f"CREATE TEMP TABLE agreement ({columns}) ON COMMIT DROP"))
-        connection.execute(text(_AGREEMENTS), {"source": self.source.label})
+        connection.execute(text(sql.AGREEMENTS), {"source": self.source.label})
         recorded = record_consents(connection, now=self.source.now)
         remarks = [f"recorded {recorded.created:,} consents"] if recorded.created else []
         if recorded.refused:
@@ -160,77 +170,3 @@ def _zone(text: str) -> str | None:
         return parse_zone(text) if text else None
     except ValueError as error:
         raise Rejected(str(error)) from None
-
-
-#: The external id of each row: its own; else that of the customer with its address, here or in the file; else
-#: the comparable address. A customer who is known by the address alone goes first, so that a repeated import
-#: meets the same one.
-_ADDRESSED = """
-    CREATE TEMP TABLE addressed ON COMMIT DROP AS
-    SELECT staged.*, coalesce(staged.external_id, of_address.external_id, in_file.external_id, comparable) AS known_as
-    FROM staged
-    LEFT JOIN LATERAL (
-        SELECT c.external_id FROM customer c
-        WHERE staged.external_id IS NULL AND c.address_key = staged.address_key
-        ORDER BY (c.external_id = staged.comparable) DESC, c.id LIMIT 1
-    ) of_address ON true
-    LEFT JOIN (
-        SELECT DISTINCT ON (address_key) address_key, external_id FROM staged
-        WHERE external_id IS NOT NULL AND address_key IS NOT NULL ORDER BY address_key, row
-    ) in_file ON staged.external_id IS NULL AND in_file.address_key = staged.address_key
-"""
-
-#: What each customer would become. `first_row` differs from `row` in a repeated row.
-_CANDIDATES = """
-    CREATE TEMP TABLE candidate ON COMMIT DROP AS
-    SELECT a.row, first_value(a.row) OVER (PARTITION BY a.known_as ORDER BY a.row) AS first_row,
-           a.known_as AS external_id, c.id AS customer_id,
-           CASE WHEN a.email IS NULL THEN c.email ELSE a.email END AS email,
-           CASE WHEN a.email IS NULL THEN c.address_key ELSE a.address_key END AS address_key,
-           CASE WHEN a.email IS NULL THEN coalesce(c.smtputf8, false) ELSE a.smtputf8 END AS smtputf8,
-           coalesce(a.first_name, c.first_name) AS first_name, coalesce(a.last_name, c.last_name) AS last_name,
-           coalesce(a.company, c.company) AS company, coalesce(a.phone, c.phone) AS phone,
-           coalesce(a.country, c.country) AS country, coalesce(a.language, c.language) AS language,
-           coalesce(a.zone, c.zone) AS zone, coalesce(a.owner, c.owner) AS owner,
-           coalesce(c.source, a.source) AS source, coalesce(c.attributes, '{}') || a.attributes AS attributes,
-           a.topics, a.consent_at, a.consent_basis
-    FROM addressed a LEFT JOIN customer c ON c.external_id = a.known_as
-"""
-
-_REPEATED = "SELECT row, first_row FROM candidate WHERE row > first_row"
-
-#: The addresses of customers who are about to get another one.
-_MOVED = """
-    CREATE TEMP TABLE moved ON COMMIT DROP AS
-    SELECT DISTINCT c.address_key AS old_key, n.address_key AS new_key
-    FROM candidate n JOIN customer c ON c.id = n.customer_id
-    WHERE n.row = n.first_row AND n.address_key <> c.address_key
-"""
-
-_FIELDS: Final = (
-    "email", "address_key", "smtputf8", "first_name", "last_name", "company", "phone", "country", "language",
-    "zone", "owner", "source", "attributes",
-)  # fmt: skip
-
-_UPSERT = f"""
-    WITH written AS (
-        INSERT INTO customer AS known (external_id, {", ".join(_FIELDS)}, created_at, updated_at)
-        SELECT n.external_id, {", ".join(f"n.{name}" for name in _FIELDS)}, :now, :now
-        FROM candidate n LEFT JOIN customer c ON c.id = n.customer_id
-        WHERE n.row = n.first_row AND (c.id IS NULL OR
-            ({", ".join(f"n.{name}" for name in _FIELDS)}) IS DISTINCT FROM
-            ({", ".join(f"c.{name}" for name in _FIELDS)}))
-        ORDER BY n.row
-        ON CONFLICT (external_id) DO UPDATE SET
-            {", ".join(f"{name} = excluded.{name}" for name in _FIELDS)}, updated_at = excluded.updated_at
-        RETURNING known.xmax = 0 AS is_new
-    )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
-"""  # noqa: S608  made of our own names
-
-_AGREEMENTS = """
-    INSERT INTO agreement (row, customer_id, channel, topic, state, basis, source, proof, captured_at)
-    SELECT n.row, c.id, 'email', topic, 'granted', n.consent_basis, :source, '{}', n.consent_at
-    FROM candidate n JOIN customer c USING (external_id) CROSS JOIN LATERAL unnest(n.topics) AS topic
-    WHERE n.row = n.first_row
-"""

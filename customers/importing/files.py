@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from core.database import Database, analyze, copy_rows
+from core.people_lock import people_stay
 from core.workspace import Workspace
 from customers import metrics
 from customers.importing.consents import ConsentImporter
@@ -17,6 +18,7 @@ from customers.importing.events import EventImporter
 from customers.importing.fields import match_columns
 from customers.importing.importer import Importer, Loaded, NewCustomers, Source
 from customers.importing.purchases import PurchaseImporter
+from customers.importing.refused import Refused
 from customers.importing.rejects import write_rejects
 from customers.importing.suppressions import SuppressionImporter
 from customers.importing.values import Formats, Rejected
@@ -141,6 +143,8 @@ class _Work:
         from sqlalchemy import text
 
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        people_stay(connection)
+        self._refused = Refused.of(connection, self.importer)
         metrics.give_memory(connection)
         columns = ", ".join(f"{name} {kind}" for name, kind in self.importer.stage.items())
         connection.execute(text(f"CREATE TEMP TABLE staged ({columns}) ON COMMIT DROP"))
@@ -159,7 +163,7 @@ class _Work:
                 self.reasons[row.number] = row.fault
                 continue
             try:
-                yield self.importer.staged_row(row.number, row.cells)
+                yield self._refused.checked(self.importer.staged_row(row.number, row.cells))
             except Rejected as reason:
                 self.reasons[row.number] = str(reason)
         self.tick(self.read % _TICK)

@@ -84,14 +84,22 @@ def check_pattern(new: NewCustomers) -> None:
         )
 
 
+#: By external id, or that of a customer who was merged into another; else by the address that somebody has, or had.
 _KNOWN = """
     CREATE TEMP TABLE known ON COMMIT DROP AS
-    SELECT named.who, coalesce(by_id.id, by_address.id) AS customer_id
+    SELECT named.who, coalesce(by_id.id, merged.customer_id, by_address.id, by_former.customer_id) AS customer_id
     FROM (SELECT who, CAST(min(CAST(who_key AS text)) AS uuid) AS who_key FROM staged GROUP BY who) named
     LEFT JOIN customer by_id ON by_id.external_id = named.who
+    LEFT JOIN customer_alias merged ON merged.external_id = named.who
     LEFT JOIN LATERAL (
-        SELECT id FROM customer WHERE by_id.id IS NULL AND address_key = named.who_key ORDER BY id LIMIT 1
+        SELECT id FROM customer
+        WHERE by_id.id IS NULL AND merged.customer_id IS NULL AND address_key = named.who_key ORDER BY id LIMIT 1
     ) by_address ON true
+    LEFT JOIN LATERAL (
+        SELECT customer_id FROM customer_address
+        WHERE by_id.id IS NULL AND merged.customer_id IS NULL AND by_address.id IS NULL
+          AND address_key = named.who_key ORDER BY customer_id LIMIT 1
+    ) by_former ON true
 """
 
 _CREATE = """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ImportFailed, UsageError
-from customers.readers.guard import GuardedWriter
+from core.guard import GuardedWriter
 from customers.readers.tables import Table
 
 #: The columns put before the original ones; an import ignores them.

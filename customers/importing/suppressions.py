@@ -1,6 +1,7 @@
 """Suppressions: one row forbids writing to one address. An import adds entries and never lifts one.
 
-An entry that was lifted comes back when a file that holds it is imported again: the file says it must not be
+A row names the address, or the MD5 or SHA-256 of it (`customers.importing.hashed_lists`). An entry that was lifted
+comes back when a file that holds it is imported again, and the import says so: the file says it must not be
 written to, and nothing in it says that somebody thought better of it. Of entries that differ only in their end the
 longest holds; a shorter one that is on record makes room for it and stays readable.
 """
@@ -9,9 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from uuid import UUID
 
 from core.names import did_you_mean
 from customers.importing.fields import Fields, require
+from customers.importing.hashed_lists import digest_of, record_digests
 from customers.importing.importer import Importer, Loaded, Source, read_mailbox
 from customers.importing.people import EMAIL_HEADERS
 from customers.importing.values import Rejected, instant_reader
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 
 _SCOPES: Final = ("global", "channel", "topic", "campaign")
 
+#: A rest that somebody asked for: it always has an end.
+_PAUSED: Final = "paused"
 #: What people said or the law says, about the person; a hard bounce says something about the old mailbox only.
-_PERSONAL: Final = ("unsubscribed", "complaint", "legal")
+_PERSONAL: Final = ("unsubscribed", "complaint", "legal", "erased", "paused")
 
 
 class SuppressionImporter(Importer):
@@ -30,6 +35,18 @@ class SuppressionImporter(Importer):
 
     fields: ClassVar[Fields] = {
         "email": EMAIL_HEADERS,
+        "digest": (
+            "hash",
+            "md5",
+            "sha256",
+            "sha-256",
+            "email md5",
+            "email sha256",
+            "email hash",
+            "hashed email",
+            "Hashwert",
+            "哈希",
+        ),
         "scope": ("Umfang", "范围"),
         "topic": ("Thema", "主题"),
         "campaign": ("Kampagne", "活动"),
@@ -41,6 +58,7 @@ class SuppressionImporter(Importer):
     stage: ClassVar[Mapping[str, str]] = {
         "row": "integer",
         "address_key": "uuid",
+        "digest": "bytea",
         "channel": "text",
         "scope": "text",
         "scope_name": "text",
@@ -49,30 +67,40 @@ class SuppressionImporter(Importer):
         "created_at": "timestamptz",
         "expires_at": "timestamptz",
     }
-    fills: ClassVar[tuple[str, ...]] = ("suppression",)
+    fills: ClassVar[tuple[str, ...]] = ("suppression", "blocked_digest")
     changes_metrics: ClassVar[bool] = False
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        require(source.columns, ("email",), header=source.header)
+        require(source.columns, ("email", "digest"), header=source.header)
         self._instant = instant_reader(source.formats)
         self._cell = {name: source.columns.reader(name) for name in self.fields}
 
     def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
         cell = self._cell
-        email = cell["email"](cells)
-        if not email:
-            raise Rejected("no address")
-        mailbox = read_mailbox(email, self.source.secret)
+        key, digest = self._who(cell["email"](cells), cell["digest"](cells))
         scope, scope_name = self._scope(cells)
         evidence = {"file": self.source.file_name, **self.source.columns.attribute_texts(cells)}
         created_at, expires_at = cell["created_at"](cells), cell["expires_at"](cells)
+        reason = cell["reason"](cells).casefold() or "manual"
+        if digest is not None and (scope_name or expires_at or reason == _PAUSED):
+            raise Rejected("a digest forbids everything, for good (got a topic, a campaign, an end or a pause)")
+        if reason == _PAUSED and not expires_at:
+            raise Rejected("a pause without an end (got none, expected expires_at)")
         return (
-            number, mailbox.key, cell["channel"](cells) or "email", scope, scope_name,
-            cell["reason"](cells).casefold() or "manual", json.dumps(evidence, ensure_ascii=False),
-            self._instant(created_at) if created_at else self.source.now,
+            number, key, digest, cell["channel"](cells) or "email", scope, scope_name, reason,
+            json.dumps(evidence, ensure_ascii=False), self._instant(created_at) if created_at else self.source.now,
             self._instant(expires_at) if expires_at else None,
         )  # fmt: skip
+
+    def _who(self, email: str, hashed: str) -> tuple[UUID | None, bytes | None]:
+        """The key of the address, or the digest that stands in its place; a file may hold both columns."""
+        if email and (digest := digest_of(email)) is None:
+            return read_mailbox(email, self.source.secret).key, None
+        digest = digest_of(hashed) if hashed else digest_of(email) if email else None
+        if digest is None:
+            raise Rejected(f"not a digest of an address (got {hashed!r})" if hashed else "no address")
+        return None, digest
 
     def _scope(self, cells: Sequence[str]) -> tuple[str, str]:
         """Scope and name; a topic or campaign without a scope means that topic or campaign."""
@@ -92,8 +120,14 @@ class SuppressionImporter(Importer):
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
+        now, label = self.source.now, self.source.label
         connection.execute(text(_OF_FILE))
-        return Loaded(_record_entries(connection, now=self.source.now))
+        again = connection.execute(text(_LIFTED_BEFORE), {"now": now}).scalar_one()
+        remarks = (f"{again:,} entries had been lifted before, and forbid again",) if again else ()
+        created = _record_entries(connection, now=now)
+        connection.execute(text(_VOID_REQUESTS), {"now": now, "source": label})
+        listed, of_list = record_digests(connection, label, now)
+        return Loaded(created + listed, remarks=(*remarks, *of_list))
 
 
 def follow_addresses(connection: "Connection", *, now: datetime) -> int:
@@ -123,9 +157,37 @@ _ENTRY: Final = f"{_KEY}, source, evidence, created_at, expires_at"
 _OF_FILE = f"""
     CREATE TEMP TABLE entry ON COMMIT DROP AS
     SELECT DISTINCT ON ({_KEY}) row, 'import' AS source, {_ENTRY.replace(" source,", "")}
-    FROM staged
+    FROM staged WHERE digest IS NULL
     ORDER BY {_KEY}, coalesce(expires_at, 'infinity') DESC, row
 """  # noqa: S608  made of our own names
+
+#: Entries of the file in whose place none is in force, because somebody lifted it.
+_LIFTED_BEFORE = f"""
+    SELECT count(*) FROM entry
+    WHERE (expires_at IS NULL OR expires_at > :now) AND (
+        SELECT bool_and(s.lifted_at IS NOT NULL) AND bool_or(s.lifted_because <> 'replaced by a later entry')
+        FROM suppression AS s
+        WHERE ({", ".join(f"s.{name}" for name in _KEY.split(", "))})
+            = ({", ".join(f"entry.{name}" for name in _KEY.split(", "))})
+    )
+"""  # noqa: S608  made of our own names
+
+#: Who is on a list of opt-outs cannot confirm any more what they were asked to confirm before.
+_VOID_REQUESTS = """
+    INSERT INTO consent (customer_id, channel, topic, state, basis, source, captured_at)
+    SELECT customer_id, channel, topic, 'withdrawn', basis, :source, greatest(captured_at, :now)
+    FROM (
+        SELECT DISTINCT ON (c.customer_id, c.channel, c.topic)
+               c.customer_id, c.channel, c.topic, c.state, c.basis, c.captured_at
+        FROM entry JOIN customer AS p USING (address_key) JOIN consent AS c ON c.customer_id = p.id
+        WHERE entry.reason = 'unsubscribed' AND entry.scope <> 'campaign'
+          AND (entry.scope = 'global' OR c.channel = entry.channel)
+          AND (entry.scope <> 'topic' OR c.topic = entry.scope_name)
+        ORDER BY c.customer_id, c.channel, c.topic, c.captured_at DESC, c.id DESC
+    ) AS latest
+    WHERE state = 'requested'
+    ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
+"""
 
 _OF_OLD_ADDRESSES = """
     CREATE TEMP TABLE entry ON COMMIT DROP AS

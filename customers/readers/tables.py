@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from core.errors import ImportFailed
+from core.guard import unguarded
 from customers.readers.delimiters import Delimiter, detect_delimiter, parse_delimiter
 from customers.readers.encodings import Detected, detect
-from customers.readers.guard import unguarded
 from customers.readers.opening import open_bytes
 
 MAX_COLUMNS: Final = 1_000

@@ -7,7 +7,7 @@ for a few seconds: with hundreds of domains in a batch, writing them each time t
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -118,6 +118,16 @@ class Tallies:
 def prune(connection: Connection) -> None:
     """Only the last hours are left in `domain_tally`. Repeat: safe."""
     connection.execute(domain_tally.delete().where(domain_tally.c.minute < func.now() - KEPT))
+
+
+def count_hard(connection: Connection, counts: Mapping[str, int]) -> None:
+    """Hard bounces that came back as mail or as an event count beside the answers of this minute: the same messages
+    were counted as attempts when a relay took them. `counts` is by recipient domain. Repeat: not safe."""
+    if counts:
+        domains = sorted(counts)
+        given = {"domains": domains, "hard": [counts[domain] for domain in domains]}
+        still = [0] * len(domains)
+        connection.execute(_COUNT, given | {"attempts": still, "ages": still})
 
 
 def slow_down(connection: Connection, domains: Iterable[str], throttles: Throttles) -> set[str]:

@@ -124,6 +124,7 @@ def test_a_worker_and_its_companion_end_together(make_workspace, database, broke
         os.kill(process.pid, signal.SIGKILL)
         wait_for(lambda: not second.is_running(), "it to notice")
     with clarion_process(workspace, "worker", "--processes", "1", present="worker") as process:
+        wait_for(lambda: companion(process) is not None, "a companion")
         third = companion(process)
     assert not third.is_running()
 

@@ -12,6 +12,7 @@ from campaigns.states import State
 from campaigns.status import status_of
 from core import schema
 from core.refusal_settings import Refusals
+from suppression.policy import Policy
 from tests.factories import make_attempt, make_customer, make_message, make_run
 
 SIZE = 500
@@ -40,8 +41,8 @@ def looked_at(database, clock, state="failed"):
     """What `clarion retry` finds at this instant."""
     with database.begin() as connection:
         if state == "unknown":
-            return retry.in_doubt(connection, "spring-paper", clock.now())
-        return retry.failed(connection, "spring-paper", retry.CLASSES, clock.now())
+            return retry.in_doubt(connection, "spring-paper", clock.now(), Policy())
+        return retry.failed(connection, "spring-paper", retry.CLASSES, clock.now(), Policy())
 
 
 def sent_again(connection, found, clock):

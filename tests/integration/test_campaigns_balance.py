@@ -9,6 +9,7 @@ from campaigns import ledger, window
 from campaigns.status import status_of
 from core import schema
 from delivery.smtp import Outcome, OutcomeState
+from suppression.policy import Policy
 from tests.factories import make_attempt, make_customer, make_message, make_run
 
 LEASE = timedelta(minutes=1)
@@ -47,7 +48,7 @@ def test_a_run_in_motion_balances(database, clock, planned):
     run_id, batch_id, ids = planned
     assert () == broken(database, run_id)
     with database.begin() as connection:
-        held = ledger.claim(connection, batch_id, worker="w1", lease=LEASE, now=clock.now())
+        held = ledger.claim(connection, batch_id, worker="w1", lease=LEASE, policy=Policy(), now=clock.now())
     with database.begin() as connection:
         window.hand_over(connection, held, window.Window(ids, (), {}, {}), transport="main", now=clock.now())
     assert () == broken(database, run_id)

@@ -13,6 +13,7 @@ from campaigns.window import Window
 from campaigns.window import hand_over as hand_over_window
 from core import schema
 from delivery.smtp import Outcome, OutcomeState
+from suppression.policy import Policy
 from tests.factories import key_of, make_customer, make_message, make_run, make_suppression
 
 LEASE = timedelta(minutes=1)
@@ -55,7 +56,7 @@ def planned(database, clock):
 
 def claim(database, batch_id, clock, worker="w1"):
     with database.begin() as connection:
-        return ledger.claim(connection, batch_id, worker=worker, lease=LEASE, now=clock.now())
+        return ledger.claim(connection, batch_id, worker=worker, lease=LEASE, policy=Policy(), now=clock.now())
 
 
 def hand_over(database, held, ids, answered, clock):
@@ -365,7 +366,7 @@ def test_cancel_and_claim_do_not_lock_each_other_out(database, planned, clock):
     """
     run_id, batch_id, _ = planned
     with database.begin() as claiming:
-        ledger.claim(claiming, batch_id, worker="w1", lease=LEASE, now=clock.now())
+        ledger.claim(claiming, batch_id, worker="w1", lease=LEASE, policy=Policy(), now=clock.now())
         order(database, "cancel", clock)
 
     assert "cancelled" == status(database, run_id).state

@@ -11,6 +11,7 @@ from campaigns.window import Window, _statement
 from campaigns.window import hand_over as hand_over_window
 from core.errors import PlanError
 from core.schema import batch, message, run
+from suppression.policy import Policy
 from tests.factories import make_customer, make_message, make_run, make_suppression
 from tests.integration.test_campaigns_ledger import claim, expire_lease, hand_over, status
 
@@ -150,6 +151,6 @@ def test_the_statement_of_a_window_is_short_enough_to_be_cached(message_class, k
     """
     psycopg reads a text of more than 4,096 characters anew each time; names of topics and campaigns are no part of it.
     """
-    sql, _ = _statement("t" * 60, "c" * 60, message_class, keeps=keeps)
+    sql, _ = _statement("t" * 60, "c" * 60, message_class, Policy(), keeps=keeps)
 
     assert len(sql) <= 4096

@@ -96,7 +96,7 @@ def test_pacing_keeps_what_a_lost_workers_server_put_off(database, now, make_bat
     heir = claim(database, batch_id, now, "w2")
     limits = {"slow.example": DomainLimit.model_validate({"rate": "2/s"})}
     with database.begin() as connection:
-        people = list(mailings.recipients(connection, heir.message_ids))
+        people = list(mailings.recipients(connection, heir.message_ids, policy=heir.policy, now=now.now()))
         throttles = Throttles({"main": Transport(url="smtp://127.0.0.1")}, limits, "UTC")
         heir, going = pace(connection, heir, people, "main", throttles)
     sent = [person.message_id for person in going]

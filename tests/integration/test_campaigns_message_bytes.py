@@ -9,8 +9,9 @@ import pytest
 from campaigns import catalogue, mailings, versions
 from campaigns.mailings import Studio
 from delivery.message_bytes import write_message
+from suppression.policy import Policy
 from tests.campaign_files import FILES
-from tests.factories import make_customer, make_message, make_run
+from tests.factories import LONG_AGO, make_customer, make_message, make_run
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def written(make_workspace, database):
         with database.begin() as connection:
             studio = Studio(workspace)
             letter = studio.letter(connection, version_id)
-            return [write_message(studio.mail(letter, who)) for who in mailings.recipients(connection, ids)]
+            people = mailings.recipients(connection, ids, policy=Policy(), now=LONG_AGO)
+            return [write_message(studio.mail(letter, who)) for who in people]
 
     return write
 

@@ -17,6 +17,7 @@ from core.transport_settings import DomainLimit, Transport
 from delivery import holds
 from delivery.holds import HeldBy
 from delivery.throttles import Throttles
+from suppression.policy import Policy
 from tests.factories import make_customer, make_message, make_run, make_version
 
 DOMAINS = ("slow.example", "fast.example")
@@ -58,9 +59,11 @@ def make_batch(database, now):
 def paced(database, now, batch_id, throttles):
     """The batch claimed and paced: the claim, and who may go."""
     with database.begin() as connection:
-        held = ledger.claim(connection, batch_id, worker="w", lease=timedelta(minutes=1), now=now.now())
+        held = ledger.claim(
+            connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=now.now()
+        )
     with database.begin() as connection:
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         return pace(connection, held, people, "main", throttles)
 
 
@@ -198,12 +201,14 @@ def test_batch_with_others_in_it_is_not_put_forward(database, now, make_batch):
         holds.hold(connection, "domain:slow.example", because="x", by=HeldBy.OPERATOR, actor="t")
     batch_id = make_batch(2)
     with database.begin() as connection:
-        held = ledger.claim(connection, batch_id, worker="w", lease=timedelta(minutes=1), now=now.now())
+        held = ledger.claim(
+            connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=now.now()
+        )
         put_off = update(message).where(message.c.id == held.message_ids[1]).values(state="deferred", attempt_count=1)
         connection.execute(put_off)
     with database.begin() as connection:
         held = replace(held, message_ids=held.message_ids[:1])
-        people = list(mailings.recipients(connection, held.message_ids))
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         assert [] == pace(connection, held, people, "main", make_throttles(slow=8))[1]
 
     (waiting,) = waiting_batches(database)
@@ -227,8 +232,10 @@ def test_lost_lease_moves_nobody(database, now, make_batch):
     """
     batch_id = make_batch(20)
     with database.begin() as connection:
-        held = ledger.claim(connection, batch_id, worker="w", lease=timedelta(minutes=1), now=now.now())
-        people = list(mailings.recipients(connection, held.message_ids))
+        held = ledger.claim(
+            connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=now.now()
+        )
+        people = list(mailings.recipients(connection, held.message_ids, policy=held.policy, now=now.now()))
         connection.execute(update(batch).values(claim_count=7))
     with database.begin() as connection:
         left, going = pace(connection, held, people, "main", make_throttles(slow=8))

@@ -14,6 +14,7 @@ from campaigns.stages import TELL, Stage
 from campaigns.status import status_of
 from core import schema
 from core.errors import PlanError, StalePlan
+from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_customer, make_suppression
 
@@ -214,7 +215,7 @@ def test_a_tick_of_a_recurring_campaign_runs_once(office, database, clock):
     runs = []
     for occurrence in ("2026-03-02T08:00Z", "2026-03-02T08:00Z", "2026-03-09T08:00Z"):
         with database.begin() as connection:
-            runs.append(start_occurrence(connection, version_id, occurrence, clock.now(), 500))
+            runs.append(start_occurrence(connection, version_id, occurrence, clock.now(), 500, Policy()))
 
     assert [True, False, True] == [made is not None for made in runs]
     assert 2 == runs[2].counts.would_send

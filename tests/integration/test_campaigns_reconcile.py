@@ -14,6 +14,7 @@ from cli import clarion
 from core import schema
 from core.commands import Desk
 from delivery.smtp import Outcome, OutcomeState
+from suppression.policy import Policy
 from tests.campaign_files import FILES
 from tests.factories import SECRET, make_attempt, make_customer, make_suppression
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -45,7 +46,9 @@ def hand_over(database, clock, outcome):
     handed = []
     for batch_id, _ in due:
         with database.begin() as connection:
-            held = ledger.claim(connection, batch_id, worker="w1", lease=timedelta(minutes=1), now=clock.now())
+            held = ledger.claim(
+                connection, batch_id, worker="w1", lease=timedelta(minutes=1), policy=Policy(), now=clock.now()
+            )
             if held is None:
                 continue
             ids = list(held.message_ids)

@@ -13,6 +13,7 @@ from core import schema
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.units import parse_duration
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 from suppression.refused import Refused, lift_refused, suppress_refused
 from tests.factories import key_of, make_attempt, make_customer, make_message, make_run, make_suppression
 
@@ -69,7 +70,7 @@ def held(connection, run_id):
     run = connection.execute(select(schema.run).where(schema.run.c.id == run_id)).mappings().one()
     return Claim(
         batch_id=1, token=1, run_id=run_id, version_id=run["version_id"], campaign=run["campaign"], topic="promotions",
-        message_class="bulk", message_ids=(), lease=timedelta(minutes=1), worker="w1",
+        message_class="bulk", message_ids=(), lease=timedelta(minutes=1), worker="w1", policy=Policy(),
     )  # fmt: skip
 
 
@@ -77,8 +78,9 @@ def suppressed(database, clock):
     """The external reason the gate gives for each known address."""
     with database.begin() as connection:
         gate = skip_reason(
-            schema.customer.c.id, schema.customer.c.address_key, topic="promotions", campaign="x", now=clock.now()
-        )
+            schema.customer.c.id, schema.customer.c.address_key,
+            topic="promotions", campaign="x", now=clock.now(), policy=Policy(),
+        )  # fmt: skip
         rows = connection.execute(select(schema.customer.c.email, gate.label("reason")))
         return {row.email for row in rows if row.reason == "suppressed:hard_bounce"}
 

@@ -10,6 +10,7 @@ from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
 from core import schema
 from core.workspace import Workspace
+from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -62,7 +63,9 @@ def serve(database, clock, outcomes=()):
             if not due:
                 return
             for batch_id, _ in due:
-                held = ledger.claim(connection, batch_id, worker="w1", lease=timedelta(minutes=1), now=clock.now())
+                held = ledger.claim(
+                    connection, batch_id, worker="w1", lease=timedelta(minutes=1), policy=Policy(), now=clock.now()
+                )
                 for message_id in held.message_ids:
                     kind = outcomes.pop() if outcomes else None
                     answer(connection, message_id, kind, clock.now())
@@ -347,7 +350,7 @@ def test_each_occurrence_of_a_recurring_campaign_is_staged(make_workspace, datab
     text = campaign_file(rollout=ROLLOUT, schedule='{cron: "0 13 * * *"}').replace("broadcast", "recurring")
     workspace = make_workspace(database=database, files=FILES | {"campaigns/spring-paper.yaml": text})
     apply_of(workspace, database, clock, plan_of(workspace, database, clock))
-    ticks = Ticks(database, None, clock, 500)
+    ticks = Ticks(database, None, clock, 500, Policy())
     clock.step(timedelta(hours=1))
     assert ["spring-paper"] == ticks.start_recurring()
 

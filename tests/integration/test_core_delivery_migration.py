@@ -9,6 +9,7 @@ from sqlalchemy import text
 from campaigns import ledger
 from campaigns.status import status_of
 from core import migrate
+from suppression.policy import Policy
 
 #: A claimed batch whose worker was lost, then two that are ready: of a third attempt, and of a first.
 _WORK = """
@@ -54,7 +55,9 @@ def test_what_was_under_way_goes_on_after_the_upgrade(former, clock):
     migrate.upgrade(former)
     with former.begin() as connection:
         held = [
-            ledger.claim(connection, batch_id, worker="w2", lease=timedelta(minutes=1), now=clock.now())
+            ledger.claim(
+                connection, batch_id, worker="w2", lease=timedelta(minutes=1), policy=Policy(), now=clock.now()
+            )
             for batch_id in (1, 2, 3)
         ]
         states = connection.execute(text("SELECT array_agg(state::text ORDER BY id) FROM message")).scalar_one()

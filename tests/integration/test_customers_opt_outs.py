@@ -13,6 +13,7 @@ from core.database import Database
 from core.workspace import Workspace
 from customers.importing.files import How, Imported, import_file
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 from tests.factories import key_of, make_customer, make_suppression
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -33,7 +34,9 @@ class Desk:
     def gate(self, topic: str = "news", now: datetime = LATER) -> dict[str, str | None]:
         """External id → what keeps the customer out."""
         customer = schema.customer.c
-        reason = skip_reason(customer.id, customer.address_key, topic=topic, campaign="spring", now=now)
+        reason = skip_reason(
+            customer.id, customer.address_key, topic=topic, campaign="spring", now=now, policy=Policy()
+        )
         with self.database.begin() as connection:
             return {row[0]: row[1] for row in connection.execute(select(customer.external_id, reason))}
 

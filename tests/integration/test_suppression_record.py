@@ -10,6 +10,7 @@ from core.clock import SteppedClock
 from core.database import Database
 from core.errors import UsageError
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 from suppression.record import lift, suppress, unsubscribe
 from tests import factories
 
@@ -19,7 +20,9 @@ KEY = factories.key_of("ann@customers.example")
 def reason_for(connection: Connection, customer_id: int, now: datetime, topic: str = "promotions") -> str | None:
     """What the gate says of the customer."""
     customer = schema.customer
-    gate = skip_reason(customer.c.id, customer.c.address_key, topic=topic, campaign="spring-paper", now=now)
+    gate = skip_reason(
+        customer.c.id, customer.c.address_key, topic=topic, campaign="spring-paper", now=now, policy=Policy()
+    )
     return connection.execute(select(gate).where(customer.c.id == customer_id)).scalar_one()
 
 

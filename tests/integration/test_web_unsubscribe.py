@@ -11,6 +11,7 @@ from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
 from suppression.gate import skip_reason
+from suppression.policy import Policy
 from tests.serving import Answer, Correspondence, ask, correspondence
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -31,7 +32,7 @@ def reasons(mailed: Correspondence, clock: SteppedClock) -> list[str | None]:
     """What the gate says to promotions and to news."""
     customer = schema.customer
     gates = [
-        skip_reason(customer.c.id, customer.c.address_key, topic=topic, campaign="x", now=clock.now())
+        skip_reason(customer.c.id, customer.c.address_key, topic=topic, campaign="x", now=clock.now(), policy=Policy())
         for topic in ("promotions", "news")
     ]
     with mailed.database.begin() as connection:

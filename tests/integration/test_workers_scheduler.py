@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 from core import schema
 from core.refusal_settings import Refusals, Repeated
 from core.units import parse_cron
+from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer, make_message, make_run
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -31,7 +32,7 @@ def app(broker):
 
 @pytest.fixture
 def ticks(database, app, clock):
-    return Ticks(database, app, clock, batch_size=500)
+    return Ticks(database, app, clock, batch_size=500, permission=Policy())
 
 
 def received(app):
@@ -144,7 +145,7 @@ def test_what_a_lost_worker_heard_counts_as_the_settings_say(database, app, cloc
         lost = {"state": "claimed", "claim_count": 1, "worker": "w1", "lease_until": func.now() - timedelta(minutes=1)}
         batch = {"run_id": run_id, "message_ids": [message_id], "not_before": clock.now()}
         connection.execute(insert(schema.batch).values(**batch | lost))
-    Ticks(database, app, clock, 500, policy).settle()
+    Ticks(database, app, clock, 500, Policy(), policy).settle()
 
     with database.begin() as connection:
         assert ["hard_bounce"] == list(connection.execute(select(schema.suppression.c.reason)).scalars())
@@ -158,7 +159,7 @@ def test_an_unreachable_broker_loses_nothing(database, clock):
         make_batch(connection, clock)
     application = make_app("unix:///nowhere/valkey.sock")
 
-    assert 0 == Ticks(database, application, clock, batch_size=500).publish()
+    assert 0 == Ticks(database, application, clock, batch_size=500, permission=Policy()).publish()
     with database.begin() as connection:
         assert "ready" == connection.execute(select(schema.batch.c.state)).scalar_one()
     application.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customers.readers.guard import GuardedWriter, guarded
+from core.guard import GuardedWriter, guarded
 from customers.readers.tables import open_table
 
 CELLS = st.text(

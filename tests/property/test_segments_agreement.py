@@ -135,7 +135,7 @@ def _make_customer(connection: Connection, dice: random.Random, number: int) -> 
             )
         )
     for topic in ("promotions", "news"):
-        for state in dice.choices(("granted", "confirmed", "withdrawn"), k=dice.randrange(3)):
+        for state in dice.choices(("requested", "granted", "confirmed", "withdrawn"), k=dice.randrange(3)):
             expires = _maybe(dice, (NOW, NOW + timedelta(days=1), NOW - timedelta(days=1), None))
             captured = NOW - timedelta(days=dice.randrange(4))
             make_consent(

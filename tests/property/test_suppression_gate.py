@@ -14,7 +14,8 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from suppression.commands import REASONS as COMMAND_REASONS
-from suppression.gate import REASONS, skip_reason
+from suppression.gate import PAUSED, REASONS, skip_reason
+from suppression.policy import Policy
 from suppression.record import lift, suppress, withdraw
 from tests import factories
 
@@ -73,7 +74,10 @@ class Said:
         }
         if forbidding:
             return f"suppressed:{strongest(forbidding)}"
-        return None if self.holds(number, topic, channel, now) else "not_consented"
+        word = self.latest(number, topic, channel)
+        if word is None or word[0] == "withdrawn":
+            return "not_consented"
+        return None if word[1] is None or word[1] > now else "consent_expired"
 
     def owed_reason(self, number: int, campaign: str, channel: str, now: datetime) -> str | None:
         """Why the customer does not even get what is owed to them."""
@@ -85,7 +89,7 @@ class Said:
             for whose, (scope, name), where, reason, until in self.entries
             if whose == address
             and (until is None or until > now)
-            and reason != "unsubscribed"
+            and reason not in ("unsubscribed", "paused", "soft_bounces", "mailbox_full")
             and (scope == "global" or where == channel)
             and (scope in ("global", "channel") or name == campaign or reason in ("legal", "complaint", "hard_bounce"))
         }
@@ -99,11 +103,6 @@ class Said:
             if (about, by) == (topic, channel)
         ]
         return max(words)[2:] if words else None
-
-    def holds(self, number: int, topic: str, channel: str, now: datetime) -> bool:
-        """The customer's latest word is a yes that has not ended."""
-        word = self.latest(number, topic, channel)
-        return word is not None and word[0] != "withdrawn" and (word[1] is None or word[1] > now)
 
 
 @dataclass
@@ -129,6 +128,8 @@ class World:
         self.said.consents[number].append((at, topic, channel, state, until))
 
     def suppress(self, address: str, place: tuple[str, str], channel: str, reason: str, end: timedelta | None) -> None:
+        if reason == PAUSED:  # a break always has an end
+            end = end or timedelta(hours=24)
         until = self.now + end if end is not None else None
         suppress(
             self.connection, self.keys[address], scope=place[0], scope_name=place[1], channel=channel,  # type: ignore[arg-type]
@@ -153,7 +154,7 @@ class World:
                 latest = self.said.latest(number, about, "email")
                 if held == address and topic in (None, about) and latest and latest[0] != "withdrawn":
                     newest = max(word[0] for word in self.said.consents[number] if word[1:3] == (about, "email"))
-                    word = (max(newest, self.now), about, "email", "withdrawn", None)
+                    word = (max(newest + timedelta(microseconds=1), self.now), about, "email", "withdrawn", None)
                     self.said.consents[number].append(word)
 
     def wait(self, length: timedelta) -> None:
@@ -164,7 +165,7 @@ class World:
         customer = schema.customer
         gate = skip_reason(
             customer.c.id, customer.c.address_key, topic=topic, campaign=campaign, channel=channel, now=self.now,
-            message_class=message_class,
+            policy=Policy(), message_class=message_class,
         )  # fmt: skip
         return list(self.connection.execute(select(gate).order_by(customer.c.id)).scalars())
 
@@ -213,8 +214,9 @@ def test_gate_stands_in_an_update(module_database: Database, clock: SteppedClock
         for one in (yes, no):
             factories.make_message(connection, run, one, state="planned")
         gate = skip_reason(
-            message.c.customer_id, message.c.address_key, topic="promotions", campaign="spring-paper", now=clock.now()
-        )
+            message.c.customer_id, message.c.address_key,
+            topic="promotions", campaign="spring-paper", now=clock.now(), policy=Policy(),
+        )  # fmt: skip
         connection.execute(
             message.update().where(customer.c.id == message.c.customer_id, gate.is_(None)).values(state="handed_over")
         )
@@ -239,7 +241,7 @@ def test_gate_probes_indexes_for_a_batch(module_database: Database, clock: Stepp
     customer = schema.customer
     gate = skip_reason(
         customer.c.id, customer.c.address_key, topic="promotions", campaign="x", now=clock.now(),
-        message_class=message_class,
+        policy=Policy(), message_class=message_class,
     )  # fmt: skip
     query = select(gate).where(customer.c.id.in_(range(1, 501)))
     with module_database.engine.connect() as connection:

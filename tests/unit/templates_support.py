@@ -15,6 +15,7 @@ class PlainUrls:
     """Links whose addresses tell what was asked for."""
 
     unsubscribe = "https://news.example/u/tok"
+    preferences = "https://news.example/p/tok"
     view = "https://news.example/v/tok"
     pixel = "https://news.example/o/tok.gif"
 

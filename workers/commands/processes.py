@@ -11,7 +11,8 @@ from core.commands import Desk, remark
 from core.errors import ServiceError
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """What the process logs goes to stderr, without the chatter of libraries."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s  %(message)s"
     )
@@ -31,7 +32,7 @@ def up(desk: Desk, detach: bool, foreground: bool) -> None:
     from core.embedded import ensure_valkey
     from workers import supervisor
 
-    _log_to_stderr()
+    log_to_stderr()
     workspace = desk.workspace
     if not foreground and (pid := supervisor.running_pid(workspace)) is not None:
         click.echo(f"already up (process {pid}); stop it with `clarion down`")
@@ -136,7 +137,7 @@ def worker(desk: Desk, processes: int | None, queues: tuple[str, ...], beside: i
     if unknown := set(queues) - set(QUEUES):
         name = min(unknown)
         raise ServiceError(f"no queue {name!r}", hint=did_you_mean(name, QUEUES))
-    _log_to_stderr()
+    log_to_stderr()
     desk.database.dispose()
     app = make_app(broker_of(desk))
     register(app, desk.workspace)
@@ -176,18 +177,21 @@ def scheduler(desk: Desk) -> None:
 
     from campaigns.presence import Present
     from core.database import open_database
+    from suppression.policy import Policy
     from workers.celery_app import make_app
+    from workers.housekeeping import Housekeeping
     from workers.scheduler import Ticks, run
 
-    _log_to_stderr()
+    log_to_stderr()
     app = make_app(broker_of(desk))
     database = open_database(desk.workspace, "scheduler ticks")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     settings = desk.workspace.settings
-    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, settings.refusals)
+    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, Policy.of(settings), settings.refusals)
+    house = Housekeeping(database, settings.retention, desk.clock, desk.workspace.state)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
-        run(database, ticks, stopping, lambda: log.info("this scheduler leads"))
+        run(database, ticks, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
     database.dispose()

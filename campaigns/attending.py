@@ -1,0 +1,34 @@
+"""What a worker looks after beside sending: feedback that waits for its message, notices and tasks of the staff."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from campaigns import key_accounts, notices
+from campaigns.feedback import Receiver, catch_up
+from campaigns.notice_post import send_notices
+from core.clock import Clock
+from core.database import Database
+from core.workspace import Workspace
+
+_IS_PENDING: Final = text("SELECT EXISTS (SELECT 1 FROM feedback WHERE pending)")
+
+
+def is_waiting(connection: Connection, now: datetime) -> bool:
+    """Whether there is something for `attend_to`. Costs three looks into small indexes."""
+    pending = bool(connection.execute(_IS_PENDING).scalar())
+    return pending or notices.is_due(connection, now) or key_accounts.is_unwritten(connection)
+
+
+def attend_to(workspace: Workspace, database: Database, clock: Clock) -> None:
+    """Feedback whose message was in a worker's hands has changed it, tasks have their texts, and due notices were
+    offered to a mail server.
+
+    Repeat: safe, also concurrently.
+    """
+    with database.begin() as connection:
+        catch_up(connection, Receiver.of(workspace), clock.now())
+    with database.begin() as connection:
+        key_accounts.write_texts(connection, workspace, clock.now())
+    send_notices(workspace, database, clock)

@@ -1,0 +1,275 @@
+"""Messages whose recipients are not to be written to now wait in batches of their own, or are skipped with the reason.
+
+Looked at when a batch is prepared, so that nothing is rendered in vain, and again in the transaction of each hand-over.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ARRAY, Connection, DateTime, Text, bindparam, select, text, update
+
+from campaigns import ledger
+from campaigns.ledger import Claim
+from campaigns.mailings import Recipient
+from campaigns.versions import Version
+from campaigns.watch import Watch
+from core.arrays import Ids, among
+from core.pressure_settings import Deferred
+from core.schema import message, run
+from suppression import pressure
+from suppression.care import OPEN_CASE, held_for_cases
+from suppression.gate import TRANSACTIONAL
+from suppression.policy import Policy
+from suppression.pressure import FREQUENCY_CAP
+from suppression.quiet_hours import QUIET_HOURS, QUIET_TOO_LONG
+
+#: Capped messages come back on the quarter of an hour: five hundred people are free again at five hundred instants.
+_GRID: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One message that waits for a reason, and when it is looked at again."""
+
+    message_id: int
+    reason: str
+    until: datetime
+
+
+# --- the mechanism -----------------------------------------------------------------------------------------
+
+# Batches are locked before messages, as claims do. What would come too late anyway is looked at as soon as it has
+# expired, so that its run can end.
+_PUT_OFF: Final = text("""
+    WITH mine AS MATERIALIZED (
+        SELECT b.id, b.run_id, b.queue, b.stage, b.attempt_count, b.waits_from, run.valid_until
+        FROM batch AS b JOIN run ON run.id = b.run_id
+        WHERE b.id = :batch_id AND b.claim_count = :token AND b.state = 'claimed' FOR NO KEY UPDATE OF b
+    ), moved AS (
+        UPDATE message AS m
+        SET hold_reason = h.reason, not_before = least(h.until, mine.valid_until + interval '1 second'),
+            held_at = CASE WHEN h.reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
+        FROM unnest(:ids, :reasons, :untils) AS h (id, reason, until), mine
+        WHERE m.id = h.id AND m.state IN ('planned', 'deferred')
+        RETURNING m.id, m.hold_reason, m.not_before
+    ), shrunk AS (
+        UPDATE batch
+        SET message_ids = ARRAY(SELECT unnest(batch.message_ids) EXCEPT SELECT moved.id FROM moved ORDER BY 1)
+        FROM mine WHERE batch.id = mine.id
+    ), waiting AS (
+        INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
+        SELECT mine.run_id, mine.queue, mine.stage, mine.attempt_count, mine.waits_from,
+               array_agg(moved.id ORDER BY moved.id), moved.not_before
+        FROM moved, mine
+        GROUP BY mine.run_id, mine.queue, mine.stage, mine.attempt_count, mine.waits_from, moved.hold_reason,
+                 moved.not_before
+    )
+    SELECT id FROM moved
+""").bindparams(
+    bindparam("ids", type_=Ids),
+    bindparam("reasons", type_=ARRAY(Text)),
+    bindparam("untils", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("now", type_=DateTime(timezone=True)),
+)
+
+
+# The batch holds nobody else: what is looked at every quarter of an hour for days makes no row each time.
+_PUT_FORWARD: Final = text("""
+    WITH mine AS (
+        UPDATE batch SET state = 'ready', published_at = NULL, booked_at = NULL,
+                         not_before = least(:until, run.valid_until + interval '1 second')
+        FROM run
+        WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.state = 'claimed'
+          AND run.id = batch.run_id AND batch.message_ids <@ :ids
+        RETURNING batch.not_before
+    )
+    UPDATE message AS m
+    SET hold_reason = :reason, not_before = mine.not_before,
+        held_at = CASE WHEN :reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
+    FROM mine WHERE m.id = ANY(:ids) AND m.state IN ('planned', 'deferred') RETURNING m.id
+""").bindparams(
+    bindparam("ids", type_=Ids),
+    bindparam("reason", type_=Text),
+    bindparam("until", type_=DateTime(timezone=True)),
+    bindparam("now", type_=DateTime(timezone=True)),
+)
+
+
+def put_off(connection: Connection, held: Claim, holds: Sequence[Hold], now: datetime) -> list[int]:
+    """The held messages are in batches of their own, one for each reason and time; their ids are returned.
+
+    They stay planned, or deferred, with their reason and their new time. Where a whole batch waits for one reason and
+    time it is that batch, and no claim is held any more. Nothing happens when the lease is lost.
+    Atomic: yes, one statement. Repeat: safe.
+    """
+    if not holds:
+        return []
+    given = {
+        "batch_id": held.batch_id, "token": held.token, "now": now, "ids": [hold.message_id for hold in holds],
+        "reasons": [hold.reason for hold in holds], "untils": [hold.until for hold in holds],
+    }  # fmt: skip
+    if len({(hold.reason, hold.until) for hold in holds}) == 1:
+        forward = given | {"reason": holds[0].reason, "until": holds[0].until}
+        if moved := list(connection.execute(_PUT_FORWARD, forward).scalars()):
+            return moved
+    return list(connection.execute(_PUT_OFF, given).scalars())
+
+
+# --- when a batch is prepared ------------------------------------------------------------------------------
+
+
+def hold_off(
+    connection: Connection, held: Claim, people: Sequence[Recipient], version: Version, now: datetime
+) -> tuple[Claim, list[Recipient]]:
+    """The claim without the messages that must wait or are skipped, and those of its `people` who may go now.
+
+    Costs nothing where no hours are quiet and nothing is capped, and for transactional mail. Atomic with the
+    connection's transaction. Repeat: safe.
+    """
+    if held.message_class == TRANSACTIONAL or not _is_watched(held):
+        return held, list(people)
+    watch = _watch(connection, held, people, version, held.policy)
+    watched = replace(held, watch=watch)
+    free = set(hold_back(connection, watched, [person.message_id for person in people], now))
+    connection.execute(_CLEAR.where(among(message.c.id, free)))
+    moved = {person.message_id for person in people} - free
+    left = tuple(message_id for message_id in held.message_ids if message_id not in moved)
+    return replace(watched, message_ids=left), [person for person in people if person.message_id in free]
+
+
+def _is_watched(held: Claim) -> bool:
+    rules = held.policy
+    return bool(rules.pressure.caps or rules.quiet_hours or held.wishes or rules.care.waits_for_cases(held.topic))
+
+
+_CLEAR: Final = update(message).where(message.c.hold_reason.is_not(None)).values(hold_reason=None)
+
+
+def _watch(connection: Connection, held: Claim, people: Sequence[Recipient], version: Version, policy: Policy) -> Watch:
+    limits, quiet = version.definition.limits, policy.quiet_hours
+    caps = replace(policy.pressure, caps=policy.pressure.about(held.topic))
+    places = {}
+    if quiet is not None:
+        for person in people:
+            known = person.customer
+            places[person.message_id] = quiet.place(known["zone"], known["country"], known["attributes"])
+    ids = [person.message_id for person in people]
+    return Watch(
+        rules=caps,
+        care=policy.care,
+        quiet_hours=quiet,
+        topic=held.topic,
+        priority=limits.priority,
+        wishes=held.wishes,
+        defer=waits_for_caps(version, policy),
+        valid_until=connection.execute(select(run.c.valid_until).where(run.c.id == held.run_id)).scalar_one(),
+        places=places,
+        limited=pressure.limited(connection, ids, rules=caps, wishes=held.wishes),
+    )
+
+
+def waits_for_caps(version: Version, policy: Policy) -> timedelta | None:
+    """How long a capped message of the version waits from the first time a cap holds it; None: it is skipped."""
+    own = version.definition.limits.when_capped
+    if own is None:
+        return policy.pressure.defer
+    return own.defer if isinstance(own, Deferred) else None
+
+
+# --- before a hand-over ------------------------------------------------------------------------------------
+
+
+def hold_back(connection: Connection, held: Claim, ids: Sequence[int], now: datetime) -> list[int]:
+    """Those of the messages that may go now; the others wait in batches of their own, or are skipped.
+
+    Exact where `suppression.pressure.lock` was taken for them before, in the same transaction.
+    """
+    watch = held.watch
+    if watch is None or not ids:
+        return list(ids)
+    holds, too_long = _quiet(watch, ids, now)
+    resting = {hold.message_id for hold in holds}.union(too_long)
+    spared, sorry = _with_open_case(connection, watch, [id_ for id_ in ids if id_ not in resting], now)
+    resting |= {hold.message_id for hold in spared}.union(sorry)
+    capped = [id_ for id_ in ids if id_ in watch.limited and id_ not in resting]
+    capping, dropped = _capped(connection, watch, capped, now)
+    holds += [*spared, *capping]
+    skipped = {QUIET_TOO_LONG: too_long, OPEN_CASE: sorry, FREQUENCY_CAP: dropped}
+    stays = {hold.message_id for hold in holds}.union(*skipped.values())
+    if not stays:
+        return list(ids)
+    if not _in_hands(connection, held):
+        return []
+    for reason, skipping in skipped.items():
+        ledger.skip(connection, skipping, reason, now)
+    put_off(connection, held, holds, now)
+    return [message_id for message_id in ids if message_id not in stays]
+
+
+_IN_HANDS: Final = text("""
+    SELECT id FROM batch WHERE id = :batch_id AND claim_count = :token AND state = 'claimed' FOR NO KEY UPDATE
+""")
+
+
+def _in_hands(connection: Connection, held: Claim) -> bool:
+    given = {"batch_id": held.batch_id, "token": held.token}
+    return connection.execute(_IN_HANDS, given).scalar() is not None
+
+
+def _quiet(watch: Watch, ids: Iterable[int], now: datetime) -> tuple[list[Hold], list[int]]:
+    """Whose quiet hours last, and those whose messages would be too old by then."""
+    holds: list[Hold] = []
+    too_long: list[int] = []
+    if watch.quiet_hours is None:
+        return holds, too_long
+    known: dict[object, datetime | None] = {}
+    for message_id in ids:
+        place = watch.places[message_id]
+        if place not in known:
+            known[place] = watch.quiet_hours.until(place, now)
+        until = known[place]
+        if until is not None and watch.valid_until is not None and until > watch.valid_until:
+            too_long.append(message_id)
+        elif until is not None:
+            holds.append(Hold(message_id, QUIET_HOURS, until))
+    return holds, too_long
+
+
+def _with_open_case(
+    connection: Connection, watch: Watch, ids: Sequence[int], now: datetime
+) -> tuple[list[Hold], list[int]]:
+    """Who waits for their case to be closed, and those who waited as long as they may."""
+    found = held_for_cases(connection, ids, care=watch.care, topic=watch.topic, now=now)
+    if not found or watch.care.cases is None:
+        return [], []
+    since = select(message.c.id, message.c.held_at).where(among(message.c.id, found), message.c.held_at.is_not(None))
+    deadlines = {row.id: row.held_at + watch.care.cases.wait for row in connection.execute(since)}
+    sorry = [id_ for id_ in found if id_ in deadlines and now >= deadlines[id_]]
+    holds = [Hold(id_, OPEN_CASE, min(until, deadlines.get(id_, until))) for id_, until in found.items()]
+    return [hold for hold in holds if hold.message_id not in sorry], sorry
+
+
+def _capped(connection: Connection, watch: Watch, ids: Sequence[int], now: datetime) -> tuple[list[Hold], list[int]]:
+    """Whom a cap holds for now, and those who waited as long as they may."""
+    holds: list[Hold] = []
+    dropped: list[int] = []
+    if not ids:
+        return holds, dropped
+    found = pressure.held_back(
+        connection, ids, rules=watch.rules, topic=watch.topic, priority=watch.priority, wishes=watch.wishes, now=now
+    )
+    for one in found:
+        deadline = None if watch.defer is None else (one.held_at or now) + watch.defer
+        if deadline is None or now >= deadline:
+            dropped.append(one.message_id)
+        else:
+            holds.append(Hold(one.message_id, FREQUENCY_CAP, min(_on_grid(one.free_at), deadline)))
+    return holds, dropped
+
+
+def _on_grid(at: datetime) -> datetime:
+    """The first quarter of an hour that is not before."""
+    past = (at.astimezone(UTC) - datetime.min.replace(tzinfo=UTC)) % _GRID
+    return at + (_GRID - past) if past else at

@@ -1,0 +1,25 @@
+"""What must be looked at once more before each hand-over of a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from suppression.caps import Rules
+from suppression.care import Care
+from suppression.quiet_hours import Place, QuietHours
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The rules by which messages of one claim may have to wait after all."""
+
+    rules: Rules
+    care: Care
+    quiet_hours: QuietHours | None
+    topic: str
+    priority: int  # of their run
+    wishes: bool  # whether people said how often they want to be written to
+    defer: timedelta | None  # how long a capped message waits; None: it is skipped
+    valid_until: datetime | None
+    places: Mapping[int, Place]  # by message; empty where no hours are quiet
+    limited: frozenset[int]  # the messages that a cap or a wish may hold

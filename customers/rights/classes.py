@@ -1,0 +1,83 @@
+"""The classes of data that are kept for a time: which rows, since when, and what becomes of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from core.retention_settings import Retention
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Rows of one table whose time is up. `where` names `:before`, the instant they must be older than."""
+
+    table: str
+    where: str
+    becomes: str = ""  # the columns that are set; empty: the rows are deleted
+
+
+@dataclass(frozen=True, slots=True)
+class DataClass:
+    """What `retention` of clarion.yaml calls by one name."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+    def kept_for(self, settings: Retention) -> timedelta | None:
+        """How long; None: for good."""
+        length: timedelta | None = getattr(settings, self.name)
+        return length
+
+
+#: Also part of a rule: rows that have nothing to lose any more are not counted again.
+_MASKED: Final = "regexp_replace({0}, '[^[:space:]<>\"'',;:()]+@', '…@', 'g')"
+_NAMES_A_MAILBOX: Final = "{0} LIKE '%@%' AND {0} ~ '[^[:space:]<>\"'',;:()…]@'"
+
+CLASSES: Final[Sequence[DataClass]] = (
+    DataClass("origins", (
+        Rule("hit", "occurred_at < :before AND (ip IS NOT NULL OR user_agent IS NOT NULL)",
+             "ip = NULL, user_agent = NULL"),
+    )),
+    DataClass("inbound_mail", (
+        Rule("inbound_mail", "received_at < :before AND state <> 'received' AND raw IS NOT NULL",
+             "raw = NULL, envelope_to = NULL"),
+    )),
+    DataClass("replies", (
+        Rule("attempt", f"answered_at < :before AND {_NAMES_A_MAILBOX.format('reply')}",
+             f"reply = {_MASKED.format('reply')}"),
+        Rule("feedback", "recorded_at < :before AND (diagnostic IS NOT NULL OR detail <> '{}')",
+             "diagnostic = NULL, detail = '{}'"),
+    )),
+    DataClass("sign_ups", (Rule("sign_up", "requested_at < :before AND confirmed_at IS NULL"),)),
+    DataClass("activities", (Rule("activity", "occurred_at < :before"),)),
+    DataClass("consents", (
+        Rule("consent", """captured_at < :before AND EXISTS (
+            SELECT 1 FROM consent AS later
+            WHERE later.customer_id = consent.customer_id AND later.channel = consent.channel
+              AND later.topic = consent.topic AND later.state <> 'requested'
+              AND (later.captured_at, later.id) > (consent.captured_at, consent.id) AND later.captured_at < :before
+        )"""),
+    )),
+    DataClass("requests", (Rule("rights_request", "done_at < :before"),)),
+    DataClass("tasks", (Rule("task", "done_at < :before AND state <> 'open'"),)),
+    DataClass("notices", (Rule("staff_notice", "sent_at < :before AND state = 'accepted'"),)),
+    # Of a run that is under way its batches stay, but for a transactional one, which never ends.
+    DataClass("batches", (
+        Rule("batch", """state = 'done' AND not_before < :before AND (queue = 'transactional' OR EXISTS (
+            SELECT 1 FROM run WHERE run.id = batch.run_id AND run.state IN ('finished', 'cancelled')
+        ))"""),
+    )),
+)  # fmt: skip
+
+#: What says itself when it is of no use any more; there is nothing to set.
+EXPIRED: Final = DataClass("expired", (
+    Rule("used_token", "forget_at < :before"),
+    Rule("public_count", "forget_at < :before"),
+))  # fmt: skip
+
+
+def due(settings: Retention, now: datetime) -> Sequence[tuple[DataClass, datetime]]:
+    """The classes that are kept for a time, each with the instant its rows must be older than."""
+    lengths = ((each, each.kept_for(settings)) for each in CLASSES)
+    return (*((each, now - length) for each, length in lengths if length is not None), (EXPIRED, now))

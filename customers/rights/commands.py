@@ -1,0 +1,255 @@
+"""`clarion customer export`, `erase` and `readmit`, and `clarion retention`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.commands import Desk, acting_user, counted, json_option, print_json, print_table, remark
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from customers.rights.erase import Erased
+    from customers.rights.subject import Subject
+
+
+@click.command("export")
+@click.argument("key", metavar="KEY")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the document to this file.")
+@click.option("--csv", "folder", type=click.Path(path_type=Path, file_okay=False),
+              help="Write a CSV file for each table into this folder instead.")  # fmt: skip
+@json_option
+@click.pass_obj
+def export(desk: Desk, key: str, out: Path | None, folder: Path | None, as_json: bool) -> None:
+    """Give out everything that is kept about the person KEY, an external id or an e-mail address.
+
+    One JSON document with every row that names them, whichever table it is in; also of somebody who is no customer
+    and only signed up or wrote. All customers at one address are one person. That it was given out is on record; make
+    sure whom you give it to.
+    """
+    from core import audit
+    from customers.rights.export import document_of, row_count, write_tables
+    from customers.rights.subject import subject_named
+
+    if as_json and folder is not None:
+        raise UsageError("--csv and --json do not go together", hint="the document is JSON without --csv")
+    now = desk.clock.now()
+    with desk.database.begin() as connection:
+        subject = subject_named(connection, desk.workspace.secret, key)
+        exported = document_of(connection, subject, now=now)
+        for name in _subjects(subject):
+            audit.record(connection, acting_user(), "customer.export", name, at=now, rows=row_count(exported))
+        _give(exported, out, folder, write_tables)
+    remark(f"{counted(row_count(exported), 'row')} about {', '.join(subject.external_ids)}")
+
+
+def _subjects(subject: "Subject") -> list[str]:
+    """Whom it is about, as the audit names them."""
+    return [f"customer:{number}" for number in subject.customers] or [f"address:{key}" for key in subject.keys]
+
+
+def _give(exported: dict[str, Any], out: Path | None, folder: Path | None, write_tables: Any) -> None:
+    import json
+
+    from core.commands import write_file
+
+    if folder is not None:
+        write_tables(exported, folder)
+    elif out is not None:
+        write_file(out, json.dumps(exported, ensure_ascii=False, indent=2) + "\n")
+    else:
+        print_json(exported)
+
+
+@click.command("erase")
+@click.argument("key", metavar="[KEY]", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Do everything, then undo it.")
+@click.option("--replay", is_flag=True, help="After a restore: erase again everybody who was ever erased.")
+@click.option("--tombstones", "file", type=click.Path(path_type=Path, dir_okay=False),
+              help="With --replay: the file of erasures (default: .clarion/erasures.jsonl).")  # fmt: skip
+@json_option
+@click.pass_obj
+def erase(
+    desk: Desk, key: str | None, yes: bool, dry_run: bool, replay: bool, file: Path | None, as_json: bool
+) -> None:
+    """Erase the person KEY, an external id or an e-mail address, for good.
+
+    Profile, orders, behaviour, consents and mail that waits are removed; what figures and rules stand on (messages,
+    openings, opt-outs) no longer names anybody. A keyed hash of the address stays, so that nothing is sent there again
+    and no import takes the person again, however they are spelled. All customers at one address are one person. This
+    cannot be undone; `clarion customer readmit` lets somebody in again who comes back.
+    """
+    if replay == (key is not None):
+        raise UsageError("got both KEY and --replay" if replay else "got neither KEY nor --replay", hint="give one")
+    if file is not None and not replay:
+        raise UsageError("--tombstones is for --replay")
+    if replay:
+        _replay(desk, file, dry_run, as_json)
+    else:
+        _erase(desk, str(key), yes, dry_run, as_json)
+
+
+def _erase(desk: Desk, key: str, yes: bool, dry_run: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from customers.rights.erase import erase_named
+    from customers.rights.subject import subject_named
+
+    with desk.database.begin() as connection:
+        subject = subject_named(connection, desk.workspace.secret, key)
+    if not (yes or dry_run):
+        _agree(key, subject)
+    with desk.database.begin() as connection:
+        savepoint = connection.begin_nested()
+        erased = erase_named(
+            connection, desk.workspace.secret, key, now=desk.clock.now(), actor=acting_user()
+        )  # fmt: skip
+        if dry_run:
+            savepoint.rollback()
+    if not dry_run:
+        _keep_tombstones(desk)
+    if as_json:
+        print_json({"key": key, **asdict(erased), "dry_run": dry_run})
+    else:
+        _tell(erased, dry_run)
+    _tell_files(desk, subject)
+
+
+def _agree(key: str, subject: "Subject") -> None:
+    """Somebody at the keyboard is asked; without one, the key alone is enough for a single customer."""
+    others = [name for name in subject.external_ids if name != key]
+    if sys.stdin.isatty():
+        also = f", with {', '.join(others)}," if others else ""
+        click.confirm(f"Erase {key}{also} for good?", abort=True, err=True)
+    elif len(subject.customers) > 1:
+        raise UsageError(
+            f"{key} is one person with other customers: {', '.join(subject.external_ids)}",
+            hint="--yes erases all of them; `clarion customer show` shows each",
+        )
+
+
+def _tell(erased: "Erased", dry_run: bool) -> None:
+    print_table(
+        {"table": name, "rows": rows, "": what}
+        for what, tables in (("removed", erased.removed), ("names nobody any more", erased.emptied))
+        for name, rows in tables.items()
+    )
+    undone = " (dry run: nothing was kept)" if dry_run else ""
+    remark(f"{counted(erased.customers, 'customer')} erased, {counted(erased.skipped, 'message')} not sent{undone}")
+
+
+def _tell_files(desk: Desk, subject: "Subject") -> None:
+    from customers.rights.mentions import mentions
+
+    for path, line in mentions(desk.workspace.root, subject.emails):
+        remark(f"still named in {desk.workspace.shown(path)}:{line}: look there yourself")
+
+
+def _keep_tombstones(desk: Desk) -> None:
+    from customers.rights import tombstones
+
+    with desk.database.begin() as connection:
+        tombstones.keep(connection, desk.workspace.state / tombstones.FILE)
+
+
+def _replay(desk: Desk, file: Path | None, dry_run: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from customers.rights import tombstones
+
+    path = file or desk.workspace.state / tombstones.FILE
+    stones = tombstones.read(path) if file or path.exists() else []
+    with desk.database.begin() as connection:
+        savepoint = connection.begin_nested()
+        replayed = tombstones.replay(
+            connection, desk.workspace.secret, stones, now=desk.clock.now(), actor=acting_user()
+        )  # fmt: skip
+        if dry_run:
+            savepoint.rollback()
+    if not dry_run:
+        _keep_tombstones(desk)
+    if as_json:
+        print_json({**asdict(replayed), "dry_run": dry_run})
+    else:
+        forgotten = f"{replayed.restored:,} of them this database had forgotten"
+        remark(f"{counted(replayed.tombstones, 'erasure')}, {forgotten}")
+        remark(
+            f"{counted(replayed.customers, 'customer')} erased again{' (dry run: nothing was kept)' if dry_run else ''}"
+        )
+
+
+@click.command("readmit")
+@click.argument("key", metavar="KEY")
+@click.option("--because", required=True, help="Why; kept with the entry that is lifted.")
+@click.pass_obj
+def readmit(desk: Desk, key: str, because: str) -> None:
+    """Let somebody in again who was erased and came back.
+
+    KEY is the address or external id they had. Imports take them again. What they had said before, such as an opt-out,
+    still holds, and consent has to be given anew.
+    """
+    from customers.rights.readmit import readmit as readmit_named
+
+    with desk.database.begin() as connection:
+        freed = readmit_named(
+            connection, desk.workspace.secret, key, because=because, now=desk.clock.now(), actor=acting_user()
+        )  # fmt: skip
+    _keep_tombstones(desk)
+    remark(f"{key} may be imported again, and written to at {freed:,} of their addresses")
+
+
+@click.group()
+def retention() -> None:
+    """How long what is kept is kept (`retention` in clarion.yaml); the scheduler sees to it once a day."""
+
+
+@retention.command("list")
+@json_option
+@click.pass_obj
+def list_(desk: Desk, as_json: bool) -> None:
+    """List the classes of data, and how long each is kept."""
+    from core.units import format_duration
+    from customers.rights.classes import CLASSES
+
+    settings = desk.workspace.settings.retention
+    rows = [
+        {"class": each.name, "kept_for": format_duration(length) if length else None,
+         "tables": ", ".join(dict.fromkeys(rule.table for rule in each.rules))}
+        for each in CLASSES for length in [each.kept_for(settings)]
+    ]  # fmt: skip
+    if as_json:
+        print_json({"classes": rows})
+    else:
+        print_table([{**row, "kept_for": row["kept_for"] or "for good"} for row in rows])
+
+
+@retention.command("run")
+@click.option("--dry-run", is_flag=True, help="Only count what would go.")
+@json_option
+@click.pass_obj
+def run(desk: Desk, dry_run: bool, as_json: bool) -> None:
+    """Remove what was kept long enough.
+
+    Repeating it does no harm. What a dry run counts is what a run at that time removes.
+    """
+    from dataclasses import asdict
+
+    from customers.rights import retention as keeping
+
+    outcomes = keeping.run(
+        desk.database, desk.workspace.settings.retention,
+        now=desk.clock.now(), dry_run=dry_run, actor=acting_user(),
+    )  # fmt: skip
+    if not dry_run:
+        _keep_tombstones(desk)
+    if as_json:
+        print_json({"dry_run": dry_run, "outcomes": [asdict(one) for one in outcomes]})
+        return
+    done = {True: "removed", False: "emptied"}
+    print_table(
+        {"class": one.data_class, "table": one.table, "older_than": one.before, "rows": one.rows,
+         "": done[one.deleted] if not dry_run else f"would be {done[one.deleted]}"}
+        for one in outcomes
+    )  # fmt: skip

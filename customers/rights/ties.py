@@ -1,0 +1,117 @@
+"""Which rows are about a person, found by walking the schema: a table made later cannot be forgotten."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, and_, any_, false, func, literal, or_, types
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from core.arrays import among
+from core.schema import audit, blocked_digest, customer, inbound_mail, message, metadata
+from customers.rights.subject import Subject, of_keys
+
+
+class By(StrEnum):
+    """What in a row says whom it is about."""
+
+    CUSTOMER = "customer"  #: the number of a customer
+    MESSAGE = "message"  #: the number of a message
+    ADDRESS = "address"  #: the key of an address
+    DIGEST = "digest"  #: the MD5 or SHA-256 of an address
+    CONTENT = "content"  #: octets in which an address stands
+    NAME = "name"  #: `customer:<number>` or `address:<key>`, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A column that says whom a row is about."""
+
+    column: str
+    by: By
+
+
+#: Columns whose numbers are messages of many people: they say nothing about one of them.
+_OF_MANY: Final = frozenset({"batch.message_ids"})
+
+
+@lru_cache(maxsize=256)
+def ties_of(table: Table) -> tuple[Tie, ...]:
+    """The columns of the table that say whom a row is about, the plainest first; empty: it is about nobody."""
+    found = sorted(_ties(table), key=lambda tie: list(By).index(tie.by))
+    return tuple(found)
+
+
+def _ties(table: Table) -> Iterator[Tie]:
+    if table is customer:
+        yield Tie("id", By.CUSTOMER)
+    if table is message:
+        yield Tie("id", By.MESSAGE)
+    if table is audit:
+        yield Tie("subject", By.NAME)
+    if table is inbound_mail:
+        yield Tie("raw", By.CONTENT)  # of nobody who was found, it may still come from them
+    if table is blocked_digest:
+        yield Tie("digest", By.DIGEST)
+    for column in table.columns:
+        refers_to = {key.column.table for key in column.foreign_keys}
+        if f"{table.name}.{column.name}" in _OF_MANY:
+            continue
+        if customer in refers_to or column.name == "customer_id":
+            yield Tie(column.name, By.CUSTOMER)
+        elif message in refers_to or column.name == "message_id":
+            yield Tie(column.name, By.MESSAGE)
+        elif column.name == "address_key" or column.name.endswith("_address_key"):
+            yield Tie(column.name, By.ADDRESS)
+
+
+def tied_tables() -> tuple[Table, ...]:
+    """Every table with rows about people; one that others refer to comes before them."""
+    return tuple(table for table in metadata.sorted_tables if ties_of(table))
+
+
+def about(table: Table, subject: Subject) -> ColumnElement[bool]:
+    """SQL: the row of `table` is about the person.
+
+    The plainest tie a row has decides: what belongs to a customer is about that customer alone, whichever addresses or
+    messages it names.
+    """
+    undecided: list[ColumnElement[bool]] = []
+    found: list[ColumnElement[bool]] = []
+    for tie in ties_of(table):
+        column = table.c[tie.column]
+        found.append(and_(*undecided, _meets(column, tie.by, subject)))
+        if tie.by in (By.CUSTOMER, By.MESSAGE):
+            if not column.nullable:
+                break
+            undecided.append(column.is_(None))
+    return or_(false(), *found)
+
+
+def _meets(column: ColumnElement[object], by: By, subject: Subject) -> ColumnElement[bool]:
+    match by:
+        case By.CUSTOMER:
+            return among(column, subject.customers)  # type: ignore[arg-type]
+        case By.MESSAGE:
+            return among(column, subject.messages)  # type: ignore[arg-type]
+        case By.ADDRESS:
+            return of_keys(column, subject.keys)  # type: ignore[arg-type]
+        case By.DIGEST:
+            return column == any_(literal(list(subject.digests), ARRAY(types.LargeBinary)))
+        case By.CONTENT:
+            return and_(column.is_not(None), func.encode(column, "escape").op("~*")(_addresses(subject)))
+        case By.NAME:
+            return column == any_(literal(list(_names(subject)), ARRAY(types.Text)))
+
+
+def _addresses(subject: Subject) -> str:
+    """A regular expression of PostgreSQL; of nobody's addresses, one that matches nothing."""
+    return rf"(?<![\w.+-])(?:{'|'.join(map(re.escape, subject.emails))})(?![\w-])" if subject.emails else r"(?!)"
+
+
+def _names(subject: Subject) -> Iterator[str]:
+    yield from (f"customer:{number}" for number in subject.customers)
+    yield from (f"address:{key}" for key in subject.keys)

@@ -1,0 +1,169 @@
+"""SQL: when a person may be written to again, counted from the messages they were handed.
+
+A contact is a message that was handed over, whatever became of it, but for one that was refused for good: nobody got
+that. Those of everybody who shares a person, household or company count together; customers at one address are one
+person, and so is a customer whom we know by several.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Interval,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from core import schema
+from suppression.caps import Cap, Rules, periods
+
+_INSTANT: Final = DateTime(timezone=True)
+#: States of messages that were handed over, but for refused ones.
+_CONTACTED: Final = ("handed_over", "accepted", "unknown", "delivered", "bounced", "complained")
+
+Moments = Mapping[str, ColumnElement[datetime]]
+
+
+def parameters(rules: Rules) -> Moments:
+    """The moments that the expression names, as parameters; `values` of `now` are given with each execution."""
+    names = ["now", *(f"{each}_{which}" for each in _calendars(rules) for which in ("first", "next"))]
+    return {name: bindparam(name, type_=_INSTANT) for name in names}
+
+
+def values(rules: Rules, now: datetime) -> dict[str, datetime]:
+    """The values of `parameters` at `now`."""
+    given = {"now": now}
+    for each in _calendars(rules):
+        given[f"{each}_first"], given[f"{each}_next"] = periods(each, rules.zone, now)
+    return given
+
+
+def moments(rules: Rules, now: datetime) -> Moments:
+    """The same for a statement that is put together for this `now`."""
+    return {name: literal(value, _INSTANT) for name, value in values(rules, now).items()}
+
+
+def _calendars(rules: Rules) -> set[str]:
+    return {cap.each for cap in rules.caps if cap.each is not None}
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """One bulk message that is to go to `person`, a row of customer or of an alias.
+
+    Of other runs' messages that wait, those of a higher `priority` go first. `message_id` does not count against
+    itself.
+    """
+
+    person: FromClause
+    message_id: Any
+    topic: str
+    priority: int
+    moments: Moments
+    channel: str = "email"
+
+    def free_at(self, rules: Rules, *, wishes: bool) -> ColumnElement[datetime | None]:
+        """When it may go at the earliest; NULL: now. `wishes`: whether people's preferences are asked."""
+        found = [part for cap in rules.about(self.topic, self.channel) for part in self._of_cap(cap)]
+        if wishes:
+            found.append(self._of_wishes())
+        if not found:
+            return cast(None, _INSTANT)
+        return func.greatest(*found) if len(found) > 1 else found[0]
+
+    def _of_cap(self, cap: Cap) -> list[ColumnElement[Any]]:
+        """When enough contacts have left the cap's period; NULL when there are fewer of them."""
+        asked = [(cap.most, False)] if not cap.reserve else [(cap.most, False), (cap.most - cap.reserve, True)]
+        return [self._nth_of_cap(cap, most, bulk_only=bulk_only) for most, bulk_only in asked]
+
+    def _nth_of_cap(self, cap: Cap, most: int, *, bulk_only: bool) -> ColumnElement[Any]:
+        contacts = _Contacts(self, cap.of, cap.topic, bulk_only=bulk_only or cap.topic is not None)
+        if cap.within is not None:
+            return contacts.nth_within(literal(most), literal(cap.within, Interval))
+        first, following = (self.moments[f"{cap.each}_{which}"] for which in ("first", "next"))
+        return contacts.nth(literal(most), contacts.at >= first, following, following)
+
+    def _of_wishes(self) -> ColumnElement[Any]:
+        """The same for what the person asked for, under any of the names we know them by; all bulk mail counts."""
+        wish = schema.preference.alias("wish")
+        free = _Contacts(self, "person", None, bulk_only=True).nth_within(wish.c.most_messages, wish.c.most_within)
+        asked = wish.c.customer_id.in_(together(self.person, "person")) & wish.c.most_messages.is_not(None)
+        return select(func.max(free)).select_from(wish).where(asked).correlate_except(wish).scalar_subquery()
+
+
+class _Contacts:
+    """The contacts of everybody who is counted with the person, and the messages that go first."""
+
+    def __init__(self, pressed: Pressed, of: str, topic: str | None, *, bulk_only: bool) -> None:
+        self._message, self._run = schema.message.alias("contact"), schema.run.alias("pressing")
+        self._version = schema.campaign_version.alias("pressing_version")
+        self._pressed, self._topic, self._bulk_only = pressed, topic, bulk_only
+        self._now = pressed.moments["now"]
+        contact = self._message.c
+        self._counted = contact.customer_id.in_(together(pressed.person, of)) & (contact.id != pressed.message_id)
+        self.at: ColumnElement[datetime] = case(
+            (contact.state == "planned", func.greatest(contact.not_before, self._now)),
+            else_=func.coalesce(contact.accepted_at, contact.state_at),
+        )
+
+    def nth_within(self, place: ColumnElement[Any], length: ColumnElement[Any]) -> ColumnElement[Any]:
+        """When the contact at this place, the newest first, is as long ago as that."""
+        return self.nth(place, self.at > self._now - length, self._now + length, self.at + length)
+
+    def nth(
+        self,
+        place: ColumnElement[Any],
+        since: ColumnElement[bool],
+        until: ColumnElement[Any],
+        found: ColumnElement[Any],
+    ) -> ColumnElement[Any]:
+        """`found` of the contact at this place, the newest first; NULL when there are fewer."""
+        query = select(found).join_from(self._message, self._run, self._run.c.id == self._message.c.run_id)
+        if self._bulk_only:
+            query = query.join(self._version, self._version.c.id == self._run.c.version_id)
+            query = query.where(self._version.c.message_class == "bulk")
+        if self._topic is not None:
+            query = query.where(self._version.c.topic == self._topic)
+        query = query.where(self._counted, self._went() | self._goes_first(until), since)
+        ordered = query.order_by(self.at.desc()).offset(place - 1).limit(1)
+        return ordered.correlate_except(self._message, self._run, self._version).scalar_subquery()
+
+    def _went(self) -> ColumnElement[bool]:
+        contact = self._message.c
+        return contact.state.in_(_CONTACTED) | ((contact.state == "deferred") & (contact.attempt_count > 0))
+
+    def _goes_first(self, until: ColumnElement[Any]) -> ColumnElement[bool]:
+        contact, run = self._message.c, self._run.c
+        return and_(
+            contact.state == "planned",
+            run.priority > self._pressed.priority,
+            run.state == "running",
+            contact.not_before < until,
+        )
+
+
+def together(person: FromClause, of: str) -> Select[Any]:
+    """SQL: the customers who are counted with this one as one person, household or company."""
+    other = schema.customer.alias("other")
+    same = [
+        other.c.id == person.c.id,
+        other.c.address_key == person.c.address_key,
+        other.c.person == func.nullif(person.c.person, ""),
+    ]
+    if of == "household":
+        same.append(other.c.household == func.nullif(person.c.household, ""))
+    elif of == "company":
+        same.append(func.lower(other.c.company) == func.nullif(func.lower(person.c.company), ""))
+    return select(other.c.id).where(or_(*same)).correlate_except(other)

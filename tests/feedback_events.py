@@ -1,0 +1,42 @@
+"""Feedback for tests: give what matters, the rest is filled in."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from campaigns.feedback import Receiver
+from core.settings import Sender
+from core.staff_settings import Employee
+from tests.factories import SECRET
+from tracking.feedback import Feedback, FeedbackKind, MatchedBy
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+_numbers = itertools.count(1)
+STAFF = {
+    "anna": Employee(name="Anna Berg", email="anna@paper.example"),
+    "ben": Employee(name="Ben Cole", email="ben@paper.example"),
+}
+SENDERS = {"offers": Sender(name="Paper & Co", email="offers@paper.example", reply_to="help@paper.example")}
+
+
+def make_feedback(kind: str, message_id: int | None = None, **values: Any) -> Feedback:
+    """An event that mail reports, proven by the return path when it names a message."""
+    defaults: dict[str, Any] = {
+        "kind": FeedbackKind(kind),
+        "source": "mail",
+        "event_key": f"mail:{next(_numbers)}",
+        "occurred_at": NOON,
+        "message_id": message_id,
+        "matched_by": MatchedBy.VERP if message_id is not None else None,
+    }
+    return Feedback(**defaults | values)
+
+
+def make_receiver(**values: Any) -> Receiver:
+    """The receiver of the tests' workspace."""
+    return Receiver(**{"secret": SECRET, "staff": STAFF, "senders": SENDERS} | values)
+
+
+def days(count: float) -> timedelta:
+    """So many days."""
+    return timedelta(days=count)

@@ -1,0 +1,41 @@
+"""What one mail reports about one recipient."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tracking.feedback import FeedbackKind
+
+#: Kinds that mails are said to be of; a delivery that went well is none of them.
+_SHOWN: Final = frozenset(FeedbackKind) - {FeedbackKind.DELIVERED, FeedbackKind.OPENED, FeedbackKind.CLICKED}
+
+
+class Action(StrEnum):
+    """What became of a message, in the words of a delivery status notification (RFC 3464 section 2.3.3)."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`recipient` is the address as the mail gives it; None where it gives none.
+
+    `status` is an RFC 3463 code: the one that was said, else the one that the words mean. `is_certain`: of a hard one,
+    that codes or words say that the address does not exist; otherwise only repetition means anything (S-1.41, S-4.3).
+    """
+
+    kind: FeedbackKind
+    recipient: str | None = None
+    status: str | None = None
+    diagnostic: str = ""
+    action: Action | None = None
+    is_certain: bool = True
+
+    @property
+    def shown_class(self) -> FeedbackKind:
+        """The kind as `clarion inbound classify` shows it: unknown for reports of no failure (S-4.2)."""
+        return self.kind if self.kind in _SHOWN else FeedbackKind.UNKNOWN

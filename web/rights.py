@@ -1,0 +1,153 @@
+"""What people may ask of their data: a copy, and its erasure, by a link that is mailed to them.
+
+GET shows, POST acts, once.
+"""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.addresses import parse_address
+from core.errors import AddressError
+from tracking.timed_tokens import TimedPurpose, TimedToken
+from web import pages, rights_requests, widgets
+from web.languages import Words
+from web.pages import fragment, joined
+from web.reading import LONGEST, read_all
+from web.rights_requests import Asked, Kind, campaign_of
+from web.sign_up_form import TRAP
+from web.signing_up import is_allowed, too_many
+from web.site import Site, site_of
+from web.speaking import shown_address
+from web.timed_links import opened, was_used
+from web.widgets import Choice, Problems
+
+#: Its name among the limits, which no form of a workspace can have.
+_FORM = "/my"
+
+
+async def ask_page(request: Request) -> Response:
+    """The page that asks for an address and what its owner wants. Changes nothing."""
+    site = site_of(request)
+    if not site.takes_requests:
+        return site.not_found(request)
+    return _ask_page(site, request, site.words(request), {}, {})
+
+
+async def asked(request: Request) -> Response:
+    """A link is on its way to the address, if we know it; the answer does not tell, nor how long it takes."""
+    site = site_of(request)
+    if not site.takes_requests:
+        return site.not_found(request)
+    words, fields = site.words(request), await read_all(request)
+    kind, email, problems = _read(site, words, fields)
+    if kind is None or email is None:
+        return _ask_page(site, request, words, fields, problems)
+    async with site.evenly():
+        allowed = await site.off_loop(is_allowed, site, _FORM, site.visitor(request))
+        if allowed and not any(fields.get(TRAP, ())):
+            await site.off_loop(rights_requests.ask, site, kind, email, words)
+    return rights_requests.on_its_way(site, request, words, kind) if allowed else too_many(site, request)
+
+
+def _read(
+    site: Site, words: Words, fields: Mapping[str, list[str]]
+) -> tuple[Kind | None, str | None, Problems]:  # fmt: skip
+    problems: dict[str, str] = {}
+    text, what = fields.get("email", [""])[-1], fields.get("what", [""])[-1]
+    email, kind = _address(text), next((kind for kind in _offered(site) if kind == what), None)
+    if email is None:
+        problems["email"] = words.say("form_email_problem")
+    if kind is None:
+        problems["what"] = words.say("my_what_problem")
+    return kind, email, problems
+
+
+def _address(text: str) -> str | None:
+    try:
+        return parse_address(text).email if len(text) <= LONGEST else None
+    except AddressError:
+        return None
+
+
+def _offered(site: Site) -> list[Kind]:
+    return [kind for kind in Kind if campaign_of(site, kind) is not None]
+
+
+def _ask_page(
+    site: Site, request: Request, words: Words, fields: Mapping[str, list[str]], problems: Problems
+) -> Response:  # fmt: skip
+    heading, chosen = words.say("my_heading"), fields.get("what", [""])[-1]
+    offered = [Choice(kind, words.say(f"my_{kind}"), kind == chosen) for kind in _offered(site)]
+    email = widgets.text_field(
+        "email", words.say("form_email"), fields.get("email", [""])[-1][:LONGEST], kind="email", autocomplete="email",
+        problems=problems,
+    )  # fmt: skip
+    values = {
+        "heading": heading, "alert": widgets.alert(words, problems), "captcha": pages.NOTHING,
+        "intro": words.say("my_words", organisation=site.workspace.settings.organisation.name),
+        "fields": joined([email, widgets.options("what", words.say("my_what"), offered, problems)]),
+        "leave_empty": words.say("form_leave_empty"), "button": words.say("my_button"),
+    }  # fmt: skip
+    title = f"{words.say('form_problem')} {heading}" if problems else heading
+    return site.page(request, words, title, fragment("form.html", values), status=422 if problems else 200)
+
+
+async def export_page(request: Request) -> Response:
+    """The page with the button that downloads. Changes nothing."""
+    return await _question(request, TimedPurpose.EXPORT)
+
+
+async def erase_page(request: Request) -> Response:
+    """The page with the button that erases. Changes nothing."""
+    return await _question(request, TimedPurpose.ERASE)
+
+
+async def exported(request: Request) -> Response:
+    """Everything stored about the owner of the link's mailbox, as a file."""
+    site, token = site_of(request), opened(request, TimedPurpose.EXPORT)
+    if isinstance(token, Response):
+        return token
+    content = await site.off_loop(rights_requests.export, site, token)
+    if content is None:
+        return was_used(site, request)
+    headers = {**pages.COMMON_HEADERS, "content-disposition": 'attachment; filename="my-data.json"'}
+    return Response(content, media_type="application/json", headers=headers)
+
+
+async def erased(request: Request) -> Response:
+    """Nothing is stored about the owner of the link's mailbox any more."""
+    site, token = site_of(request), opened(request, TimedPurpose.ERASE)
+    if isinstance(token, Response):
+        return token
+    found = await site.off_loop(_asked, site, token)
+    if found is None or not await site.off_loop(rights_requests.erase_all, site, token):
+        return was_used(site, request)
+    words, organisation = site.words(request, found.language), site.workspace.settings.organisation.name
+    spoken = words.say("erased_words", organisation=organisation)
+    return site.message(request, words, words.say("erased_heading"), spoken)
+
+
+async def _question(request: Request, purpose: TimedPurpose) -> Response:
+    site, token = site_of(request), opened(request, purpose)
+    if isinstance(token, Response):
+        return token
+    found = await site.off_loop(_asked, site, token)
+    if found is None:
+        return was_used(site, request)
+    words, name = site.words(request, found.language), purpose.value
+    organisation = site.workspace.settings.organisation.name
+    first = words.say(f"{name}_words", organisation=organisation, address=shown_address(found.email))
+    second = words.say("export_once" if purpose is TimedPurpose.EXPORT else "erase_kept")
+    values = {
+        "heading": words.say(f"{name}_heading"), "button": words.say(f"{name}_button"), "after": pages.NOTHING,
+        "words": joined([fragment("paragraph.html", {"words": one}) for one in (first, second)]),
+        "look": pages.NOTHING if purpose is TimedPurpose.EXPORT else pages.Html(' class="final"'),
+    }  # fmt: skip
+    return site.page(request, words, values["heading"], fragment("question.html", values))
+
+
+def _asked(site: Site, token: TimedToken) -> Asked | None:
+    with site.database.begin() as connection:
+        return rights_requests.asked_with(connection, token)

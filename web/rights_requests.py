@@ -1,0 +1,180 @@
+"""Links people ask for by their address: to their preferences, a copy of their data, and its erasure.
+
+Writes rights_request. Whoever asks gets the same answer whether the address is known or not; the mail goes to the
+address, and what it leads to is done once (S-5.15, S-9.9).
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from starlette.requests import Request
+from starlette.responses import Response
+
+from campaigns.transactional import post
+from core import audit
+from core.addresses import parse_address
+from core.ids import address_key
+from core.people_lock import people_go, people_stay
+from core.schema import customer, rights_request
+from customers.rights.erase import erase
+from customers.rights.export import document
+from tracking.timed_tokens import TimedPurpose, TimedToken
+from web.languages import Words
+from web.limits import limit_key, lock_mailbox, may_mail, remember_mail
+from web.pages import fragment
+from web.site import Site
+from web.used_tokens import is_used, use
+
+
+class Kind(StrEnum):
+    """What can be asked for."""
+
+    PREFERENCES = "preferences"  #: to choose what one gets
+    EXPORT = "export"  #: a copy of one's data
+    ERASE = "erase"  #: to have it erased
+
+
+_PURPOSES: Final = {
+    Kind.PREFERENCES: (TimedPurpose.PREFERENCES, "p"),
+    Kind.EXPORT: (TimedPurpose.EXPORT, "x"),
+    Kind.ERASE: (TimedPurpose.ERASE, "e"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose link was opened, and whom it is about."""
+
+    number: int
+    customer_id: int
+    email: str
+    language: str | None
+
+
+def campaign_of(site: Site, kind: Kind) -> str | None:
+    """The campaign that carries links of this kind; None: the workspace takes no such requests."""
+    named: str | None = getattr(site.workspace.settings.pages, kind.value)
+    return named
+
+
+def life_of(site: Site, kind: Kind) -> timedelta:
+    """How long its link is good for."""
+    links = site.workspace.settings.pages.links
+    return links.preferences if kind is Kind.PREFERENCES else links.rights
+
+
+def ask(site: Site, kind: Kind, email: str, words: Words) -> None:
+    """A mail with the link is ordered for whoever has the address, unless nobody does, or one was a while ago.
+
+    Atomic: yes.
+
+    Raises:
+        AddressError: `email` is not an address.
+        EngineError: the campaign cannot be sent.
+    """
+    campaign, secret, now = campaign_of(site, kind), site.workspace.secret, site.clock.now()
+    if campaign is None:
+        return
+    standing, address = site.orders.standing(campaign), parse_address(email)
+    folded, key = limit_key(secret, address), address_key(secret, address.comparable)
+    every = site.workspace.settings.pages.limits.mail_every
+    with site.database.begin() as connection:
+        people_stay(connection)
+        lock_mailbox(connection, folded)
+        whose = select(func.min(customer.c.id)).where(customer.c.address_key == key)
+        customer_id = connection.execute(whose).scalar_one()
+        is_due = may_mail(connection, kind, folded, every, now)
+        number = _written(connection, kind, key, customer_id, is_due, now)
+        if customer_id is None or not is_due:
+            return
+        purpose, page = _PURPOSES[kind]
+        subject = customer_id if kind is Kind.PREFERENCES else number
+        given = {
+            "url": site.link(page, purpose, subject, life_of(site, kind)), "kind": kind.value, "language": words.code,
+            "valid_for": words.length(life_of(site, kind)),
+        }  # fmt: skip
+        post(connection, standing, customer_id, key=f"{kind}-{number}", given=given, now=now)
+        remember_mail(connection, kind, folded, every, now)
+
+
+def _written(
+    connection: Connection, kind: Kind, key: UUID, customer_id: int | None, is_due: bool, now: datetime
+) -> int:  # fmt: skip
+    """The number of the request. One for preferences is no request for data, and leaves no row: a number is taken."""
+    table = rights_request
+    if kind is Kind.PREFERENCES:
+        return int(connection.execute(select(func.nextval(func.pg_get_serial_sequence(table.name, "id")))).scalar_one())
+    values = {
+        "kind": kind, "address_key": key, "customer_id": customer_id, "requested_at": now,
+        "state": "requested" if customer_id is not None and is_due else "refused",
+    }  # fmt: skip
+    return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
+
+
+def on_its_way(site: Site, request: Request, words: Words, kind: Kind) -> Response:
+    """The one answer to whoever asks."""
+    spoken = words.say("my_sent_words", length=words.length(life_of(site, kind)))
+    hint = fragment("hint.html", {"words": words.say("my_sent_hint")})
+    return site.message(request, words, words.say("my_sent_heading"), spoken, hint)
+
+
+def asked_with(connection: Connection, token: TimedToken) -> Asked | None:
+    """The request a link is about; None when the link was used, or the address is nobody's any more."""
+    if is_used(connection, token):
+        return None
+    found = connection.execute(_asked(token)).one_or_none()
+    return _of(found)
+
+
+def _asked(token: TimedToken) -> Any:
+    same = (customer.c.id == rights_request.c.customer_id) & (customer.c.address_key == rights_request.c.address_key)
+    return (
+        select(rights_request.c.id, customer.c.id.label("customer_id"), customer.c.email, customer.c.language)
+        .join(customer, same)
+        .where(rights_request.c.id == token.subject_id, rights_request.c.kind == token.purpose.value)
+    )
+
+
+def _of(found: Row[Any] | None) -> Asked | None:
+    return None if found is None else Asked(found.id, found.customer_id, found.email, found.language)
+
+
+def export(site: Site, token: TimedToken) -> bytes | None:
+    """Everything that is stored about the person, as JSON; None when the link was used. Atomic: yes."""
+    now = site.clock.now()
+    with site.database.begin() as connection:
+        people_stay(connection)
+        asked = asked_with(connection, token)
+        if asked is None or not use(connection, token, now):
+            return None
+        found = document(connection, asked.customer_id, now=now)
+        _done(connection, asked, now)
+        audit.record(
+            connection, audit.PERSON, "customer.export", f"customer:{asked.customer_id}", at=now, request=asked.number
+        )
+    return json.dumps(found, ensure_ascii=False, indent=2).encode()
+
+
+def erase_all(site: Site, token: TimedToken) -> bool:
+    """Nothing is stored about the person any more; False: the link was used. Atomic: yes."""
+    now = site.clock.now()
+    with site.database.begin() as connection:
+        people_go(connection)
+        asked = asked_with(connection, token)
+        if asked is None or not use(connection, token, now):
+            return False
+        _done(connection, asked, now)
+        erase(
+            connection, site.workspace.secret, asked.customer_id, source="request", now=now, actor=audit.PERSON
+        )  # fmt: skip
+    return True
+
+
+def _done(connection: Connection, asked: Asked, now: datetime) -> None:
+    values = {"state": "done", "confirmed_at": now, "done_at": now}
+    connection.execute(update(rights_request).where(rights_request.c.id == asked.number).values(**values))

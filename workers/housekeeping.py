@@ -1,0 +1,49 @@
+"""What the scheduler does once a day: what was kept long enough goes, erasures are noted beside the database."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
+
+from core.clock import Clock
+from core.database import Database
+from core.retention_settings import Retention
+from core.schema import schedule_tick
+from customers.rights import retention, tombstones
+
+_log = logging.getLogger("clarion.scheduler")
+#: As a schedule; no campaign has a colon in its name.
+RETENTION: Final = "clarion:retention"
+
+
+class Housekeeping:
+    """The work of a day, done by whichever scheduler comes first."""
+
+    def __init__(self, database: Database, settings: Retention, clock: Clock, state: Path) -> None:
+        """`state`: the folder of the workspace for what is not its files."""
+        self._database, self._settings, self._clock = database, settings, clock
+        self._tombstones = state / tombstones.FILE
+
+    def keep_house(self) -> bool:
+        """Today's work is done; False: it was already. A fault is logged, and tomorrow is another day. Repeat: safe."""
+        now = self._clock.now()
+        try:
+            with self._database.begin() as connection:
+                tombstones.keep(connection, self._tombstones)
+                if connection.execute(self._today(now)).first() is None:
+                    return False
+            outcomes = retention.run(self._database, self._settings, now=now)
+        except Exception:  # noqa: BLE001  mail goes out, whatever becomes of old rows
+            _log.exception("what was kept long enough could not be removed")
+            return False
+        _log.info("retention: %s rows", f"{sum(one.rows for one in outcomes):,}")
+        return True
+
+    @staticmethod
+    def _today(now: datetime) -> ReturningInsert[tuple[str]]:
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        tick = insert(schedule_tick).values(schedule=RETENTION, nominal_at=day).on_conflict_do_nothing()
+        return tick.returning(schedule_tick.c.schedule)
