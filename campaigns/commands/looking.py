@@ -74,15 +74,14 @@ def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any]) -> "
 def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[str, Any]) -> None:
     """Send CAMPAIGN's mailing, as one customer would get it, to yourself. The ledger is not touched."""
     import asyncio
-    from dataclasses import replace
 
     from campaigns.preview import send_once
     from core.addresses import parse_address
 
-    mail = replace(
-        _preview(desk, campaign, key, given).mail, recipient_email=parse_address(address).email, recipient_name=""
+    mail = _preview(desk, campaign, key, given).mail
+    mail = mail._replace(
+        recipient_email=parse_address(address).email, recipient_name="", subject=f"[test] {mail.subject}"
     )
-    mail = replace(mail, subject=f"[test] {mail.subject}")
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
     click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())
     if outcome.state != "accepted":
