@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from campaigns import key_accounts, notices
-from campaigns.feedback import Receiver, catch_up
+from campaigns.feedback import Receiver, catch_up, gmail
 from campaigns.notice_post import send_notices
 from core.clock import Clock
 from core.database import Database
@@ -21,14 +21,19 @@ def is_waiting(connection: Connection, now: datetime) -> bool:
     return pending or notices.is_due(connection, now) or key_accounts.is_unwritten(connection)
 
 
-def attend_to(workspace: Workspace, database: Database, clock: Clock) -> None:
+def attend_to(workspace: Workspace, database: Database, clock: Clock, *, looks: bool = False) -> None:
     """Feedback whose message was in a worker's hands has changed it, tasks have their texts, and due notices were
     offered to a mail server.
 
-    Repeat: safe, also concurrently.
+    `looks`: what went to Gmail today was counted, too, which reads the ledger of the day. Repeat: safe, also
+    concurrently.
     """
+    receiver = Receiver.of(workspace)
     with database.begin() as connection:
-        catch_up(connection, Receiver.of(workspace), clock.now())
+        catch_up(connection, receiver, clock.now())
+    if looks:
+        with database.begin() as connection:
+            gmail.watch(connection, receiver, clock.now())
     with database.begin() as connection:
         key_accounts.write_texts(connection, workspace, clock.now())
     send_notices(workspace, database, clock)

@@ -3,7 +3,8 @@
 The plan counts this statement, the freeze inserts it: they cannot disagree.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -88,22 +89,35 @@ def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
 def count(connection: Connection, version: Version, occurrence: str, now: datetime, policy: Policy) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
     rows = decided(version, occurrence, now, policy)
-    counts = counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
-    return replace(counts, held=holding.held(connection, version, rows, now, policy))
+    query = select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason)
+    if not holding.may_hold(connection, version, policy):
+        return counted(connection, query)
+    asked = query.add_columns(*holding.columns(rows, version, now, policy))
+    groups = _grouped(connection, asked.join_from(rows, customer, customer.c.id == rows.c.customer_id))
+    would_send = [group for group in groups if group.skip_reason is None]
+    return replace(_summed(groups), held=holding.held(would_send, version, now, policy))
 
 
 def counted(connection: Connection, rows: Select[Any]) -> Counts:
     """The heads and the digest of decided rows (customer_id, address_key, skip_reason)."""
+    return _summed(_grouped(connection, rows))
+
+
+def _grouped(connection: Connection, rows: Select[Any]) -> Sequence[Any]:
+    """`skip_reason`, further columns that the rows have, and the `heads` and `fingerprint` of those who share them."""
     people = rows.subquery("people")
     decision = func.concat(people.c.customer_id, ":", people.c.address_key, ":", people.c.skip_reason)
     # A sum of 64-bit hashes does not depend on the order of rows, and needs no sort.
-    fingerprint = func.sum(func.hashtextextended(decision, 0))
-    query = select(people.c.skip_reason, func.count().label("heads"), fingerprint).group_by(people.c.skip_reason)
-    heads: dict[str | None, int] = {}
-    total = 0
-    for reason, number, part in connection.execute(query):
-        heads[reason] = number
-        total += int(part)
+    fingerprint = func.sum(func.hashtextextended(decision, 0)).label("fingerprint")
+    shared = [column for column in people.c if column.name not in ("customer_id", "address_key")]
+    return connection.execute(select(*shared, func.count().label("heads"), fingerprint).group_by(*shared)).all()
+
+
+def _summed(groups: Sequence[Any]) -> Counts:
+    heads: Counter[str | None] = Counter()
+    for group in groups:
+        heads[group.skip_reason] += group.heads
+    total = sum(int(group.fingerprint) for group in groups)
     would_send = heads.pop(None, 0)
     everybody = would_send + sum(heads.values())
     skipped = {

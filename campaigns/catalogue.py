@@ -1,7 +1,7 @@
 """Everything the workspace's files define, loaded together, with every mistake in them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *campaign_problems,
         *check_segments(vocabulary),
         *(_check_pages(settings, document, campaigns) if settings is not None else ()),
+        *(_check_permitted(settings.transactional, document, campaigns) if settings is not None else ()),
         *check_templates(
             templates,
             settings.organisation if settings else None,
@@ -149,6 +150,23 @@ def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str,
             text = f"{'.'.join(map(str, path))}: {name!r} is not transactional (its kind is {found.definition.kind!r})"
             problems.append(document.problem(path, text, "the link goes to one person"))
     return problems
+
+
+def _check_permitted(
+    permitted: tuple[str, ...] | None, document: Document, campaigns: Mapping[str, Campaign]
+) -> Iterator[Problem]:
+    """Who writes campaign files cannot send marketing as what is owed: where clarion.yaml names the campaigns that may
+    be sent without consent, no other one may (S-2.24)."""
+    if permitted is None:
+        return
+    for at, name in enumerate(permitted):
+        if name not in campaigns:
+            yield document.problem(("transactional", at), f"no campaign {name!r}", did_you_mean(name, campaigns))
+    for name, campaign in campaigns.items():
+        if campaign.definition is None or campaign.definition.message_class != TRANSACTIONAL or name in permitted:
+            continue
+        text = f"{name!r} may not be sent without consent (`transactional` of clarion.yaml does not name it)"
+        yield campaign.document.problem(("kind",), text, "name it there, or give it a topic and an audience")
 
 
 def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:

@@ -117,6 +117,7 @@ class CampaignFile(Section):
             return self
         bulk = people | {"schedule": self.schedule, "limits.max_audience": self.limits.max_audience}
         bulk["rollout"] = self.rollout
+        bulk |= {"limits.priority": self.limits.priority or None, "limits.when_capped": self.limits.when_capped}
         if needless := [name for name, value in bulk.items() if value is not None]:
             names = ", ".join(map(repr, needless))
             raise ValueError(f"a transactional campaign is sent to one person at a time, when ordered (got {names})")

@@ -155,7 +155,7 @@ def got_piece(version: Version, now: datetime, policy: Policy) -> ColumnElement[
 def lock_piece(connection: Connection, version: Version, policy: Policy) -> None:
     """Freezes of campaigns that send one piece wait for each other until the end of their transaction."""
     if piece_memory(version, policy) != timedelta(0):
-        key = func.hashtextextended("piece:" + version.mailing().piece, 0)
+        key = func.hashtextextended("piece:" + version.piece, 0)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
@@ -163,7 +163,7 @@ def _runs_of_piece(version: Version) -> ColumnElement[Any]:
     same = (
         select(run.c.id)
         .join(campaign_version, campaign_version.c.id == run.c.version_id)
-        .where(campaign_version.c.piece == version.mailing().piece, campaign_version.c.message_class == "bulk")
+        .where(campaign_version.c.piece == version.piece, campaign_version.c.message_class == "bulk")
     )
     if version.definition.limits.piece_memory is None:
         same = same.where(run.c.campaign != version.campaign)

@@ -4,16 +4,17 @@ A campaign that drops capped people skips them when its audience is frozen; the 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Connection, Text, case, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Text, case, func, literal, select
 
 from campaigns.putting_off import waits_for_caps
 from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone
 from campaigns.versions import Version
 from core.schema import customer, preference
+from suppression.caps import Rules
 from suppression.care import OPEN_CASE, open_case_since
 from suppression.contacts import Pressed, moments
 from suppression.policy import Policy
@@ -39,47 +40,64 @@ def _capped(version: Version, policy: Policy, at: datetime) -> ColumnElement[str
     topic, priority = version.definition.consent_topic, version.definition.limits.priority
     pressed = Pressed(customer, literal(_NOBODYS, BigInteger), topic, priority, moments(policy.pressure, at))
 
-    def asked(*, wishes: bool) -> ColumnElement[str | None]:
-        return hold_reason(pressed, rules=policy.pressure, wishes=wishes)
+    # Whether anybody wishes is asked once a statement, not once a person.
+    anybody = select(preference.c.customer_id).where(preference.c.most_messages.is_not(None)).exists()
+    wishing = case((select(anybody).scalar_subquery(), hold_reason(pressed, rules=Rules(), wishes=True)))
+    if not policy.pressure.about(topic):
+        return wishing
+    return func.coalesce(hold_reason(pressed, rules=policy.pressure, wishes=False), wishing)
 
-    # Asked once a statement, not once a person.
-    anybody_wishes = select(preference.c.customer_id).where(preference.c.most_messages.is_not(None)).exists()
-    wishing = case((select(anybody_wishes).scalar_subquery(), asked(wishes=True)))
-    return func.coalesce(asked(wishes=False), wishing) if policy.pressure.about(topic) else wishing
+
+def may_hold(connection: Connection, version: Version, policy: Policy) -> bool:
+    """Whether anything could hold messages of the version; where nothing can, nobody is asked about."""
+    topic = version.definition.consent_topic
+    rules = policy.pressure.about(topic) or policy.quiet_hours or policy.care.waits_for_cases(topic)
+    return bool(rules) or has_wishes(connection)
 
 
-def held(connection: Connection, version: Version, people: CTE, now: datetime, policy: Policy) -> Mapping[str, int]:
-    """How many of the decided `people` whom nothing forbids would have to wait when their time comes, by the reason."""
-    if not (_is_configured(version, policy) or has_wishes(connection)):
-        return {}
-    starts_at = first_instant(version, now) or now
+def columns(people: FromClause, version: Version, now: datetime, policy: Policy) -> list[ColumnElement[Any]]:
+    """SQL: what `held` is told by, for rows of the decided `people` joined to `customer`: few different values."""
     quiet = policy.quiet_hours
-    reason = _reason(version, policy, starts_at)
-    place = [customer.c.zone, customer.c.country, customer.c.attributes[quiet.subdivision].astext] if quiet else []
+    asked = [_reason(version, policy, first_instant(version, now) or now)]
+    if quiet is not None:
+        asked += [customer.c.zone, customer.c.country, customer.c.attributes[quiet.subdivision].astext]
     names = ("reason", "zone", "country", "part")
-    columns = [column.label(name) for name, column in zip(names, [reason, *place], strict=False)]
-    query = select(*columns, func.count().label("heads")).join_from(
-        people, customer, customer.c.id == people.c.customer_id
-    )
-    rows = connection.execute(query.where(people.c.skip_reason.is_(None)).group_by(*columns)).all()
+    return [
+        case((people.c.skip_reason.is_(None), column)).label(f"hold_{name}")
+        for name, column in zip(names, asked, strict=False)
+    ]
+
+
+def held(rows: Sequence[Any], version: Version, now: datetime, policy: Policy) -> Mapping[str, int]:
+    """How many of those whom nothing forbids would have to wait when their time comes, by the reason.
+
+    `rows`: `heads` for each combination of `columns`.
+    """
     found: Counter[str] = Counter()
-    at = instants_by_zone(version, {row.zone for row in rows}, now) if quiet else {}
+    at = instants_by_zone(version, {row.hold_zone for row in rows}, now) if policy.quiet_hours else {}
     for row in rows:
-        if quiet is not None and _is_quiet(quiet, row, at[row.zone]):
+        if policy.quiet_hours is not None and _is_quiet(policy.quiet_hours, row, at[row.hold_zone]):
             found[QUIET_HOURS] += row.heads
-        elif row.reason is not None:
-            found[row.reason] += row.heads
+        elif row.hold_reason is not None:
+            found[row.hold_reason] += row.heads
     return dict(found.most_common())
 
 
-def _is_configured(version: Version, policy: Policy) -> bool:
-    topic = version.definition.consent_topic
-    return bool(policy.pressure.about(topic) or policy.quiet_hours or policy.care.waits_for_cases(topic))
+def hold_of(
+    connection: Connection, people: FromClause, customer_id: int, version: Version, now: datetime, policy: Policy
+) -> str | None:
+    """What would hold the message to this one of the decided `people`; None: nothing."""
+    asked = select(*columns(people, version, now, policy), literal(1).label("heads"))
+    mine = asked.join_from(people, customer, customer.c.id == people.c.customer_id).where(customer.c.id == customer_id)
+    return next(iter(held(connection.execute(mine).all(), version, now, policy)), None)
 
 
 def _reason(version: Version, policy: Policy, at: datetime) -> ColumnElement[str | None]:
     """SQL: what would hold a message to the customer at that time, quiet hours aside."""
-    capped = _capped(version, policy, at)
+    # A campaign that drops capped people has left them out already.
+    capped: ColumnElement[str | None] = literal(None, Text)
+    if waits_for_caps(version, policy) is not None:
+        capped = _capped(version, policy, at)
     if policy.care.cases is None or not policy.care.waits_for_cases(version.definition.consent_topic):
         return capped
     is_open = open_case_since(customer.c.id, policy.care.cases, at).is_not(None)
@@ -87,4 +105,5 @@ def _reason(version: Version, policy: Policy, at: datetime) -> ColumnElement[str
 
 
 def _is_quiet(quiet: QuietHours, row: Any, at: datetime) -> bool:
-    return quiet.until(quiet.place(row.zone, row.country, {quiet.subdivision: row.part}), at) is not None
+    place = quiet.place(row.hold_zone, row.hold_country, {quiet.subdivision: row.hold_part})
+    return quiet.until(place, at) is not None

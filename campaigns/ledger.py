@@ -53,9 +53,15 @@ class Claim:
     lease: timedelta
     worker: str
     policy: Policy  # what the gate is asked with
+    repeats: bool | None = None  # whether what is in doubt is sent again; None: if it is transactional
     by_behaviour: bool = False  # whether its audience was chosen by what people did
     wishes: bool = False  # whether anybody said how often they want to be written to
     watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
+
+    @property
+    def sends_again(self) -> bool:
+        """Whether a message in doubt is sent again."""
+        return self.message_class == TRANSACTIONAL if self.repeats is None else self.repeats
 
 
 _CLAIM_BATCH: Final = text("""
@@ -67,6 +73,7 @@ _CLAIM_BATCH: Final = text("""
       AND (batch.state = 'ready' OR (batch.state = 'claimed' AND batch.lease_until < now()))
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
               run.version_id, run.campaign, v.topic, v.message_class, v.by_behaviour, v.valid_for, run.valid_until,
+              v.repeats,
               before.worker AS previous_worker,
               EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
@@ -105,6 +112,7 @@ def claim(
         lease=lease,
         worker=worker,
         policy=policy,
+        repeats=row.repeats,
         by_behaviour=row.by_behaviour,
         wishes=row.wishes,
     )
@@ -132,9 +140,11 @@ def _sendable(
 ) -> tuple[int, ...]:
     """Those of the claimed batch's messages that nothing stands against; the others are skipped.
 
-    A transactional one in doubt waits too, but for its first time: a message may be what its workers are lost by.
+    One in doubt that is sent again waits its time too, but for its first: a message may be what its workers are lost
+    by.
     """
-    tried_at_once = row.waits_from + 1 if row.message_class == TRANSACTIONAL else 0
+    repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
+    tried_at_once = row.waits_from + 1 if repeats else 0
     given = {"ids": list(row.message_ids), "most": max(row.attempt_count, tried_at_once), "now": now}
     reasons: dict[int, str | None] = {found.id: found.reason for found in connection.execute(asked, given).all()}
     for reason in {reason for reason in reasons.values() if reason is not None}:
@@ -152,7 +162,8 @@ def _moved_away() -> ColumnElement[str | None]:
 _DOUBT: Final = text("""
     WITH lost AS (
         UPDATE message
-        SET state = CASE WHEN v.message_class = 'transactional' AND run.state <> 'cancelled' THEN 'deferred'
+        SET state = CASE WHEN coalesce(v.repeats, v.message_class = 'transactional')
+                              AND run.state <> 'cancelled' THEN 'deferred'
                          ELSE 'unknown' END::message_state,
             state_at = :now
         FROM run JOIN campaign_version AS v ON v.id = run.version_id

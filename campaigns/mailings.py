@@ -15,7 +15,7 @@ from sqlalchemy import Connection, DateTime, RowMapping, Select, Text, any_, bin
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
-from campaigns.message_ids import identity_of, message_id_of, sender_domain
+from campaigns.message_ids import feedback_id, identity_of, message_id_of, sender_domain
 from campaigns.subject_labels import labelled
 from campaigns.versions import Version
 from core.arrays import Ids
@@ -89,8 +89,8 @@ class Studio:
     def __init__(self, workspace: Workspace) -> None:
         self._secret = workspace.secret
         self._base_url = workspace.settings.tracking.base_url
-        self._signer = Signer(workspace.secret)
-        self._timed = TimedTokens(workspace.secret)
+        self._signer = Signer(workspace.token_secret)
+        self._timed = TimedTokens(workspace.token_secret)
         self._preferences_life = workspace.settings.pages.links.mailings
         self._policy = Policy.of(workspace.settings)
         self._letters: dict[int, Letter] = {}
@@ -164,8 +164,9 @@ def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:
     """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
     if version.is_transactional:
         return AUTOMATIC_HEADERS
-    list_id = f"<{version.definition.consent_topic}.{sender_domain(version.sender.email)}>"
-    return (*bulk_headers(unsubscribe), ("List-Id", list_id))
+    topic, sender = version.definition.consent_topic, version.sender.email
+    list_id, feedback = f"<{topic}.{sender_domain(sender)}>", feedback_id(version.campaign, topic, sender)
+    return (*bulk_headers(unsubscribe), ("List-Id", list_id), ("Feedback-ID", feedback))
 
 
 #: What templates may know of a customer: columns of both tables under the names marketers use.

@@ -15,6 +15,7 @@ from campaigns.plan import CampaignPlan, Reviewed, plan_version
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone, zone_of
 from campaigns.versions import SEND_STEP, Version
+from core import audit
 from core.database import analyze
 from core.errors import PlanError, StalePlan
 from core.people_lock import people_stay
@@ -47,7 +48,12 @@ class _Work:
 
 
 def apply_reviewed(
-    connection: Connection, catalogue: Catalogue, reviewed: Iterable[Reviewed], now: datetime
+    connection: Connection,
+    catalogue: Catalogue,
+    reviewed: Iterable[Reviewed],
+    now: datetime,
+    *,
+    actor: str = audit.ITSELF,
 ) -> list[Started]:
     """Exactly what was reviewed is under way; the runs that were made are returned.
 
@@ -63,14 +69,26 @@ def apply_reviewed(
     started: list[Started] = []
     policy, batch_size = Policy.of(catalogue.settings), catalogue.settings.workers.batch_size
     for item in items:
-        plan = plan_version(connection, _unchanged(catalogue, item), now, batch_size, policy)
+        version = _unchanged(catalogue, item)
+        plan = plan_version(connection, version, now, batch_size, policy)
         if not plan.stages or _was_applied(connection, item, plan):
             continue
         broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
         if broadcast and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
-        started += apply_plan(connection, plan, now, policy)
+        begun = apply_plan(connection, plan, now, policy)
+        _note(connection, begun, version, actor, now)
+        started += begun
     return started
+
+
+def _note(connection: Connection, started: Iterable[Started], version: Version, actor: str, now: datetime) -> None:
+    for one in started:
+        audit.record(
+            connection, actor, "campaign.start", f"campaign:{one.campaign}", at=now, run=one.run_id,
+            segment=version.definition.people.segment, audience=one.counts.audience, would_send=one.counts.would_send,
+            fingerprint=version.fingerprint,
+        )  # fmt: skip
 
 
 def _unchanged(catalogue: Catalogue, item: Reviewed) -> Version:
@@ -126,6 +144,7 @@ def start_occurrence(
     for stage in (FreezeAudience(version, occurrence, None), CutBatches(None, batch_size, shares)):
         carry_out(stage, work)
     _hold_if_too_many(work, version)
+    _note(connection, [work.started] if work.started else [], version, audit.ITSELF, now)
     return work.started
 
 

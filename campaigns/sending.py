@@ -127,7 +127,7 @@ class Courier:
             letter=letter,
             signer=dkim.signer_for(self.signers, sender.email),
             signing=self.signing,
-            return_paths=ReturnPaths(self.workspace.secret, sender.return_path) if sender.return_path else None,
+            return_paths=ReturnPaths(self.workspace.token_secret, sender.return_path) if sender.return_path else None,
             is_stopping=self.is_stopping,
         )
         tried = [person.message_id for person in people if person.attempt_count]

@@ -43,9 +43,11 @@ class Version:
     opens: bool
     clicks: bool
     currency: str
+    repeats: bool | None = None  # whether what is in doubt is sent again; None: if it is transactional
     #: The files it sends, by name; `contents` holds them by digest where they were just read, and nothing once stored.
     assets: Mapping[str, Asset] = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    compiled_piece: str | None = field(default=None, repr=False, compare=False)  # None: not compiled yet
 
     @property
     def is_transactional(self) -> bool:
@@ -81,6 +83,11 @@ class Version:
         )
 
     @property
+    def piece(self) -> str:
+        """The fingerprint of what it says without the person."""
+        return self.mailing().piece if self.compiled_piece is None else self.compiled_piece
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits of everything stored."""
         canonical = json.dumps(self.stored(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -90,18 +97,23 @@ class Version:
         """The version as plain JSON values; `from_stored` reads it back. Holds no secret."""
         sender = self.sender.model_dump(mode="json")
         files = {"files": {name: [file.digest, file.size] for name, file in sorted(self.assets.items())}}
-        return (files if self.assets else {}) | {
-            "campaign": self.definition.stored(),
-            "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
-            "templates": {name: source.text for name, source in sorted(self.templates.items())},
-            "sender": {key: value for key, value in sender.items() if key not in _LATER or value != _LATER[key]},
-            "organisation": self.organisation.model_dump(mode="json"),
-            "topics": sorted(self.topics),
-            "transport": self.transport,
-            "opens": self.opens,
-            "clicks": self.clicks,
-            "currency": self.currency,
-        }
+        repeats = {"repeats": self.repeats} if self.repeats is not None else {}
+        return (
+            (files if self.assets else {})
+            | repeats
+            | {
+                "campaign": self.definition.stored(),
+                "segments": {name: segment.where for name, segment in sorted(self.segments.items())},
+                "templates": {name: source.text for name, source in sorted(self.templates.items())},
+                "sender": {key: value for key, value in sender.items() if key not in _LATER or value != _LATER[key]},
+                "organisation": self.organisation.model_dump(mode="json"),
+                "topics": sorted(self.topics),
+                "transport": self.transport,
+                "opens": self.opens,
+                "clicks": self.clicks,
+                "currency": self.currency,
+            }
+        )
 
     @classmethod
     def from_stored(cls, campaign: str, stored: Mapping[str, Any]) -> "Version":
@@ -119,6 +131,7 @@ class Version:
             opens=stored["opens"],
             clicks=stored["clicks"],
             currency=stored["currency"],
+            repeats=stored.get("repeats"),
             assets={name: Asset(name, *content) for name, content in stored.get("files", {}).items()},
         )
 
@@ -155,8 +168,10 @@ def pin(catalogue: Catalogue, name: str) -> Version:
         opens=settings.tracking.opens,
         clicks=settings.tracking.clicks,
         currency=definition.cost.currency or settings.tiers.currency,
+        repeats=settings.doubt.repeats(definition.message_class),
         assets={file.name: file for file in files},
         contents={file.digest: catalogue.files.contents[file.digest] for file in files},
+        compiled_piece=whole.piece,
     )
 
 
@@ -175,6 +190,7 @@ def store(connection: Connection, version: Version) -> int:
             message_class=definition.message_class,
             valid_for=definition.limits.valid_for if version.is_transactional else None,
             by_behaviour=version.by_behaviour,
+            repeats=version.repeats,
             definition=version.stored(),
             links=list(mailing.links),
             piece=mailing.piece,

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 from campaigns import audience, duplicates, holding, versions
 from campaigns.catalogue import Catalogue
 from campaigns.plan import ONCE
+from campaigns.reasons import STATES, sentence
 from campaigns.versions import Version
 from campaigns.waiting import HOLDS, message_waits
-from core.schema import attempt, campaign_version, consent, customer, hit, message, run, suppression
+from core.schema import attempt, campaign_version, consent, customer, customer_alias, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.policy import Policy
@@ -52,46 +53,6 @@ class Answer:
             "at": self.at,
             "facts": [fact.document() for fact in self.facts],
         }
-
-
-#: Skip reasons in a sentence; `suppressed:<reason>` is put together in `_sentence`.
-SENTENCES = {
-    "no_address": "the customer has no e-mail address",
-    "not_consented": "there is no valid consent for the campaign's topic",
-    "not_confirmed": "the customer agreed, and never confirmed it by the link in a mail, which the topic or the law of "
-    "their country asks for",
-    "basis_not_enough": "what the customer's consent rests on is not enough in their country, or its evidence is not "
-    "on record",
-    "consent_expired": "the customer's consent has ended",
-    "no_profiling": "the audience is chosen by what people did, and the customer refused that",
-    "duplicate_address": "another customer of the audience has the same address and got the message",
-    "duplicate_person": "another address of the same person got the message",
-    "duplicate_household": "somebody else of the same household got the message (one_per: household)",
-    "duplicate_company": "somebody else of the same company got the message (one_per: company)",
-    "duplicate_piece": "the person got this very piece before, by another campaign (piece_memory)",
-    "key_account": "the customer belongs to an employee, who has a task about it instead (care.key_accounts)",
-    "open_case": "a case of the customer was open for too long (care.cases)",
-    "frequency_cap": "the customer had been written to as often as a cap, or they themselves, allow (pressure)",
-    "quiet_too_long": "its time would be over before the customer's quiet hours are (quiet_hours, limits.valid_for)",
-    "role_account": "the address is a role's and no person's (addresses)",
-    "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
-    "already_messaged": "the address already has a message of this campaign",
-    "render_failed": "the mailing could not be rendered for this customer",
-    "expired": "its time had passed before it could be handed over (limits.valid_for)",
-    "address_changed": "the customer has another address than when the audience was frozen",
-    "cancelled": "the run was cancelled before the message was handed over",
-}
-_STATES = {
-    "planned": "waits for its time and a worker",
-    "handed_over": "was handed over; the answer is awaited",
-    "accepted": "was accepted by the transport",
-    "deferred": "was put off by the server; it is tried again",
-    "failed": "was refused for good",
-    "unknown": "was handed over, and the answer was lost: it may have arrived, and is not sent again",
-    "delivered": "was delivered",
-    "bounced": "came back",
-    "complained": "was reported as spam",
-}
 
 
 def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime) -> Answer:
@@ -142,14 +103,8 @@ def _messages(connection: Connection, customer_id: int, campaign: str) -> list[R
 
 def _reason(row: RowMapping) -> str:
     if row["skip_reason"]:
-        return f"{row['skip_reason']}: {_sentence(row['skip_reason'])}"
-    return f"the message {_STATES[row['state']]}"
-
-
-def _sentence(reason: str) -> str:
-    if reason.startswith("suppressed:"):
-        return f"the address is suppressed ({reason.partition(':')[2]})"
-    return SENTENCES.get(reason, reason)
+        return f"{row['skip_reason']}: {sentence(row['skip_reason'])}"
+    return f"the message {STATES[row['state']]}"
 
 
 def _beginning(row: RowMapping) -> Fact:
@@ -169,7 +124,7 @@ def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
         facts.append(
             Fact(
                 row["state_at"],
-                f"message {row['id']} {_STATES[row['state']]}, not before {row['not_before']:%Y-%m-%d %H:%M %Z}",
+                f"message {row['id']} {STATES[row['state']]}, not before {row['not_before']:%Y-%m-%d %H:%M %Z}",
             )
         )
     for tried in connection.execute(
@@ -200,6 +155,9 @@ def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
                 f"consent for {row['topic']}: {row['state']} ({row['basis']}, from {row['source']})",
             )
         )
+    for merged in connection.execute(select(customer_alias).where(customer_alias.c.customer_id == person["id"])):
+        because = f"{merged.external_id} was merged into this customer: {merged.merged_because}"
+        facts.append(Fact(merged.merged_at, because))
     entries = select(suppression).where(suppression.c.address_key == person["address_key"])
     for row in connection.execute(entries).mappings():
         scope = row["scope"] + (f" {row['scope_name']}" if row["scope_name"] else "")
@@ -220,7 +178,7 @@ def _owed_outlook(
     reason = connection.execute(select(gate).where(customer.c.id == person["id"])).scalar_one()
     if reason is None:
         return "would_send", "a message ordered for this customer would be sent: nothing stands against it"
-    return "would_skip", f"{reason}: {_sentence(reason)}"
+    return "would_skip", f"{reason}: {sentence(reason)}"
 
 
 def _outlook(
@@ -236,11 +194,10 @@ def _outlook(
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
-        alone = select(people).where(people.c.customer_id == person["id"]).cte("alone")
-        holds = holding.held(connection, version, alone, now, policy)
-        waits = "".join(f", but it would wait at first: {HOLDS.get(reason, reason)}" for reason in holds)
+        holds = holding.hold_of(connection, people, person["id"], version, now, policy)
+        waits = f", but it would wait at first: {HOLDS.get(holds, holds)}" if holds else ""
         return "would_send", f"in the audience, and nothing stands against it{waits}"
-    return "would_skip", f"{row.skip_reason}: {_sentence(row.skip_reason)}"
+    return "would_skip", f"{row.skip_reason}: {sentence(row.skip_reason)}"
 
 
 def _outside(connection: Connection, version: Version, customer_id: int, now: datetime) -> str:

@@ -26,7 +26,7 @@ from core.arrays import array_text
 from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState
-from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.gate import skip_reason
 from suppression.policy import Policy
 from suppression.pressure import lock
 
@@ -222,7 +222,7 @@ def _answers(held: Claim, window: Window) -> dict[str, Any]:
     outcomes = [outcome for _, outcome in window.answered]
     recorded = [_STATE_OF[outcome.state].value for outcome in outcomes]
     states = recorded
-    if held.message_class == TRANSACTIONAL:
+    if held.sends_again:
         states = [State.DEFERRED.value if state == State.UNKNOWN else state for state in recorded]
     return {
         "answered": array_text([message_id for message_id, _ in window.answered]),
@@ -242,7 +242,7 @@ def _kept(held: Claim, window: Window) -> dict[str, Any]:
         message_id for message_id, outcome in window.answered
         if _STATE_OF[outcome.state] is State.DEFERRED and message_id in window.contents
     ]  # fmt: skip
-    if held.message_class == TRANSACTIONAL:
+    if held.sends_again:
         keeping += window.ids
     if not keeping:
         return {}

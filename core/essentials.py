@@ -1,4 +1,4 @@
-"""What stopping needs of `clarion.yaml`: the database and the secret, also while there are mistakes beside them."""
+"""What stopping needs of `clarion.yaml`: the database and the secrets, also while there are mistakes beside them."""
 
 import re
 from typing import Annotated, Final
@@ -10,7 +10,7 @@ from core.settings import checked_database, checked_secret
 from core.yaml_files import Document, build, parse_document
 
 #: Lines that count where the file as a whole is no YAML.
-_LINE: Final = re.compile(r"^(?:database|secret):.*$", re.MULTILINE)
+_LINE: Final = re.compile(r"^(?:database|secret|retired_secrets):.*$", re.MULTILINE)
 
 
 class Essentials(BaseModel):
@@ -20,10 +20,11 @@ class Essentials(BaseModel):
 
     database: Annotated[str, AfterValidator(checked_database)] = Field("embedded", repr=False)
     secret: Annotated[str, AfterValidator(checked_secret)] | None = Field(None, repr=False)
+    retired_secrets: tuple[Annotated[str, AfterValidator(checked_secret)], ...] = Field((), repr=False)
 
 
 def essentials(text: str, file: str) -> Essentials:
-    """What the text of the settings file says of the two.
+    """What the text of the settings file says of them.
 
     Raises:
         ConfigError: one of them is itself wrong.

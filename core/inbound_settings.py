@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.field_types import Name
 from core.service_urls import checked_url
+from core.smtp_settings import Auth
 from core.transport_settings import Domain
 from core.units import Duration, Octets, Size, Unfit, format_size, parse_duration, parse_size, quoted
 from core.yaml_files import Section
@@ -40,6 +41,7 @@ class ImapMailbox(Section):
     """A mailbox on a mail server. `url` carries user and password; both are never stored or printed."""
 
     url: Annotated[str, AfterValidator(_imap_url)] = Field(repr=False)
+    auth: Auth | None = None  # instead of user and password in the url
     afterwards: Literal["delete", "keep"] = "delete"  # keep: flagged as seen
     every: Duration = parse_duration("1m")
     timeout: Duration = parse_duration("1m")  # of each answer
@@ -47,8 +49,10 @@ class ImapMailbox(Section):
     @model_validator(mode="after")
     def _has_a_user(self) -> "ImapMailbox":
         parts = urlsplit(self.url)
-        if not parts.username or parts.password is None:
-            raise ValueError("user or password is missing, expected 'imaps://user:${PASSWORD}@host/INBOX'")
+        if self.auth is None and (not parts.username or parts.password is None):
+            raise ValueError("user or password is missing, expected 'imaps://user:${PASSWORD}@host/INBOX', or auth:")
+        if self.auth is not None and parts.username:
+            raise ValueError("got both auth: and a user in the url, expected one of them")
         return self
 
     @property
@@ -65,7 +69,7 @@ class ImapMailbox(Section):
     @property
     def user(self) -> str:
         """Who logs in."""
-        return unquote(urlsplit(self.url).username or "")
+        return self.auth.xoauth2.user if self.auth is not None else unquote(urlsplit(self.url).username or "")
 
     @property
     def password(self) -> str:

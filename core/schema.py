@@ -350,6 +350,7 @@ campaign_version = Table(
         server_default=text("false"),
         comment="its segments look at what people did: who refused profiling is left out",
     ),
+    Column("repeats", Boolean, comment="a message in doubt is sent again; NULL: if it is transactional"),
     _at("created_at", default=True),
     CheckConstraint("message_class IN ('bulk', 'transactional')", name="message_class"),
     UniqueConstraint("campaign", "fingerprint"),

@@ -10,6 +10,7 @@ from core.addresses import parse_address
 from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
+from core.doubt_settings import Doubt
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
@@ -152,7 +153,7 @@ class Web(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8025
-    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  # of all others the header is ignored
+    proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ("127.0.0.1", "::1")  # only they are believed
     proxy_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-Forwarded-For"
 
 
@@ -208,18 +209,23 @@ class Settings(Section):
     secret: Annotated[str, AfterValidator(checked_secret)] | None = Field(
         None, repr=False
     )  # None: made by `clarion init`, kept in .clarion/secret
+    # Those before it, the newest first: links and return paths made with them go on working.
+    retired_secrets: tuple[Annotated[str, AfterValidator(checked_secret)], ...] = Field((), repr=False)
     senders: Annotated[dict[Name, Sender], Field(min_length=1)]
     transports: Annotated[dict[Name, Transport], Field(min_length=1)]
     routes: dict[Name, Route] = Field({})  # transports with weights, or `standby`: used while no other one can be
     domains: dict[DomainPattern, DomainLimit] = Field({})  # by recipient domain; `"*"` is each one not named
     dkim: DkimSettings = Field({})  # by the domain of the senders
     topics: Annotated[dict[Name, Topic], Field(min_length=1)]
+    # The campaigns that may be sent without consent, as what is owed to one person; null: each that says so (S-2.24).
+    transactional: tuple[Name, ...] | None = None
     tracking: Tracking = Tracking()
     tiers: Tiers = Tiers()
     attachments: Attachments = Attachments()
     web: Web = Web()
     workers: Workers = Workers()
     refusals: Refusals = Refusals()
+    doubt: Doubt = Doubt()
     consent: ConsentSettings = ConsentSettings()
     pressure: Pressure = Pressure()
     quiet_hours: QuietHours = QuietHours()

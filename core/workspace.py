@@ -92,12 +92,26 @@ class Workspace:
         """
         return essentials((self.root / SETTINGS_FILE).read_text(encoding="utf-8", errors="replace"), SETTINGS_FILE)
 
-    @cached_property
+    @property
     def secret(self) -> bytes:
-        """The key of address keys, tokens and Message-IDs: from settings, environment, or `.clarion/secret`.
+        """The key of address keys and Message-IDs: the secret this installation began with.
 
-        It is made once for a workspace that has none. Everything signed or hashed depends on it, so all
-        machines of one installation must share it.
+        What was hashed with it cannot be hashed anew, since nobody knows the addresses: it stays when a new secret
+        takes over, as the last one of `retired_secrets`.
+        """
+        return self.retired_secrets[-1] if self.retired_secrets else self.token_secret
+
+    @cached_property
+    def retired_secrets(self) -> tuple[bytes, ...]:
+        """Former secrets, the newest first: what was signed with them is still genuine."""
+        return tuple(secret.encode() for secret in self.essentials.retired_secrets)
+
+    @cached_property
+    def token_secret(self) -> bytes:
+        """The key of tokens and return paths: from settings, environment, or `.clarion/secret`.
+
+        It is made once for a workspace that has none. Everything signed depends on it, so all machines of one
+        installation must share it.
         """
         given = self.essentials.secret or os.environ.get(SECRET_VARIABLE)
         if given:

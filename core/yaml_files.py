@@ -45,6 +45,7 @@ class Document:
     private: set[Path_] = field(default_factory=set)
     judged: set[Path_] = field(default_factory=set)
     is_readable: bool = True
+    has_variables: bool = True  # `${NAME}` means the environment; else it is text
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest parent that has one; 1 for the whole file."""
@@ -66,10 +67,10 @@ class Document:
         return self.is_private(path) or any(private[: len(path)] == path for private in self.private)
 
 
-def read_document(path: Path, shown_as: str) -> Document:
+def read_document(path: Path, shown_as: str, *, has_variables: bool = True) -> Document:
     """The file at `path`, with its syntax errors, duplicate keys and unset `${NAME}`s as problems."""
     try:
-        return parse_document(path.read_text(encoding="utf-8"), Document(shown_as))
+        return parse_document(path.read_text(encoding="utf-8"), Document(shown_as, has_variables=has_variables))
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         return _unreadable(Document(shown_as), Problem(shown_as, line, "the file is not UTF-8", "save it as UTF-8"))
@@ -161,7 +162,7 @@ def _expanded(text: str, path: Path_, document: Document) -> str:
             return ""
         return value
 
-    return _VARIABLE.sub(replace, text)
+    return _VARIABLE.sub(replace, text) if document.has_variables else text
 
 
 def build(model: type[ModelT], document: Document) -> ModelT | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, progress, remark
+from core.commands import Desk, acting_user, json_option, print_json, print_table, progress, remark
 from customers.merging import commands as merging
 from customers.rights import commands as rights
 
@@ -126,7 +126,10 @@ def _run(desk: Desk, kind: str, file: Path, how: "How", as_json: bool) -> None:
 
     from customers.importing.files import import_file
 
-    imported = import_file(desk.database, desk.workspace, kind, file, now=desk.clock.now(), how=how, progress=progress)
+    imported = import_file(
+        desk.database, desk.workspace, kind, file,
+        now=desk.clock.now(), how=how, progress=progress, actor=acting_user(),
+    )  # fmt: skip
     for line in imported.remarks:
         remark(line)
     if as_json:

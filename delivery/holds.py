@@ -21,6 +21,7 @@ class HeldBy(StrEnum):
     TRIAL = "trial"  #: as breaker; one batch tries whether the transport works again
     OPERATOR = "operator"  #: a person, until resumed
     HARD_BOUNCES = "hard_bounces"  #: too many refusals at once to believe in them
+    COMPLAINTS = "complaints"  #: too many readers there report spam; what is owed to one person goes on
 
 
 @dataclass(frozen=True, slots=True)

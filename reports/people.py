@@ -58,7 +58,7 @@ _HARD_WORDS = (
     r"|(unknown|no such) (user|recipient|mailbox|address)"
 )
 #: How a person's own opt-out is recorded; its evidence names the message.
-OPT_OUT_SOURCES = ("one_click", "page", "mailto")
+OPT_OUT_SOURCES = ("one_click", "page", "mailto", "provider")
 #: Whose message it is. Somebody who was erased stays one person: their messages share the address key.
 PERSON: Final[ColumnElement[str]] = func.coalesce(
     cast(message.c.customer_id, Text), cast(message.c.address_key, Text), cast(message.c.id, Text)
@@ -226,7 +226,7 @@ def _opt_outs(scope: Scope) -> Select[Any]:
 def last_attempt() -> LateralFromClause:
     """The last attempt of the statement's message, to be joined to it."""
     return (
-        select(attempt.c.code, attempt.c.enhanced, attempt.c.reply)
+        select(attempt.c.code, attempt.c.enhanced, attempt.c.reply, attempt.c.bounce_class, attempt.c.worker)
         .where(attempt.c.message_id == message.c.id)
         .order_by(attempt.c.number.desc(), attempt.c.answered_at.desc().nulls_last())
         .limit(1)
@@ -247,7 +247,11 @@ def _verdicts(scope: Scope) -> Select[Any]:
 def _verdict(last: LateralFromClause) -> ColumnElement[str | None]:
     status, code = last.c.enhanced, last.c.code
     condemned_in_words = and_(code.in_(_HARD_CODES), last.c.reply.regexp_match(_HARD_WORDS, flags="i"))
+    reported = last.c.worker == "feedback"  # what came back later was judged when it came, also without any code
     return case(
+        (and_(reported, last.c.bounce_class == "hard"), "hard"),
+        (and_(reported, last.c.bounce_class.in_(("soft", "mailbox_full"))), "soft"),
+        (reported, None),
         (status.in_(_HARD_STATUS), "hard"),
         (and_(status.is_(None), condemned_in_words), "hard"),
         (or_(status.like("4.%"), status.like("_.2.2"), code.between(400, 499)), "soft"),

@@ -210,7 +210,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         "clicked a link in it; scanners do not count",
     ),
     "responded": Function(
-        _CAMPAIGN, 0, 1, _history(Response.RESPONDED), 'not responded("spring-paper")', "clicked or converted"
+        _CAMPAIGN, 0, 1, _history(Response.RESPONDED), 'not responded("spring-paper")', "clicked, replied or converted"
     ),
     "converted": Function(
         _CAMPAIGN,

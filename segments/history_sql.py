@@ -24,6 +24,8 @@ EMAIL: Final = "email"
 #: The kinds of hit that show a message was opened; one who clicked has seen it, though images were off.
 OPENED_BY: Final = ("open", "view", "click")
 CLICKED_BY: Final = ("click",)
+#: A person who answers by mail has responded, too.
+ANSWERED_BY: Final = (*CLICKED_BY, "reply")
 
 _conversion = table("conversion", column("customer_id"), column("campaign"), column("at"))
 
@@ -39,8 +41,8 @@ def responded(history: History, customer: FromClause, moments: Moments) -> Colum
             return exists(_hits(history, CLICKED_BY, customer, moments))
         case Response.CONVERTED:
             return exists(_converted(history, customer, moments))
-    clicked = exists(_hits(history, CLICKED_BY, customer, moments))
-    return or_(clicked, exists(_converted(history, customer, moments)))
+    answered = exists(_hits(history, ANSWERED_BY, customer, moments))
+    return or_(answered, exists(_converted(history, customer, moments)))
 
 
 def _messages(history: History, customer: FromClause) -> Select[Any]:

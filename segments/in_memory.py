@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from segments.facts import Activity, Facts, PurchaseLine
 from segments.functions import PURCHASE
-from segments.history_sql import CLICKED_BY, EMAIL, OPENED_BY
+from segments.history_sql import ANSWERED_BY, CLICKED_BY, EMAIL, OPENED_BY
 from segments.json_values import json_value
 from segments.tree import (
     All,
@@ -181,7 +181,7 @@ class OneCustomer:
                 return self._hits(history, CLICKED_BY)
             case Response.CONVERTED:
                 return self._conversions(history)
-        return self._hits(history, CLICKED_BY) + self._conversions(history)
+        return self._hits(history, ANSWERED_BY) + self._conversions(history)
 
     def _hits(self, history: History, kinds: Iterable[str]) -> list[datetime]:
         human = (hit for hit in self.facts.hits if hit.kind in kinds and hit.label == "human")

@@ -16,11 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 from core.errors import NotFound, UsageError
 from core.schema import consent, customer
 from suppression.locks import lock_addresses
+from suppression.watching import PROFILING, TRACKING
 from suppression.wishes import come_back
 
-#: Channels of rows that are about what is recorded of a person, not about mail; their topic is empty.
-TRACKING: Final = "tracking"
-PROFILING: Final = "profiling"
+__all__ = ["PROFILING", "TRACKING", "About", "Confirmed", "Wording", "choose", "confirm_consent", "grant_consent",
+           "request_consent"]  # fmt: skip
+
 About = Literal["tracking", "profiling"]
 #: PostgreSQL tells no two instants apart that are closer; one fact cannot be on record twice.
 _NEXT: Final = timedelta(microseconds=1)

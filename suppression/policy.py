@@ -1,7 +1,8 @@
 """What `clarion.yaml` says about permission, as one value the gate is asked with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from core.consent_settings import BUILT_IN, Profile
@@ -32,11 +33,20 @@ class Policy:
     mailboxes: Mailboxes = Mailboxes()  # noqa: RUF009  frozen
     one_per: str = "person"  # or address, household, company: who gets one message of a run
     piece_memory: timedelta | None = None  # nobody gets a piece twice within it; None: ever
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        compared = tuple(getattr(self, each.name) for each in fields(self) if each.compare)
+        object.__setattr__(self, "_hash", hash(compared))
+
+    def __hash__(self) -> int:
+        """Made once: every window of a few messages asks for it, and making it takes 10 µs."""
+        return self._hash
 
     @classmethod
     def of(cls, settings: "Settings") -> "Policy":
         """The policy of the settings."""
-        return cls(
+        policy = cls(
             confirmed_topics=frozenset(name for name, topic in settings.topics.items() if topic.confirmed),
             profiles=settings.consent.resolved(),
             tracking=settings.consent.tracking,
@@ -48,6 +58,13 @@ class Policy:
             one_per=settings.duplicates.one_per,
             piece_memory=remembered(settings.duplicates.piece_memory),
         )
+        return _one(policy)
+
+
+@lru_cache(maxsize=64)
+def _one(policy: Policy) -> Policy:
+    """One object for equal policies: as keys of caches they are told to be equal at a glance."""
+    return policy
 
 
 def remembered(piece_memory: timedelta | str) -> timedelta | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, func, literal, or_, select, text, true, update
+from sqlalchemy import Connection, false, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core import schema
@@ -221,7 +221,7 @@ def unsubscribe(
 
 def withdraw(
     connection: Connection,
-    key: UUID,
+    key: UUID | None,
     *,
     customer_id: int | None = None,
     topic: str | None,
@@ -237,7 +237,8 @@ def withdraw(
     """
     lock_addresses(connection, [key])
     latest, mine = _consent.alias("latest"), schema.customer
-    people = select(mine.c.id).where(or_(mine.c.address_key == key, mine.c.id == customer_id))
+    at_address = false() if key is None else mine.c.address_key == key
+    people = select(mine.c.id).where(or_(at_address, mine.c.id == customer_id))
     newest = (
         select(latest)
         .ext(distinct_on(latest.c.customer_id, latest.c.topic))

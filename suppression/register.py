@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UUID, Connection, Integer, func, literal, null, select
+from sqlalchemy import UUID, BigInteger, Connection, Integer, RowMapping, and_, case, func, literal, null, select
 
 from core import schema
 from core.addresses import masked
-from suppression.gate import TRANSACTIONAL, in_force, skip_reason
+from core.consent_settings import profile_of
+from suppression.gate import TRANSACTIONAL, in_force, skip_reason, without_consent
 from suppression.people import Person
 from suppression.policy import Policy
-from suppression.profiles import GIVEN
+from suppression.profiles import CONSENT_EXPIRED, GIVEN, REQUESTED
+from suppression.watching import PROFILING, TRACKING
 
 
 def entries(
@@ -91,19 +93,42 @@ def _answer(
     return reason
 
 
-def consents_of(connection: Connection, customer_id: int, now: datetime) -> Sequence[Mapping[str, Any]]:
-    """Every consent row of the customer, newest first; `counts` marks the latest of its channel and topic, and
-    `holds` those that allow writing at `now`."""
+def consents_of(connection: Connection, customer_id: int, now: datetime, policy: Policy) -> Sequence[Mapping[str, Any]]:
+    """Every consent row of the customer, newest first; `counts` marks the latest of its channel and topic, requests
+    aside, and `holds` those that say yes at `now`; where one that counts does not, `because` says why.
+
+    `expires_at` is when the yes ends by itself or by law, a purchase since then considered.
+    """
     consent = schema.consent
     newest_first = (consent.c.captured_at.desc(), consent.c.id.desc())
-    place = func.row_number().over(partition_by=(consent.c.channel, consent.c.topic), order_by=newest_first)
+    place = func.row_number().over(
+        partition_by=(consent.c.channel, consent.c.topic, consent.c.state == REQUESTED), order_by=newest_first
+    )
+    counts = and_(place == 1, consent.c.state != REQUESTED)
     rows = connection.execute(
-        select(consent, (place == 1).label("counts"))
-        .where(consent.c.customer_id == customer_id)
-        .order_by(*newest_first)
+        select(consent, counts.label("counts")).where(consent.c.customer_id == customer_id).order_by(*newest_first)
     ).mappings()
-    return [{**row, "holds": row["counts"] and _holds(row, now)} for row in rows]
+    return [_judged(connection, row, now, policy) for row in rows.all()]
 
 
-def _holds(row: Mapping[Any, Any], now: datetime) -> bool:
-    return row["state"] in GIVEN and (row["expires_at"] is None or row["expires_at"] > now)
+def _judged(connection: Connection, row: RowMapping, now: datetime, policy: Policy) -> Mapping[str, Any]:
+    if not row["counts"]:
+        return {**row, "holds": False, "because": None}
+    if row["channel"] in (TRACKING, PROFILING):
+        is_over = row["expires_at"] is not None and row["expires_at"] <= now
+        return {**row, "holds": row["state"] in GIVEN and not is_over, "because": CONSENT_EXPIRED if is_over else None}
+    word = schema.consent.alias("c")
+    person = literal(row["customer_id"], BigInteger)
+    wrong = without_consent(person, topic=row["topic"], now=now, policy=policy, channel=row["channel"])
+    ends = case(
+        (word.c.basis.in_(("implied", "contract")), func.implied_until(word.table_valued(), literal(now))),
+        else_=word.c.expires_at,
+    )
+    country = select(schema.customer.c.country).where(schema.customer.c.id == word.c.customer_id).scalar_subquery()
+    asked = connection.execute(select(wrong, ends, word.c.expires_at, country).where(word.c.id == row["id"])).one()
+    is_ending = profile_of(asked[3], policy.profiles).ends_implied
+    is_no = row["state"] == "withdrawn"
+    return {
+        **row, "holds": asked[0] is None, "because": None if is_no else asked[0],
+        "expires_at": asked[1] if is_ending else asked[2],
+    }  # fmt: skip

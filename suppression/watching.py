@@ -4,13 +4,17 @@
 Without a word of the customer the workspace's default holds; by profile, that of the customer's country.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, case, false, func, literal_column, select, true
 
 from core.schema import consent
 from suppression.policy import Policy
 from suppression.profiles import REQUESTED, Instant, constant
+
+#: Channels of rows that are about what is recorded of a person, not about mail; their topic is empty.
+TRACKING: Final = "tracking"
+PROFILING: Final = "profiling"
 
 
 def tracked(customer_id: Any, country: Any, *, now: Instant, policy: Policy) -> ColumnElement[bool]:
@@ -20,13 +24,13 @@ def tracked(customer_id: Any, country: Any, *, now: Instant, policy: Policy) -> 
         default: ColumnElement[bool] = func.coalesce(country.in_(eager), false())
     else:
         default = true() if policy.tracking == "opt_out" else false()
-    return func.coalesce(_said(customer_id, "tracking", now), default)
+    return func.coalesce(_said(customer_id, TRACKING, now), default)
 
 
 def chosen_by_behaviour(customer_id: Any, *, now: Instant, policy: Policy) -> ColumnElement[bool]:
     """A scalar SQL expression: a segment that looks at what people did may choose this customer."""
     default = true() if policy.profiling == "opt_out" else false()
-    return func.coalesce(_said(customer_id, "profiling", now), default)
+    return func.coalesce(_said(customer_id, PROFILING, now), default)
 
 
 def _said(customer_id: Any, channel: str, now: Instant) -> ColumnElement[bool]:

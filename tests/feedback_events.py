@@ -1,10 +1,15 @@
 """Feedback for tests: give what matters, the rest is filled in."""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from campaigns.feedback import Receiver
+from core.database import Database
 from core.settings import Sender
 from core.staff_settings import Employee
 from tests.factories import SECRET
@@ -40,3 +45,23 @@ def make_receiver(**values: Any) -> Receiver:
 def days(count: float) -> timedelta:
     """So many days."""
     return timedelta(days=count)
+
+
+class OneTransaction:
+    """A database whose every `begin` is the same transaction, to be taken back at the end of a test."""
+
+    def __init__(self, connection: Connection, url: str) -> None:
+        self._connection, self.url = connection, url
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """The one connection."""
+        yield self._connection
+
+
+@contextmanager
+def taken_back(database: Database) -> Iterator[OneTransaction]:
+    """The database; what is written to it is gone when the block ends."""
+    with database.begin() as connection:
+        yield OneTransaction(connection, database.url)
+        connection.rollback()

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -109,13 +110,16 @@ class Pages:
 
     def token(self, purpose: TimedPurpose, subject: int, **from_now: float) -> str:
         """A genuine token."""
-        from datetime import timedelta
-
         return self.tokens.sign(purpose, subject, self.clock.now() + timedelta(**(from_now or {"hours": 1})))
 
     @property
     def signer(self) -> Signer:
         return Signer(self.workspace.secret)
+
+
+def workspace_files() -> dict[str, str]:
+    """The campaigns the pages order mail from, as they are shipped, beside one that is sent to many."""
+    return {**FILES, **{name: (_STARTER / name).read_text(encoding="utf-8") for name in NAMES}}
 
 
 @contextlib.contextmanager
@@ -124,7 +128,6 @@ def public_pages(
     files: Mapping[str, str] | None = None,
 ) -> Iterator[Pages]:  # fmt: skip
     """The pages, running."""
-    shipped = {name: (_STARTER / name).read_text(encoding="utf-8") for name in NAMES}
-    workspace = make_workspace(database=database, files={**FILES, **shipped, **(files or {})}, settings=settings)
+    workspace = make_workspace(database=database, files={**workspace_files(), **(files or {})}, settings=settings)
     with served(create_app(workspace, database, clock)) as base_url:
         yield Pages(base_url, database, workspace, clock)

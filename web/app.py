@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from core.clock import Clock
 from core.database import Database
-from core.errors import ServiceError
+from core.errors import ConfigError, NotFound, PlanError, ServiceError
 from core.workspace import Workspace
 from web import pages, webhooks
 from web.confirming import confirm_now, confirm_page
@@ -55,6 +55,9 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             HTTPException: _refused,
             SQLAlchemyError: _unavailable,
             ServiceError: _unavailable,
+            ConfigError: _not_ready,
+            NotFound: _not_ready,
+            PlanError: _not_ready,
             Exception: _failed,
         },
         lifespan=_lifespan,
@@ -120,6 +123,12 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     answer = site_of(request).message_page(request, "unavailable", 503)
     answer.headers["retry-after"] = "60"
     return answer
+
+
+async def _not_ready(request: Request, error: Exception) -> Response:
+    """The workspace's files do not hold what the page needs. They name nobody, so the mistake is logged."""
+    _log.error("a request to /%s/ failed: %s", request.url.path[1:2], error)
+    return site_of(request).message_page(request, "unavailable", 503)
 
 
 async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001  the server logs it

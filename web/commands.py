@@ -10,10 +10,10 @@ from core.commands import Desk
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free port (default: `web.port`).")
 @click.pass_obj
 def web(desk: Desk, host: str | None, port: int | None) -> None:
-    """Serve tracked links, unsubscribe and view-in-browser pages.
+    """Serve tracked links, and the pages for signing up, preferences, unsubscribing and people's own data.
 
     Stops on Ctrl-C or SIGTERM, after the requests under way are answered and every hit is stored. Behind a
-    proxy on another machine, name it in FORWARDED_ALLOW_IPS.
+    proxy on another machine, name it in `web.proxies`.
     """
     from core.database import open_database
     from web.server import serve

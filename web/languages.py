@@ -75,7 +75,7 @@ def languages_of(workspace: Workspace) -> dict[str, Words]:
 
 def _checked(path: Path, shown: str, known: Words | None, problems: list[Problem]) -> dict[str, str]:
     """The texts of a file of the workspace; what is wrong with them joins `problems`."""
-    document = read_document(path, shown)
+    document = read_document(path, shown, has_variables=False)
     problems += document.problems
     english = languages()[FALLBACK].texts
     if not _CODE.fullmatch(path.stem):

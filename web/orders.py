@@ -1,5 +1,6 @@
 """Mail that the pages owe: ordered from the transactional campaigns that clarion.yaml names."""
 
+import logging
 import threading
 import time
 from typing import Final
@@ -7,10 +8,12 @@ from typing import Final
 from campaigns import catalogue, transactional
 from campaigns.transactional import Standing
 from core.database import Database
+from core.errors import ConfigError
 from core.workspace import Workspace
 
 #: Campaign files that were changed count from then on. Reading all files takes a tenth of a second.
 _FRESH_S: Final = 60.0
+_log = logging.getLogger("clarion.web")
 
 
 class Orders:
@@ -24,7 +27,8 @@ class Orders:
     def standing(self, campaign: str) -> Standing:
         """The campaign, ready for `campaigns.transactional.post`; stored in a transaction of its own.
 
-        To be asked for before it is known whether anything will be ordered, so that its time tells nothing (S-9.9).
+        While the files have mistakes the campaign stays as it was. To be asked for before it is known whether anything
+        will be ordered, so that its time tells nothing (S-9.9).
 
         Raises:
             EngineError: the campaign is not there, or cannot be sent.
@@ -33,9 +37,18 @@ class Orders:
             kept = self._kept.get(campaign)
         if kept is not None and time.monotonic() - kept[0] < _FRESH_S:
             return kept[1]
-        files = catalogue.load(Workspace(self._workspace.root))
-        with self._database.begin() as connection:
-            found = transactional.standing(connection, files, campaign)
+        try:
+            found = self._read(campaign)
+        except ConfigError as error:
+            if kept is None:
+                raise
+            _log.error("files were changed and have mistakes; %s stays as it was: %s", campaign, error)
+            found = kept[1]
         with self._lock:
             self._kept[campaign] = time.monotonic(), found
         return found
+
+    def _read(self, campaign: str) -> Standing:
+        files = catalogue.load(Workspace(self._workspace.root))
+        with self._database.begin() as connection:
+            return transactional.standing(connection, files, campaign)

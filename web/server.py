@@ -43,6 +43,7 @@ def server_config(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app, loop="uvloop" if sys.platform != "win32" else "asyncio", http="httptools", ws="none",
         lifespan="on", access_log=False, log_level="warning", server_header=False,
+        proxy_headers=False,  # `web.visitors` reads them: from the proxies of clarion.yaml alone
         timeout_graceful_shutdown=_GRACE_S,
     )  # fmt: skip
 

@@ -55,8 +55,10 @@ class Site:
             ConfigError: its language files have mistakes.
         """
         return cls(
-            workspace, database, clock, Signer(workspace.secret), TimedTokens(workspace.secret), HitWriter(database),
-            languages_of(workspace), Orders(workspace, database),
+            workspace, database, clock,
+            Signer(workspace.token_secret, retired=workspace.retired_secrets),
+            TimedTokens(workspace.token_secret, retired=workspace.retired_secrets),
+            HitWriter(database), languages_of(workspace), Orders(workspace, database),
         )  # fmt: skip
 
     async def off_loop(

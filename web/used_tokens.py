@@ -1,8 +1,8 @@
-"""Links that work once. Writes used_token."""
+"""Links that work once. Writes used_token; what has ended is forgotten by retention."""
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from core.schema import used_token
@@ -23,8 +23,3 @@ def is_used(connection: Connection, token: TimedToken) -> bool:
     """Whether the token is used up."""
     found = connection.execute(used_token.select().where(used_token.c.digest == token.digest))
     return found.first() is not None
-
-
-def forget(connection: Connection, now: datetime) -> int:
-    """Tokens that have ended are remembered no longer; how many is returned. Repeat: safe."""
-    return connection.execute(delete(used_token).where(used_token.c.forget_at <= now)).rowcount

@@ -31,7 +31,8 @@ _METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 def reader_of(workspace: Workspace) -> Reader:
     """The reader of the workspace's webhooks."""
     settings = workspace.settings
-    return Reader(settings.webhooks, Tokens(workspace.secret, settings.senders))
+    tokens = Tokens(workspace.token_secret, settings.senders, retired=workspace.retired_secrets)
+    return Reader(settings.webhooks, tokens)
 
 
 def routes() -> list[Route]:

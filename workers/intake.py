@@ -16,8 +16,10 @@ from core.addresses import parse_address
 from core.clock import Clock
 from core.database import Database
 from core.errors import EngineError
+from core.inbound_settings import ImapMailbox
 from core.settings import Settings
 from core.workspace import Workspace
+from delivery.smtp.tokens import TokenSource
 from tracking.inbound import storage
 from tracking.inbound.imap import ImapAccount
 from tracking.inbound.mailboxes import Mailbox
@@ -175,4 +177,15 @@ def mailboxes(workspace: Workspace) -> list[Mailbox]:
         MaildirMailbox(name, workspace.root / one.path, one, settings.max_size)
         for name, one in settings.maildirs.items()
     ]
-    return found + [ImapAccount(name, one, settings.max_size) for name, one in settings.mailboxes.items()]
+    return found + [
+        ImapAccount(name, one, settings.max_size, token=_tokens(one, workspace))
+        for name, one in settings.mailboxes.items()
+    ]
+
+
+def _tokens(settings: ImapMailbox, workspace: Workspace) -> Callable[[], str] | None:
+    """Where the token of the hour comes from; None for a mailbox with a password."""
+    if settings.auth is None:
+        return None
+    xoauth2 = settings.auth.xoauth2
+    return lambda: asyncio.run(TokenSource(xoauth2, workspace.root).token())

@@ -46,6 +46,8 @@ _ELECTION_S: Final = 2.0
 _SHORTEST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
 _ATTEND_AGAIN_S: Final = 5.0
+#: How often what is sent is looked at as a whole (`campaigns.attending`).
+_LOOK_EVERY_S: Final = 600.0
 _CHORES_S: Final = 600.0
 #: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
 _LEASE_S: Final = 10
@@ -62,7 +64,7 @@ class Ticks:
         self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
         self._permission, self._policy = permission, policy
         self._one_at_a_time = threading.Lock()
-        self._attended_at = float("-inf")
+        self._attended_at = self._looked_at = float("-inf")
 
     def publish(self) -> int:
         """Workers are told of what is due; the number of batches told is returned. Repeat: safe.
@@ -128,19 +130,21 @@ class Ticks:
         self._step("runs of former versions could not be finished", transactional.finish_superseded)
 
     def attend(self) -> bool:
-        """A worker is told when something came back that waits, or a notice to the staff; whether one was. Repeat:
-        safe; a worker that has not come to it is told again after some seconds."""
+        """A worker is told when something came back that waits, or a notice to the staff, and every ten minutes;
+        whether one was. Repeat: safe; a worker that has not come to it is told again after some seconds."""
         if time.monotonic() < self._attended_at + _ATTEND_AGAIN_S:
             return False
+        looks = time.monotonic() > self._looked_at + _LOOK_EVERY_S
         with self._database.begin() as connection:
-            if not is_waiting(connection, self._clock.now()):
+            if not looks and not is_waiting(connection, self._clock.now()):
                 return False
         try:
-            self._app.send_task(ATTEND, queue=TRANSACTIONAL, expires=_ATTEND_AGAIN_S)
+            self._app.send_task(ATTEND, args=[looks], queue=TRANSACTIONAL, expires=_ATTEND_AGAIN_S)
         except (OperationalError, OSError) as error:
             _log.warning("the broker cannot be reached: %s", error)
             return False
         self._attended_at = time.monotonic()
+        self._looked_at = self._attended_at if looks else self._looked_at
         return True
 
     def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:

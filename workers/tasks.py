@@ -68,10 +68,10 @@ def register(app: Celery, workspace: Workspace) -> None:
             _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
 
     @app.task(name=ATTEND)  # type: ignore[untyped-decorator]
-    def attend() -> None:
+    def attend(looks: bool = False) -> None:
         """What came back has had its consequences, and notices to the staff are under way. Repeat: safe."""
         attended = station.courier
-        attend_to(attended.workspace, attended.database, attended.clock)
+        attend_to(attended.workspace, attended.database, attended.clock, looks=looks)
 
     signals.worker_shutting_down.connect(lambda **_: setattr(stopping, "value", 1), weak=False)
     signals.worker_process_init.connect(station.open, weak=False)

@@ -8,7 +8,7 @@ import click
 
 from campaigns.commands.ordering import given_options
 from campaigns.commands.persons import person_of
-from core.commands import Desk, write_file, writing
+from core.commands import Desk, acting_user, write_file, writing
 
 if TYPE_CHECKING:
     from campaigns.preview import Preview
@@ -76,6 +76,7 @@ def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[
     import asyncio
 
     from campaigns.preview import send_once
+    from core import audit
     from core.addresses import parse_address
 
     mail = _preview(desk, campaign, key, given).mail
@@ -83,6 +84,9 @@ def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[
         recipient_email=parse_address(address).email, recipient_name="", subject=f"[test] {mail.subject}"
     )
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
+    with desk.database.begin() as connection:
+        now, subject = desk.clock.now(), f"campaign:{campaign}"
+        audit.record(connection, acting_user(), "campaign.test", subject, at=now, to=address)
     click.echo(f"{outcome.state}: {outcome.code or ''} {outcome.reply}".rstrip())
     if outcome.state != "accepted":
         raise click.exceptions.Exit(1)

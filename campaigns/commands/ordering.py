@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 
 from campaigns.commands.persons import person_of
-from core.commands import Desk, print_json, remark
+from core.commands import Desk, acting_user, print_json, remark
 from core.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def _post(desk: Desk, order: Order) -> "Posted":
     from campaigns import catalogue as files
     from campaigns.preview import preview
     from campaigns.transactional import post, standing
+    from core import audit
 
     catalogue, now = files.load(desk.workspace), desk.clock.now()
     with desk.database.begin() as connection:
@@ -111,7 +112,13 @@ def _post(desk: Desk, order: Order) -> "Posted":
         person = person_of(desk, connection, order.to)
         if person["address_key"] is not None:  # a missing value is better told now than by `clarion why` later
             preview(connection, desk.workspace, catalogue, order.campaign, person, now, order.given)
-        return post(connection, of, person["id"], key=order.key, given=order.given, now=now)
+        posted = post(connection, of, person["id"], key=order.key, given=order.given, now=now)
+        if posted.is_new:
+            audit.record(
+                connection, acting_user(), "campaign.order", f"customer:{person['id']}", at=now,
+                campaign=order.campaign, message=posted.message_id,
+            )  # fmt: skip
+        return posted
 
 
 def _wait(desk: Desk, message_id: int) -> None:

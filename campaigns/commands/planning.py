@@ -10,7 +10,7 @@ import click
 
 from campaigns.commands.ordering import Order, given_options, new_key, place
 from campaigns.commands.waiting import wait_for
-from core.commands import Desk, json_option, print_json, print_table, remark, write_file
+from core.commands import Desk, acting_user, json_option, print_json, print_table, remark, write_file
 from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _apply(desk: Desk, reviewed: Any) -> "list[Started]":
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
-        return apply_reviewed(connection, catalogue, reviewed, desk.clock.now())
+        return apply_reviewed(connection, catalogue, reviewed, desk.clock.now(), actor=acting_user())
 
 
 def _confirm(messages: int, agreed: bool) -> None:

@@ -57,6 +57,10 @@ class Moved:
     states: Mapping[int, State]  # of messages that changed, or whose bounce turned out to be of a worse class
     pending: frozenset[int]
 
+    def is_made(self, wanted: Move) -> bool:
+        """Whether the message is now in the state that this one said."""
+        return self.states.get(wanted.message_id) is wanted.to
+
 
 def move_of(match: Match) -> Move | None:
     """What the event says became of its message; None: nothing, or nobody vouches for which message it was."""

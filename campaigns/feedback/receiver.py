@@ -21,12 +21,16 @@ class Receiver:
     refusals: Refusals = field(default_factory=Refusals)
     staff: Mapping[str, Employee] = field(default_factory=dict)
     senders: Mapping[str, Sender] = field(default_factory=dict)
+    zone: str = "UTC"  # whose midnight begins a day
 
     @classmethod
     def of(cls, workspace: Workspace) -> "Receiver":
         """The receiver of the workspace, by its present settings."""
         settings = workspace.settings
-        return cls(workspace.secret, settings.feedback, settings.refusals, settings.staff, settings.senders)
+        return cls(
+            workspace.secret, settings.feedback, settings.refusals, settings.staff, settings.senders,
+            settings.organisation.zone,
+        )  # fmt: skip
 
     def is_own(self, email: str) -> bool:
         """Whether the address is one of the organisation's: of a sender, or of an employee."""

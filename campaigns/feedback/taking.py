@@ -8,13 +8,14 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, text
 
-from campaigns.feedback import addresses
+from campaigns.feedback import addresses, complaints
 from campaigns.feedback.answering import answered
 from campaigns.feedback.matching import Match, match
 from campaigns.feedback.moving import Moved, move, move_of
 from campaigns.feedback.receiver import Receiver
 from campaigns.feedback.records import keep, note
 from campaigns.refusals import pause_faulty
+from campaigns.states import State
 from tracking.feedback import Feedback, FeedbackKind, MatchedBy
 
 #: So many events are taken by one set of statements.
@@ -77,19 +78,28 @@ def _follow(
     told: dict[str, list[str]] = defaultdict(list)
     moved = move(connection, [each for one in fresh if (each := move_of(one)) is not None], now)
     for one in fresh:
-        if one.message is not None and one.message.id in moved.states and move_of(one) is not None:
-            told[one.feedback.event_key].append(f"message: {moved.states[one.message.id]}")
+        if (wanted := move_of(one)) is not None and moved.is_made(wanted):
+            told[one.feedback.event_key].append(f"message: {wanted.to}")
     _pause_faulty(connection, fresh, moved, receiver)
     for kinds, follow in _consequences(connection, receiver, now):
         concerned = [one for one in fresh if one.feedback.kind in kinds and (one.counts or kinds == _REPLIES)]
         for key, words in follow(concerned).items() if concerned else ():
             told[key] += [words] if words else []
+    complaints.count(connection, _complained(fresh, moved), receiver, now)
     waiting = [
         one.feedback.event_key
         for one in fresh
         if one.message is not None and one.message.id in moved.pending and move_of(one) is not None
     ]
     return told, waiting
+
+
+def _complained(found: Iterable[Match], moved: Moved) -> list[Match]:
+    """The complaints, one a message; and those that a provider vouches for, whose message is not known."""
+    mine = [one for one in found if one.feedback.kind is FeedbackKind.COMPLAINT and one.counts]
+    by_message = {one.message.id: one for one in mine if one.message is not None and one.is_told}
+    nameless = [one for one in mine if not one.is_told]
+    return [*nameless, *(one for key, one in by_message.items() if moved.states.get(key) is State.COMPLAINED)]
 
 
 _REPLIES: Final = frozenset({FeedbackKind.REPLY})
@@ -152,11 +162,12 @@ def catch_up(connection: Connection, receiver: Receiver, now: datetime, *, most:
     moves = {row_id: move_of(one) for row_id, one in matches.items()}
     moved = move(connection, [each for each in moves.values() if each is not None], now)
     _pause_faulty(connection, list(matches.values()), moved, receiver)
+    complaints.count(connection, _complained(matches.values(), moved), receiver, now)
     still = [row_id for row_id, each in moves.items() if each is not None and each.message_id in moved.pending]
     told = {row.id: [row.effect] if row.effect else [] for row in rows}
     for row_id, each in moves.items():
-        if each is not None and each.message_id in moved.states:
-            told[row_id].append(f"message: {moved.states[each.message_id]}")
+        if each is not None and moved.is_made(each):
+            told[row_id].append(f"message: {each.to}")
     note(connection, told, still)
     return len(rows) - len(still)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from core.consent_evidence import EVIDENCE, SOFT_OPT_IN, lacks, proof_of
 from core.names import did_you_mean
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
@@ -58,6 +59,11 @@ class ConsentImporter(Importer):
         "source": ("form", "origin", "Quelle", "来源"),
         "wording": ("text version", "consent text", "Wortlaut"),
         "captured_at": ("consented at", "consent date", "date", "timestamp", "Datum", "时间", "日期"),
+        "sale": ("order", "order id", "sold", "Verkauf", "Bestellung", "订单"),
+        "similar_products": ("similar goods", "ähnliche Produkte", "同类产品"),
+        "opt_out_offered": ("opt-out offered", "Widerspruch angeboten", "提供退订"),
+        "subscriber": ("subscriber type", "Art des Empfängers", "用户类型"),
+        "relation": ("relationship", "Beziehung", "关系"),
         "expires_at": ("valid until", "expires", "gültig bis", "有效期至"),
     }
     stage: ClassVar[Mapping[str, str]] = {
@@ -72,18 +78,27 @@ class ConsentImporter(Importer):
         self._who = who_reader(source.columns, source.secret)
         self._instant = instant_reader(source.formats)
         self._cell = {name: source.columns.reader(name) for name in self.fields}
+        self._unproven = 0
 
     def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
         cell = self._cell
         who = self._who(cells)
-        proof = self.source.columns.attribute_texts(cells)
+        proof, basis = self._proof(cells), basis_of(cell["basis"](cells))
+        self._unproven += basis == "soft_opt_in" and bool(lacks(proof))
         return (
             who.name, who.key, number, cell["channel"](cells) or "email", self._topic(cell["topic"](cells)),
-            _state(cell["state"](cells)), _basis(cell["basis"](cells)),
+            _state(cell["state"](cells)), basis,
             cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
             json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells)),
             self._instant(expires) if (expires := cell["expires_at"](cells)) else None,
         )  # fmt: skip
+
+    def _proof(self, cells: Sequence[str]) -> dict[str, Any]:
+        said = {name: self._cell[name](cells) for name in EVIDENCE}
+        try:
+            return self.source.columns.attribute_texts(cells) | proof_of(said)
+        except ValueError as error:
+            raise Rejected(str(error)) from None
 
     def _topic(self, topic: str) -> str:
         known = self.source.settings.topics
@@ -104,7 +119,10 @@ class ConsentImporter(Importer):
         rejected = find_people(connection)
         connection.execute(text(_AGREEMENTS))
         recorded = record_consents(connection, now=self.source.now)
-        return Loaded(recorded.created, 0, {**rejected, **dict(recorded.refused)}, recorded.remarks)
+        remarks = recorded.remarks
+        if self._unproven:
+            remarks += (f"{self._unproven:,} soft opt-ins lack {', '.join(SOFT_OPT_IN)}: they count in few countries",)
+        return Loaded(recorded.created, 0, {**rejected, **dict(recorded.refused)}, remarks)
 
 
 def _state(text: str) -> str:
@@ -114,7 +132,12 @@ def _state(text: str) -> str:
     return state
 
 
-def _basis(text: str) -> str:
+def basis_of(text: str) -> str:
+    """The legal basis a cell names; of an empty one, the person's own word.
+
+    Raises:
+        Rejected: it is none.
+    """
     basis = text.casefold().replace(" ", "_").replace("-", "_") or "consent"
     if basis not in _BASES:
         raise Rejected(f"not a legal basis (got {text!r}, expected one of {', '.join(sorted(_BASES))})")

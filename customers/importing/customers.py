@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from core.names import did_you_mean
 from core.units import parse_zone
 from customers.importing import customer_sql as sql
-from customers.importing.consents import CONSENT_STAGE, record_consents
+from customers.importing.consents import CONSENT_STAGE, basis_of, record_consents
 from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Mailbox, Source, read_mailbox
@@ -98,7 +98,7 @@ class CustomerImporter(Importer):
             clean_key(cell["person"](cells)) or None, clean_key(cell["household"](cells)) or None,
             cell["source"](cells) or self.source.file_name, json.dumps(attributes, ensure_ascii=False),
             self._topics(cell["topics"](cells)), self._consent_at(cell["consent_at"](cells)),
-            cell["consent_basis"](cells) or "consent",
+            basis_of(cell["consent_basis"](cells)),
         )  # fmt: skip
 
     def _topics(self, text: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from core import audit
 from core.database import Database, analyze, copy_rows
 from core.people_lock import people_stay
 from core.workspace import Workspace
@@ -90,6 +91,7 @@ def import_file(
     now: datetime,
     how: How | None = None,
     progress: Progress = _unseen,
+    actor: str = audit.ITSELF,
 ) -> Imported:
     """The rows of `path` are in the database, metrics and statistics fresh; what could not be imported is in the
     rejects file. `kind` is one of KINDS.
@@ -117,6 +119,8 @@ def import_file(
             _finish(connection, importer, workspace, now)
             counts = _counts(work, loaded, rejects_file, perf_counter() - started)
             _log(connection, kind, table, counts, now)
+            told = {"file": table.path.name, "read": counts.read, "created": counts.created, "updated": counts.updated}
+            audit.record(connection, actor, f"import.{kind}", f"import:{kind}", at=now, **told)
             savepoint.commit()
     return Imported(counts, (table.form, *_unused(kind, importer), *loaded.remarks))
 

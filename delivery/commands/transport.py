@@ -1,5 +1,7 @@
 """`clarion transport`: the ways out, what is held, and how to hold and resume."""
 
+from collections.abc import Mapping
+
 import click
 
 from core.commands import Desk, acting_user, json_option, print_json, print_table
@@ -25,10 +27,34 @@ def list_(desk: Desk, as_json: bool) -> None:
     if as_json:
         print_json({"transports": ways, "routes": {**settings.routes}, "domains": domains})
         return
-    print_table(ways, ("transport", "address", "state", "rate", "sent_today", "allowed_today", "until", "because"))
+    columns = ("transport", "address", "state", "rate", "sent_today", "allowed_today", "until", "because")
+    print_table([{**way, "rate": _shown_rate(way["rate"])} for way in ways], columns)
+    if settings.routes:
+        click.echo()
+        print_table({"route": name, "takes": _shown_route(route)} for name, route in settings.routes.items())
     if domains:
         click.echo()
-        print_table(domains, ("domain", "state", "rate", "since", "until", "because"))
+        shown_domains = [{**domain, "rate": _shown_rate(domain["rate"])} for domain in domains]
+        print_table(shown_domains, ("domain", "state", "rate", "since", "until", "because"))
+
+
+def _shown_rate(rate: float | None) -> str | None:
+    """`600/min`: messages in the unit in which the number is the easiest to read."""
+    if rate is None:
+        return None
+    units = {"s": 1, "min": 60, "h": 3600, "day": 86400}
+    unit = next((unit for unit, seconds in units.items() if rate * seconds >= 1), "s")
+    number = rate * units[unit]
+    return f"{number:,.0f}/{unit}" if round(number) == round(number, 1) else f"{number:,.1f}/{unit}"
+
+
+def _shown_route(route: Mapping[str, int | str]) -> str:
+    """`main 3 of 4, backup 1 of 4, spare (standby)`: of so many messages so many."""
+    whole = sum(weight for weight in route.values() if isinstance(weight, int))
+    return ", ".join(
+        f"{name} {weight} of {whole}" if isinstance(weight, int) else f"{name} ({weight})"
+        for name, weight in route.items()
+    )
 
 
 @transport.command("test")

@@ -18,6 +18,7 @@ from core.schema import throttle
 from core.settings import Settings
 from core.transport_settings import OTHER_DOMAINS, DomainLimit, Transport
 from core.units import local_instant
+from delivery.holds import HeldBy
 from delivery.throttles import rows
 from delivery.throttles.booking import Slot, slots
 from delivery.throttles.cuts import RECOVERED_AFTER, factor_at
@@ -72,7 +73,7 @@ class Throttles:
         `urgent`: may use the burst, ahead of what is booked. `booked`: these were given their time before.
         Repeat: not safe, each call takes anew; `give_back` what did not go.
         """
-        desk = self._open(connection, transport, wanted)
+        desk = self._open(connection, transport, wanted, urgent=urgent)
         if desk is None:
             return dict(wanted)
         going = {
@@ -95,7 +96,7 @@ class Throttles:
 
         Repeat: not safe, each call books anew.
         """
-        desk = self._open(connection, transport, wanted)
+        desk = self._open(connection, transport, wanted, urgent=urgent)
         if desk is None:  # what kept them when they were to be admitted is over
             now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
             return [Slot(now, domain, count) for domain, count in sorted(wanted.items()) if count]
@@ -163,7 +164,13 @@ class Throttles:
         self._looked_at = time.monotonic()
 
     def _open(
-        self, connection: Connection, transport: str, domains: Collection[str], *, day: date | None = None
+        self,
+        connection: Connection,
+        transport: str,
+        domains: Collection[str],
+        *,
+        day: date | None = None,
+        urgent: bool = False,
     ) -> "_Desk | None":
         keys = self._keys(connection, transport, domains)
         if not keys:
@@ -176,7 +183,8 @@ class Throttles:
             desk.line = _limit(row, None, way.rate, locked.now)  # whether it is held, its route has asked
         for domain in domains:
             if (row := locked.rows.get(domain_key(domain))) is not None:
-                held_until = hold_end(row["held_at"], row["held_until"], locked.now)
+                stops = not (urgent and row["held_by"] == HeldBy.COMPLAINTS)
+                held_until = hold_end(row["held_at"], row["held_until"], locked.now) if stops else None
                 desk.limits[domain] = _limit(row, held_until, self._rate(domain, row, locked.now), locked.now)
         if way.warm_up is not None:
             self._read_volumes(connection, transport, desk, domains)

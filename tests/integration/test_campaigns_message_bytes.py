@@ -61,6 +61,7 @@ def test_each_header_stands_once_and_to_names_one_person(written):
     for octets, person in zip(written(), ("ann", "ben", "ann"), strict=True):
         message = email.message_from_bytes(octets, policy=policy.default)
         once = ("Date", "From", "To", "Subject", "Message-ID", "MIME-Version", "List-Unsubscribe", "List-Id")
+        once += ("Feedback-ID",)
 
         assert [1] * len(once) == [len(message.get_all(name)) for name in once]
         assert [f"{person}@firm.example"] == [address.addr_spec for address in message["To"].addresses]

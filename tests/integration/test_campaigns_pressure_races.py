@@ -6,17 +6,25 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
+from campaigns.ledger import claim
+from campaigns.mailings import recipients
+from campaigns.putting_off import hold_off
 from campaigns.sending import Courier
 from campaigns.status import statuses
+from campaigns.window import Window, hand_over
 from core import schema
 from core.clock import SteppedClock
 from core.database import Database
+from suppression.caps import Cap, Rules
+from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.conftest import MINIMAL_SETTINGS
-from tests.factories import make_customer
+from tests.factories import make_customer, make_message, make_run
+from tests.integration.test_campaigns_ledger_races import meanwhile
 from tests.integration.test_campaigns_plan import apply_of, plan_of
+from tests.integration.test_campaigns_putting_off import Definition
 from tests.integration.test_campaigns_sending import serving
 
 PRESSURE = """\
@@ -147,3 +155,66 @@ def test_fifty_sends_of_five_campaigns_never_exceed_a_cap(time, workspace_at, da
 
 def employees(people):
     return {person for person, company in people.values() if company}
+
+
+def test_two_hand_overs_to_one_person_wait_for_each_other(database, clock, make_watched):
+    """
+    A hand-over that begins while another one to the same person is not yet committed waits, and finds it.
+    """
+    first, second = make_watched("first"), make_watched("second")
+
+    def hand_over_second():
+        with contextlib.closing(database.link()) as link:
+            window = Window(second.message_ids, (), dict.fromkeys(second.message_ids, b"bytes"))
+            return hand_over(link, second, window, transport="main", now=clock.now())
+
+    with contextlib.ExitStack() as stack, database.begin() as connection:
+        window = Window(first.message_ids, (), dict.fromkeys(first.message_ids, b"bytes"))
+        gone = hand_over(connection, first, window, transport="main", now=clock.now())
+        then = stack.enter_context(meanwhile(database, hand_over_second))
+        assert [] == then  # it waits
+    assert (list(first.message_ids), [[]]) == (gone, then)
+    with database.begin() as connection:
+        found = statuses(connection, "second")
+    assert [({"frequency_cap": 1}, ())] == [(status.held, status.broken) for status in found]
+
+
+def test_a_hand_over_that_waits_for_its_batch_holds_up_nobody(database, clock, make_watched):
+    """
+    Whoever finds its batch locked gives the person's lock back before it waits: the other campaign goes meanwhile.
+    """
+    first, second = make_watched("first"), make_watched("second")
+
+    def hand_over_of(held):
+        with contextlib.closing(database.link()) as link:
+            window = Window(held.message_ids, (), dict.fromkeys(held.message_ids, b"bytes"))
+            return hand_over(link, held, window, transport="main", now=clock.now())
+
+    with contextlib.ExitStack() as stack, database.begin() as connection:
+        connection.execute(select(schema.batch.c.id).where(schema.batch.c.id == first.batch_id).with_for_update())
+        late = stack.enter_context(meanwhile(database, lambda: hand_over_of(first)))
+        assert list(second.message_ids) == hand_over_of(second)
+    assert [[]] == late
+
+
+@pytest.fixture
+def make_watched(database, clock):
+    """A claim of one message to the same person under a cap of one a week, by the campaign named."""
+    policy = Policy(pressure=Rules((Cap("weekly", 1, timedelta(days=7), None, "person", None, None, 0),)))
+    with database.begin() as connection:
+        person = make_customer(connection, consents=("promotions",))
+
+    def build(campaign):
+        with database.begin() as connection:
+            run_id = make_run(connection, campaign, audience=1)
+            id_ = make_message(connection, run_id, person, state="planned", not_before=clock.now())
+            cut = insert(schema.batch).values(run_id=run_id, message_ids=[id_], not_before=clock.now())
+            batch_id = connection.execute(cut.returning(schema.batch.c.id)).scalar_one()
+            lease = timedelta(minutes=1)
+            held = claim(connection, batch_id, worker="w", lease=lease, policy=policy, now=clock.now())
+            people = list(recipients(connection, held.message_ids, policy=policy, now=clock.now()))
+            held, people = hold_off(connection, held, people, Definition(when_capped={"defer": "3d"}), clock.now())
+        assert [id_] == [one.message_id for one in people]
+        return held
+
+    return build

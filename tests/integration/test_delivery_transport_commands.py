@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 from cli import clarion
 from core.commands import Desk
 from delivery import routes
+from delivery.commands.transport import _shown_rate
 from delivery.smtp import TransportFault
 from delivery.throttles import Throttles
 from tests.conftest import MINIMAL_SETTINGS
@@ -45,7 +46,21 @@ def test_transport_list_shows_rates_plans_and_no_password(desk):
         (row["transport"], row["state"], row["rate"]) for row in found["transports"]
     ]
     assert {"road": {"main": 3, "backup": "standby"}} == found["routes"]
-    assert "hunter2" not in run(desk, "transport", "list").stdout + json.dumps(found)
+    table = run(desk, "transport", "list").stdout
+    assert "hunter2" not in table + json.dumps(found)
+    assert "100/s" in table
+    assert "main 3 of 3, backup (standby)" in table
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(100.0, "100/s"), (2.5, "2.5/s"), (0.25, "15/min"), (2000 / 86400, "1.4/min"), (1 / 7200, "12/day"), (0.0, "0/s")],
+)
+def test_rate_is_shown_in_a_unit_that_is_easy_to_read(rate, shown):
+    """
+    Slow rates are messages a minute, an hour or a day, as people write them in clarion.yaml.
+    """
+    assert shown == _shown_rate(rate)
 
 
 def test_transport_is_paused_and_resumed_by_hand(desk, database):

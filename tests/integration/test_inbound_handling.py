@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select, update
@@ -15,13 +17,17 @@ from core.schema import customer, feedback, inbound_mail, message, suppression, 
 from core.workspace import Workspace
 from tests.factories import key_of, make_customer, make_message, make_run, make_version
 from tests.inbound_mails import OWN, SETTINGS, letter, spam_report, status_notification
+from tracking.feedback import BOUNCES as BOUNCED
+from tracking.feedback import FeedbackKind
 from tracking.inbound import storage
+from tracking.inbound.reading import read
 from tracking.inbound.storage import Arrived
 from tracking.return_paths import ReturnPaths
 from tracking.tokens import Purpose, Signer
 
 _m = inbound_mail.c
 _numbers = itertools.count()
+BOUNCES = Path(__file__).parents[3] / "shared/data/bounces"
 
 
 @pytest.fixture
@@ -281,3 +287,52 @@ def test_inbound_same_mail_is_handled_once(database, workspace, inbox, clock, go
     with database.begin() as connection:
         count = select(func.count()).select_from(feedback).where(feedback.c.address_key == key_of(gone))
         assert 1 == connection.execute(count).scalar_one()
+
+
+def test_inbound_mails_are_handled_once_by_many_processes(database, workspace, clock, gone):
+    """
+    Four that handle at the same time share the mails: each has its effects once, and none is left.
+    """
+    with database.begin() as connection:
+        ids = [sent(connection, f"{number}.{gone}") for number in range(24)]
+    numbers = [
+        arrive(database, clock, status_notification(f"{number}.{gone}"), path_of(workspace, message_id))
+        for number, message_id in enumerate(ids)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: Inbox(workspace, database, clock).handle_all(), range(4)))
+
+    assert len(ids) <= sum(done)
+    assert {("handled", "hard")} == {mail_row(database, number)[:2] for number in numbers}
+    with database.begin() as connection:
+        counted = select(func.count(), func.count(feedback.c.message_id.distinct())).where(
+            feedback.c.message_id.in_(ids)
+        )
+        assert (24, 24) == tuple(connection.execute(counted).one())
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.skipif(not BOUNCES.is_dir(), reason="the data sets are not beside the repository")
+def test_real_bounces_to_return_paths_have_their_effects(database, workspace, inbox, clock):
+    """
+    Real bounces, sent to the return paths of messages of ours: what failed bounces its message, what is delayed does
+    not, and only those suppress that say that the address does not exist.
+    """
+    files = sorted(BOUNCES.glob("*.txt"))
+    with database.begin() as connection:
+        ids = {path: sent(connection, f"real@{path.stem.replace('_', '-')}.example") for path in files}
+    for path, message_id in ids.items():
+        arrive(database, clock, path.read_bytes(), path_of(workspace, message_id))
+    inbox.handle_all()
+
+    findings = {path: read(path.read_bytes()).findings for path in files}
+    bounced = {path for path, found in findings.items() if any(one.kind in BOUNCED for one in found)}
+    gone = {
+        path
+        for path, found in findings.items()
+        if any(one.kind is FeedbackKind.HARD and one.is_certain for one in found)
+    }
+    assert bounced == {path for path, message_id in ids.items() if state_of(database, message_id) == "bounced"}
+    assert gone == {path for path in files if reasons(database, f"real@{path.stem.replace('_', '-')}.example")}
+    assert (100, 50) < (len(bounced), len(gone))

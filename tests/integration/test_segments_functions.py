@@ -190,6 +190,7 @@ def test_campaign_history_counts_what_people_did(connection: Connection, selecte
         ("scanned", "delivered"),
         ("bounced", "bounced"),
         ("bought", "accepted"),
+        ("replied", "accepted"),
     ):
         customer_id = make_customer(connection, external_id=name)
         ids[name] = make_message(connection, run, customer_id, state=state, accepted_at=_ago(days=9))
@@ -197,16 +198,17 @@ def test_campaign_history_counts_what_people_did(connection: Connection, selecte
             make_purchase(connection, customer_id, ordered_at=_ago(days=3))
     make_customer(connection, external_id="never")
     hits = [("clicked", "click", "human"), ("scanned", "open", "machine"), ("scanned", "click", "machine")]
+    hits.append(("replied", "reply", "human"))
     for name, kind, label in hits:
         connection.execute(
             insert(schema.hit).values(message_id=ids[name], kind=kind, label=label, occurred_at=_ago(days=8))
         )
 
-    assert {"clicked", "scanned", "bought"} == selected('received("spring")')
+    assert {"clicked", "scanned", "bought", "replied"} == selected('received("spring")')
     assert set() == selected('received("spring", within="8d")')
     assert {"clicked"} == selected('opened("spring") and clicked("spring") and clicked(within="8d")')
     assert {"bought"} == selected('converted("spring", within="4d")')
-    assert {"clicked", "bought"} == selected('responded("spring")')
+    assert {"clicked", "bought", "replied"} == selected('responded("spring")')
     assert {"scanned"} == selected('received("spring") and not responded("spring")')
     assert set() == selected('received("autumn") or converted("autumn")')
 

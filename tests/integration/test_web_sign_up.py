@@ -114,44 +114,36 @@ def test_who_opted_out_of_everything_comes_back_for_what_they_confirm_alone(page
     assert [None, "suppressed:unsubscribed"] == reasons(pages, known)
 
 
-@pytest.mark.parametrize("reason", ["complaint", "hard_bounce", "legal", "manual"])
-def test_what_others_stopped_no_sign_up_starts(pages: Pages, reason: str) -> None:
+def test_what_others_stopped_no_sign_up_starts(pages: Pages) -> None:
     """
     An address that is blocked gets no mail by signing up, and the answer is the same as ever.
     """
-    pages.customer(email="ann@customers.example")
-    with pages.database.begin() as connection:
-        factories.make_suppression(connection, "ann@customers.example", reason=reason)
-    answer = pages.post("/f/newsletter", GOOD)
+    answers = {pages.post("/f/newsletter", GOOD).body}
+    for reason in ("complaint", "hard_bounce", "legal", "manual"):
+        with pages.database.begin() as connection:
+            factories.make_suppression(connection, f"{reason}@customers.example", reason=reason)
+        answers.add(pages.post("/f/newsletter", GOOD | {"email": f"{reason}@customers.example"}).body)
 
-    assert pages.post("/f/newsletter", GOOD | {"email": "new@customers.example"}).body == answer.body
-    assert ["skipped", "planned"] == [mail["state"] for mail in pages.mails()]
+    assert 1 == len(answers)
+    assert ["planned", *["skipped"] * 4] == [mail["state"] for mail in pages.mails()]
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"email": ""}, "email"),
-        ({"email": "not an address"}, "email"),
-        ({"email": "a@b.example\r\nBcc: c@d.example"}, "email"),
-        ({"email": "x" * 2000 + "@customers.example"}, "email"),
-        ({"topics": ""}, "topics"),
-        ({"topics": "secret"}, "topics"),
-        ({"agree": ""}, "agree"),
-        ({"agree": "no"}, "agree"),
-    ],
-)
-def test_incomplete_form_is_shown_again_with_its_problem(pages: Pages, change: dict[str, str], problem: str) -> None:
+def test_incomplete_form_is_shown_again_with_its_problem(pages: Pages) -> None:
     """
     What is missing is told where it stands, what was filled in is kept, and nothing is done.
     """
     before = pages.counts()
-    answer = pages.post("/f/newsletter", GOOD | {"first_name": '"Ann" <b>'} | change)
+    for problem, text in (
+        ("email", ""), ("email", "not an address"), ("email", "a@b.example\r\nBcc: c@d.example"),
+        ("email", "x" * 2000 + "@customers.example"), ("topics", ""), ("topics", "secret"), ("agree", ""),
+        ("agree", "no"),
+    ):  # fmt: skip
+        answer = pages.post("/f/newsletter", GOOD | {"first_name": '"Ann" <b>'} | {problem: text})
 
-    assert 422 == answer.status
-    assert f'id="{problem}-problem"' in answer.text
-    assert f'href="#{problem}"' in answer.text
-    assert 'value="&quot;Ann&quot; &lt;b&gt;"' in answer.text
+        assert 422 == answer.status
+        assert f'id="{problem}-problem"' in answer.text
+        assert f'href="#{problem}"' in answer.text
+        assert 'value="&quot;Ann&quot; &lt;b&gt;"' in answer.text
     assert before == pages.counts()
 
 

@@ -194,7 +194,7 @@ def _make_history(connection: Connection, dice: random.Random, customer_id: int,
         state = dice.choice(("planned", "accepted", "accepted", "delivered", "bounced", "complained"))
         accepted = None if state == "planned" else _ago(dice)
         message_id = make_message(connection, run_id, customer_id, state=state, accepted_at=accepted)
-        for kind in dice.sample(("open", "click", "view", "unsubscribe"), k=dice.randrange(3)):
+        for kind in dice.sample(("open", "click", "view", "unsubscribe", "reply"), k=dice.randrange(3)):
             connection.execute(
                 insert(schema.hit).values(
                     message_id=message_id,

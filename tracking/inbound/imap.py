@@ -4,7 +4,7 @@ import contextlib
 import imaplib
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class ImapAccount:
-    """One mailbox of `inbound.mailboxes`. `tls` replaces the system's certificates."""
+    """One mailbox of `inbound.mailboxes`. `tls` replaces the system's certificates, `token` a password by the token of
+    the hour."""
 
     name: str
     settings: ImapMailbox
     max_size: int
     tls: ssl.SSLContext | None = None
+    token: Callable[[], str] | None = None
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenMailbox]:
@@ -71,7 +73,10 @@ class ImapAccount:
 
     def _log_in(self, connection: imaplib.IMAP4) -> None:
         user, password = self.settings.user, self.settings.password
-        if "AUTH=PLAIN" in connection.capabilities:  # takes characters beyond ASCII, too
+        if self.token is not None:
+            said = iter((f"user={user}\x01auth=Bearer {self.token()}\x01\x01".encode(),))
+            connection.authenticate("XOAUTH2", lambda _: next(said, b""))  # a refusal is answered with nothing
+        elif "AUTH=PLAIN" in connection.capabilities:  # takes characters beyond ASCII, too
             connection.authenticate("PLAIN", lambda _: f"\x00{user}\x00{password}".encode())
         else:
             connection.login(user, password)

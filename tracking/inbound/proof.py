@@ -44,7 +44,9 @@ class Prover:
         """The prover of the workspace, for the return paths of its present senders."""
         senders = workspace.settings.senders.values()
         domains = {sender.return_path for sender in senders if sender.return_path is not None}
-        return cls(Signer(workspace.secret), {domain: ReturnPaths(workspace.secret, domain) for domain in domains})
+        secret, retired = workspace.token_secret, workspace.retired_secrets
+        paths = {domain: ReturnPaths(secret, domain, retired=retired) for domain in domains}
+        return cls(Signer(secret, retired=retired), paths)
 
     def prove(self, reading: Reading, envelope_to: str | None) -> Proof:
         """Which message the mail is about, by the strongest of what came back."""

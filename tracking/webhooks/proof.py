@@ -21,10 +21,11 @@ NOTHING: Final[Proof] = (None, None)
 class Tokens:
     """Knows the tokens of one installation: return paths under the domains of its senders, and unsubscribe links."""
 
-    def __init__(self, secret: bytes, senders: Mapping[str, Sender]) -> None:
+    def __init__(self, secret: bytes, senders: Mapping[str, Sender], *, retired: Iterable[bytes] = ()) -> None:
         domains = {sender.return_path for sender in senders.values() if sender.return_path is not None}
-        self._paths = {domain: ReturnPaths(secret, domain) for domain in domains}
-        self._signer = Signer(secret)
+        former = tuple(retired)
+        self._paths = {domain: ReturnPaths(secret, domain, retired=former) for domain in domains}
+        self._signer = Signer(secret, retired=former)
 
     def proof(self, *, return_path: object = None, unsubscribe: object = None) -> Proof:
         """The message that the envelope sender, else the List-Unsubscribe field, was made for."""

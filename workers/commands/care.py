@@ -6,6 +6,7 @@ import click
 
 from core.commands import Desk, json_option, print_json, print_table
 from core.errors import EngineError, ServiceError
+from workers.commands.inbound_checks import inbound_rows
 from workers.commands.processes import broker_of
 
 
@@ -45,7 +46,7 @@ def db_url(desk: Desk) -> None:
 @click.pass_obj
 def doctor(desk: Desk, as_json: bool) -> None:
     """Say what is set up and what is missing. Exit code 1 when something is."""
-    checks = [*(_checked(name, check, desk) for name, check in _CHECKS), *_transport_rows(desk)]
+    checks = [*(_checked(name, check, desk) for name, check in _CHECKS), *_transport_rows(desk), *inbound_rows(desk)]
     if as_json:
         print_json({"healthy": all(row["ok"] for row in checks), "checks": checks})
     else:

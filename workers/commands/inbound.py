@@ -63,6 +63,7 @@ def run(desk: Desk, once: bool) -> None:
     """Take mails in: listen, look into mailboxes, and do what follows. `clarion up` runs this where it is set up."""
     import signal
 
+    from campaigns.presence import Present
     from core.database import open_database
     from workers.commands.processes import log_to_stderr
     from workers.intake import Intake, mailboxes
@@ -79,7 +80,8 @@ def run(desk: Desk, once: bool) -> None:
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: intake.stopping.set())
-    intake.run()
+    with Present(intake.database.url, "inbound"):
+        intake.run()
 
 
 @inbound.command("list")
@@ -110,11 +112,11 @@ def show(desk: Desk, mail: int, raw: bool, again: bool, as_json: bool) -> None:
     from tracking.inbound import register, storage
 
     with desk.database.begin() as connection:
+        if again and not storage.try_again(connection, mail) and register.one(connection, mail) is not None:
+            raise EngineError(f"inbound mail {mail} is not kept aside, or only its beginning is stored")
         row = register.one(connection, mail)
         if row is None:
             raise EngineError(f"there is no inbound mail {mail}", hint="`clarion inbound list` shows the latest")
-        if again and not storage.try_again(connection, mail):
-            raise EngineError(f"inbound mail {mail} is not kept aside, or only its beginning is stored")
         events = register.events(connection, mail)
         content = register.content(connection, mail) if raw else None
     if raw:

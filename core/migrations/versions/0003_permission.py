@@ -352,6 +352,7 @@ def _keep_conversions_of_erased_people() -> None:
             FROM erased_conversion e JOIN message m ON m.id = e.message_id
     """)
     op.add_column('campaign_version', sa.Column('by_behaviour', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='its segments look at what people did: who refused profiling is left out'))
+    op.add_column('campaign_version', sa.Column('repeats', sa.Boolean(), nullable=True, comment='a message in doubt is sent again; NULL: if it is transactional'))
     op.create_index('ix_consent_watching', 'consent', ['customer_id', 'channel', sa.literal_column('captured_at DESC'), sa.literal_column('id DESC')], unique=False, postgresql_where=sa.text("channel IN ('tracking', 'profiling')"))
     # Why a row of consent is no yes, by the rules of the customer's country; an empty text when it is one. An implied
     # consent ends 24 calendar months (in UTC) after a purchase, contract or donation, 6 after an inquiry or where

@@ -1,18 +1,15 @@
-"""`clarion suppress` and `clarion consent`: who may not be written to, and who agreed to what."""
+"""`clarion suppress`: who may not be written to, and why."""
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from core.commands import Desk, acting_user, json_option, print_json, print_table, remark
+from core.commands import Desk, json_option, print_json, print_table, remark
 from core.errors import NotFound, UsageError
-from core.names import did_you_mean
 from core.units import parse_duration
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from suppression.commands.shared import audited, known_topic
 
 #: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
@@ -77,7 +74,7 @@ def add(
             )  # fmt: skip
             results.append({"key": named, **place, "reason": reason, "expires_at": expires_at, "new": is_new})
             if is_new:
-                _audit(connection, desk, "suppress.add", f"address:{key}", {**place, "reason": reason, "note": note})
+                audited(connection, desk, "suppress.add", f"address:{key}", {**place, "reason": reason, "note": note})
     if as_json:
         print_json({"entries": results})
     else:
@@ -111,7 +108,7 @@ def remove(
             count = lift(connection, key, because=because, reason=reason, now=desk.clock.now(), **place)
             if not count:
                 raise NotFound(f"no entry of {named!r} fits", hint="`clarion suppress list` shows what there is")
-            _audit(
+            audited(
                 connection, desk, "suppress.remove", f"address:{key}", {**place, "reason": reason, "because": because}
             )
             results.append({"key": named, "lifted": count})
@@ -159,7 +156,7 @@ def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool)
     from suppression.policy import Policy
     from suppression.register import answers
 
-    topics = [_known_topic(desk, topic)] if topic else list(desk.workspace.settings.topics)
+    topics = [known_topic(desk, topic)] if topic else list(desk.workspace.settings.topics)
     with desk.database.begin() as connection:
         people = find_people(connection, desk.workspace.secret, key)
         policy = Policy.of(desk.workspace.settings)
@@ -170,32 +167,48 @@ def check(desk: Desk, key: str, topic: str | None, campaign: str, as_json: bool)
         print_table(rows, ["customer", "topic", "may_write", "reason", "transactional", "transactional_reason"])
 
 
-@click.group()
-def consent() -> None:
-    """What customers agreed to."""
-
-
-@consent.command("show")
-@click.argument("key", metavar="KEY")
+@suppress.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--hash", "algorithm", type=click.Choice(["sha256", "md5"]), default="sha256", show_default=True)
+@click.option("--plain", is_flag=True, help="Addresses that can be read, to move to another installation.")
+@click.option("--reason", help="Only entries with this reason.")
 @json_option
 @click.pass_obj
-def show(desk: Desk, key: str, as_json: bool) -> None:
-    """Show everything a customer said, newest first, and what holds now."""
-    from suppression.people import find_people
-    from suppression.register import consents_of
+def export(desk: Desk, file: Path, algorithm: str, plain: bool, reason: str | None, as_json: bool) -> None:
+    """Write the entries in force to a CSV file that `clarion import suppressions` reads.
 
-    rows: list[Mapping[str, Any]] = []
+    Hashed, so that whoever gets the file can keep these people from mail, and write to none of them: that holds what
+    forbids every mail for good. With --plain, every entry; keep such a file to yourself.
+    """
+    from io import StringIO
+
+    from core.commands import write_file
+    from core.guard import GuardedWriter
+    from suppression.export import Form, columns_of, exported, unknown_count
+
+    form: Form = "plain" if plain else algorithm  # type: ignore[assignment]  # one of the choices
+    now, content = desk.clock.now(), StringIO(newline="")
+    writer, count = GuardedWriter(content), 0
+    writer.write(columns_of(form))
     with desk.database.begin() as connection:
-        for person in find_people(connection, desk.workspace.secret, key):
-            if person.customer_id is None:
-                raise NotFound(f"no customer has the address {key!r}", hint="consent belongs to customers")
-            said = consents_of(connection, person.customer_id, desk.clock.now())
-            rows += [{**row, "customer": person.shown} for row in said]
+        for row in exported(connection, form, reason=reason, now=now):
+            writer.write(_cell(row[name]) for name in columns_of(form))
+            count += 1
+        unknown = unknown_count(connection, reason=reason, now=now)
+        audited(connection, desk, "suppress.export", "suppressions", {"form": form, "reason": reason, "rows": count})
+    write_file(file, content.getvalue())
     if as_json:
-        print_json({"consents": rows})
+        print_json({"file": str(file), "form": form, "rows": count, "unknown": unknown})
         return
-    columns = ["customer", "topic", "channel", "state", "holds", "basis", "source", "captured_at", "expires_at"]
-    print_table(rows, columns)
+    remark(f"{count:,} written to {file}")
+    if unknown:
+        remark(f"{unknown:,} entries are of addresses no customer has: only a keyed hash of them is kept")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    return "" if value is None else str(value)
 
 
 def _place(desk: Desk, scope: str | None, topic: str | None, campaign: str | None) -> dict[str, Any]:
@@ -207,25 +220,7 @@ def _place(desk: Desk, scope: str | None, topic: str | None, campaign: str | Non
     if sum(option is not None for option in (scope, topic, campaign)) > 1:
         raise UsageError("got several scopes, expected one of --scope, --topic and --campaign")
     if topic is not None:
-        return {"scope": "topic", "scope_name": _known_topic(desk, topic)}
+        return {"scope": "topic", "scope_name": known_topic(desk, topic)}
     if campaign is not None:
         return {"scope": "campaign", "scope_name": campaign}
     return {"scope": scope, "scope_name": ""} if scope else {}
-
-
-def _known_topic(desk: Desk, topic: str) -> str:
-    topics = desk.workspace.settings.topics
-    if topic not in topics:
-        raise NotFound(f"there is no topic {topic!r}", hint=did_you_mean(topic, topics), where="clarion.yaml")
-    return topic
-
-
-def _audit(connection: "Connection", desk: Desk, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-    from sqlalchemy import insert
-
-    from core.schema import audit
-
-    told = {name: value for name, value in detail.items() if value}
-    connection.execute(
-        insert(audit).values(at=desk.clock.now(), actor=acting_user(), action=action, subject=subject, detail=told)
-    )

@@ -1,0 +1,210 @@
+"""Public forms cannot be used to flood mailboxes, nor to find out who is known (S-9.9, S-9.10)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+
+from core import schema
+from core.clock import SteppedClock
+from core.database import Database
+from core.workspace import Workspace
+from tests.public_pages import GOOD, SETTINGS, Pages, public_pages
+
+SECOND = timedelta(seconds=1)
+#: Visitors come through a proxy on this machine, which says who they are.
+BEHIND_A_PROXY = SETTINGS + "web: {{proxies: [127.0.0.1]}}\n"
+
+
+@pytest.fixture
+def pages(make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock) -> Iterator[Pages]:
+    """The pages behind a proxy."""
+    with public_pages(make_workspace, database, clock, settings=BEHIND_A_PROXY) as running:
+        yield running
+
+
+def sign_up(pages: Pages, email: str, visitor: str = "192.0.2.1") -> int:
+    """The status of one sign-up."""
+    return pages.post("/f/newsletter", GOOD | {"email": email}, **{"X-Forwarded-For": visitor}).status
+
+
+def test_mailbox_gets_one_confirmation_in_24_hours_and_three_at_all(pages: Pages) -> None:
+    """
+    The second mail is due 24 hours after the first, not a second earlier; after three without an answer none is.
+    """
+    counts = []
+    for step in (timedelta(0), timedelta(hours=24) - SECOND, SECOND, timedelta(hours=24), timedelta(hours=24),
+                 timedelta(days=300)):  # fmt: skip
+        pages.clock.instant += step
+        assert 200 == sign_up(pages, "ann@customers.example")
+        counts.append(len(pages.mails()))
+
+    assert [1, 1, 2, 3, 3, 3] == counts
+    assert 6 == len(pages.rows(schema.sign_up))
+
+
+def test_spellings_of_one_mailbox_share_its_limit(pages: Pages) -> None:
+    """
+    Tags, dots, case and another name of the provider bring no second mail.
+    """
+    for email in ("ann.lee@gmail.com", "annlee@gmail.com", "a.n.n.l.e.e+x@gmail.com", "AnnLee@GoogleMail.com",
+                  "annlee+shop+2@googlemail.com"):  # fmt: skip
+        assert 200 == sign_up(pages, email)
+
+    assert 1 == len(pages.mails())
+
+
+def test_confirmed_mailbox_may_be_asked_again(pages: Pages) -> None:
+    """
+    Only what was never confirmed counts among the three.
+    """
+    for number in range(5):
+        sign_up(pages, "ann@customers.example")
+        pages.post(pages.path_in(pages.mails()[number]))
+        pages.clock.instant += timedelta(days=1)
+
+    assert 5 == len(pages.mails())
+
+
+def test_bombing_by_many_visitors_at_once_brings_one_mail(pages: Pages) -> None:
+    """
+    Fifty machines that sign somebody up at the same time cause one mail.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(10) as pool:
+        statuses = set(pool.map(lambda n: sign_up(pages, f"ann+{n}@customers.example", f"192.0.{n}.1"), range(50)))
+
+    assert {200} == statuses
+    assert 1 == len(pages.mails())
+
+
+def test_visitor_and_network_are_limited_by_the_hour(pages: Pages) -> None:
+    """
+    Twenty forms from an address in an hour, a hundred from its network; the next hour begins anew.
+    """
+
+    def burst(visitor: str, count: int) -> list[int]:
+        return [sign_up(pages, "ann@customers.example", visitor) for _ in range(count)]
+
+    first = burst("198.51.100.7", 21)
+    others = [status for last in range(10, 14) for status in burst(f"198.51.100.{last}", 20)]
+    elsewhere = burst("198.51.101.1", 1)
+    pages.clock.instant += timedelta(hours=1)
+
+    assert [*[200] * 20, 429] == first
+    assert [*[200] * 79, 429] == others
+    assert ([200], [200]) == (elsewhere, burst("198.51.100.7", 1))
+
+
+def test_all_forms_have_a_brake(
+    make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock
+) -> None:  # fmt: skip
+    """
+    A form, and all forms together, take so many in an hour, wherever they come from.
+    """
+    limits = BEHIND_A_PROXY.replace("answer_s: 0}}", "answer_s: 0, limits: {{form_per_hour: 3, all_per_hour: 5}}}}")
+    with public_pages(make_workspace, database, clock, settings=limits) as pages:
+        of_form = [sign_up(pages, f"a{number}@customers.example", f"192.0.{number}.1") for number in range(4)]
+        fields = {"email": "b@customers.example", "agree": "yes"}
+        of_all = [pages.post("/f/offers", fields, **{"X-Forwarded-For": f"192.1.{n}.1"}) for n in range(2)]
+
+    assert [200, 200, 200, 429] == of_form
+    assert [200, 429] == [answer.status for answer in of_all]
+    assert "3600" == of_all[1].headers["retry-after"]
+
+
+def test_limits_are_forgotten_after_their_time(pages: Pages) -> None:
+    """
+    Network addresses of visitors are kept for the hour, keys of mailboxes for the day.
+    """
+    sign_up(pages, "ann@customers.example", "192.0.2.77")
+    pages.clock.instant += timedelta(days=2)
+    sign_up(pages, "bob@customers.example", "192.0.2.78")
+
+    keys = [row["key"] for row in pages.rows(schema.public_count)]
+    assert not any("192.0.2.77" in key for key in keys)
+    assert 5 == len(keys)
+
+
+def test_header_of_a_stranger_is_ignored(
+    make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock
+) -> None:  # fmt: skip
+    """
+    Only a proxy that was named may say who is visiting: otherwise limits would be for the choosing.
+    """
+    stranger = SETTINGS + "web: {{proxies: [203.0.113.0/24]}}\n"
+    with public_pages(make_workspace, database, clock, settings=stranger) as pages:
+        statuses = [sign_up(pages, "ann@customers.example", f"192.0.{number}.1") for number in range(21)]
+
+    assert [*[200] * 20, 429] == statuses
+
+
+@contextmanager
+def statements_of(database: Database) -> Iterator[list[str]]:
+    """The statements that are executed, by their first words."""
+    seen: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+def test_known_and_unknown_addresses_get_the_same_answer(pages: Pages) -> None:
+    """
+    Body, status and headers are equal, byte for byte, for every question that could tell who is known.
+    """
+    pages.customer(email="known@customers.example", consents=("promotions", "news"), first_name="Ann")
+    for path, fields in (
+        ("/f/newsletter", GOOD), ("/f/offers", {"agree": "yes"}), ("/my", {"what": "export"}),
+        ("/my", {"what": "erase"}), ("/my", {"what": "preferences"}),
+    ):  # fmt: skip
+        answers = [
+            pages.post(path, fields | {"email": f"{who}@customers.example"}) for who in ("known", "unknown", "known")
+        ]
+
+        assert 1 == len({(one.status, one.body) for one in answers})
+        assert 1 == len({tuple(sorted(set(one.headers.items()) - {("date", one.headers["date"])})) for one in answers})
+
+
+def test_known_and_unknown_addresses_take_the_same_time(
+    make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock
+) -> None:  # fmt: skip
+    """
+    No answer comes before `answer_s`, whatever was found; what differs is hidden behind it.
+    """
+    from time import monotonic
+
+    with public_pages(
+        make_workspace, database, clock, settings=SETTINGS.replace("answer_s: 0}}", "answer_s: 0.3}}")
+    ) as pages:
+        pages.customer(email="known@customers.example")
+        spent = []
+        for who in ("known", "unknown"):
+            begun = monotonic()
+            pages.post("/my", {"email": f"{who}@customers.example", "what": "export"})
+            spent.append(monotonic() - begun)
+
+    assert min(spent) >= 0.3
+
+
+def test_sign_up_does_about_the_same_work_for_everybody(pages: Pages) -> None:
+    """
+    The statements for a known and an unknown address differ by the one that makes a customer.
+    """
+    pages.customer(email="known@customers.example")
+    sign_up(pages, "first@customers.example")  # reads the campaign's files, opens its run
+    work = []
+    for who in ("known", "unknown"):
+        with statements_of(pages.database) as seen:
+            sign_up(pages, f"{who}@customers.example")
+        work.append(len(seen))
+
+    assert 1 == work[1] - work[0]
