@@ -51,7 +51,7 @@ test-slow: $(VENV)/.development  ## Run the load tests (minutes)
 test-faults: $(VENV)/.development  ## Kill workers, restart databases, cut connections, and count (minutes)
 	@$(PYTEST) -q -s -m faults
 
-test-servers: $(VENV)/.development  ## Deliver through a real Postfix, and let SpamAssassin and OpenDKIM judge
+test-servers: $(VENV)/.development  ## Deliver through a real Postfix, and let SpamAssassin and OpenDKIM judge, fetch from a real Dovecot
 	@$(PYTEST) -q -s -rs -m servers
 
 # Only what the package registry serves gets into a lock: local wheel folders would add hashes nobody else has.

@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("reports.commands", "report", "Show what came back."),
     "feedback": ("campaigns.commands.feedback", "feedback", "Show bounces, complaints and replies, and what followed."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check, export and remove suppressions."),
-    "consent": ("suppression.commands", "consent", "Show and record what customers agree to."),
+    "consent": ("web.commands", "consent", "Show and record what customers agree to."),
     "retention": ("customers.rights.commands", "retention", "Remove what was kept long enough."),
     "audit": ("workers.commands", "audit", "Show who did what, and that nobody changed it."),
     "transport": ("delivery.commands.transport", "transport", "Show the transports; test, pause and resume them."),

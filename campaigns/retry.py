@@ -140,7 +140,8 @@ def _in_hands(campaign: str) -> Any:
 
 _PLAN: Final = text("""
     WITH planned AS (
-        UPDATE message SET state = 'planned', state_at = :now WHERE id = ANY(:ids) AND state IN ('failed', 'unknown')
+        UPDATE message SET state = 'planned', state_at = :now, held_at = NULL
+        WHERE id = ANY(:ids) AND state IN ('failed', 'unknown')
         RETURNING id, attempt_count
     )
     INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)

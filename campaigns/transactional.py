@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from campaigns import versions
@@ -22,6 +22,7 @@ from campaigns.versions import SEND_STEP, Version
 from core.errors import NotFound, PlanError, UsageError
 from core.schema import batch, campaign_version, customer, message, run
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.mailboxes import unfit
 from suppression.policy import Policy
 
 #: An order's values are kept with its message: a page of text, not a file.
@@ -96,8 +97,9 @@ def post(
         customer.c.id, customer.c.address_key,
         topic="", campaign=of.campaign, now=now, policy=of.policy, message_class=TRANSACTIONAL,
     )  # fmt: skip
+    refused = func.coalesce(gate, unfit(customer.c.email, of.policy.mailboxes, is_bulk=False))
     person = connection.execute(
-        select(customer.c.address_key, gate.label("reason"))
+        select(customer.c.address_key, refused.label("reason"))
         .where(customer.c.id == customer_id)
         .with_for_update(read=True, key_share=True, of=customer)  # whoever erases them now waits, or has done it
     )

@@ -15,6 +15,7 @@ from campaigns.waiting import HOLDS, message_waits
 from core.schema import attempt, campaign_version, consent, customer, customer_alias, hit, message, run, suppression
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
+from suppression.mailboxes import unfit
 from suppression.policy import Policy
 
 
@@ -175,7 +176,8 @@ def _owed_outlook(
         customer.c.id, customer.c.address_key,
         topic="", campaign=campaign, now=now, policy=policy, message_class=TRANSACTIONAL,
     )  # fmt: skip
-    reason = connection.execute(select(gate).where(customer.c.id == person["id"])).scalar_one()
+    refused = func.coalesce(gate, unfit(customer.c.email, policy.mailboxes, is_bulk=False))
+    reason = connection.execute(select(refused).where(customer.c.id == person["id"])).scalar_one()
     if reason is None:
         return "would_send", "a message ordered for this customer would be sent: nothing stands against it"
     return "would_skip", f"{reason}: {sentence(reason)}"

@@ -62,10 +62,10 @@ _STATEMENT: Final = """
         UPDATE message AS m
         SET state = CASE WHEN m.state = 'unknown' AND a.state = 'deferred' THEN 'failed'
                          ELSE a.state END::message_state,
-            state_at = %(now)s::timestamptz,
-            attempt_count = m.attempt_count + CASE WHEN m.state IN ('planned', 'deferred') AND a.state <> 'accepted'
-                                                   THEN 1 ELSE 0 END,
-            accepted_at = CASE WHEN a.state = 'accepted' THEN %(now)s::timestamptz ELSE m.accepted_at END
+            state_at = %(now)s,
+            attempt_count = m.attempt_count + (m.state IN ('planned', 'deferred') AND a.state <> 'accepted')::int,
+            accepted_at = CASE WHEN a.state = 'accepted' THEN %(now)s ELSE m.accepted_at END,
+            hold_reason = NULL
         FROM answer AS a
         WHERE m.id = a.id
           AND (m.state = 'unknown' AND a.by_server
@@ -79,7 +79,7 @@ _STATEMENT: Final = """
         INSERT INTO attempt (message_id, number, transport, worker, outcome, code, enhanced, reply, bounce_class,
                              answered_at)
         SELECT a.id, answered.attempt_count, %(transport)s::text, %(worker)s::text, a.outcome::message_state, a.code,
-               a.enhanced, left(a.reply, 500), a.bounce_class, %(now)s::timestamptz
+               a.enhanced, left(a.reply, 500), a.bounce_class, %(now)s
         FROM answer AS a JOIN answered ON answered.id = a.id
     ), asked AS MATERIALIZED (
         {asked}
@@ -90,8 +90,8 @@ _STATEMENT: Final = """
         SET state = CASE WHEN asked.reason IS NULL THEN 'handed_over' ELSE 'skipped' END::message_state,
             skip_reason = asked.reason,
             hold_reason = NULL,
-            state_at = %(now)s::timestamptz,
-            attempt_count = message.attempt_count + CASE WHEN asked.reason IS NULL THEN 1 ELSE 0 END
+            state_at = %(now)s,
+            attempt_count = message.attempt_count + (asked.reason IS NULL)::int
         FROM asked
         WHERE message.id = asked.id AND message.state IN ('planned', 'deferred')
         RETURNING message.id, message.skip_reason
@@ -268,7 +268,9 @@ def _statement(
         compile_kwargs={"render_postcompile": True},
     )
     whole = _STATEMENT.replace("{asked}", str(compiled)).replace("{kept}", _KEPT if keeps else "")
-    return " ".join(whole.split()), dict(compiled.params)
+    # The driver says of what type `now` is.
+    short = " ".join(whole.split()).replace("( ", "(").replace(" )", ")").replace("::TIMESTAMP WITH TIME ZONE", "")
+    return short, dict(compiled.params)
 
 
 def is_held(connection: Connection, held: Claim) -> bool:

@@ -85,7 +85,7 @@ def verify(connection: "Connection") -> Verdict:
 
     flaws: list[Flaw] = []
     number, seal = 0, b""
-    for row in connection.execution_options(stream_results=True, yield_per=2000).execute(text(_ENTRIES)):
+    for row in connection.execute(text(_ENTRIES).execution_options(stream_results=True, yield_per=2000)):
         if row.number is None:
             flaws.append(Flaw(None, f"entry {row.id} was never sealed"))
             continue

@@ -95,7 +95,7 @@ class Inbound(Section):
     maildirs: dict[Name, Maildir] = Field({})
     mailboxes: dict[Name, ImapMailbox] = Field({})
     max_size: Annotated[Size, AfterValidator(_mail_size)] = parse_size("25 MB")  # of one mail, to be read
-    domains: tuple[Domain, ...] = ()  # that listeners take mail for, beside those of the senders
+    domains: tuple[Domain, ...] = ()  # beside those of the senders; former return paths, too
 
     @property
     def is_used(self) -> bool:

@@ -252,6 +252,8 @@ preference = Table(
     _at("updated_at", default=True),
     Column("source", Text, nullable=False),
     CheckConstraint("(most_messages IS NULL) = (most_within IS NULL)", name="most"),
+    # Each claim of a batch asks whether there is any.
+    Index("ix_preference_wish", "customer_id", postgresql_where=text("most_messages IS NOT NULL")),
     comment="how often a customer wants to be written to",
 )
 

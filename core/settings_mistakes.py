@@ -31,6 +31,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
     found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
+    found += _webhooks(settings)
     found += form_mistakes(settings.forms, settings.topics)
     found += pressure_mistakes(settings.pressure, settings.topics)
     found += care_mistakes(settings.care, settings.topics)
@@ -43,6 +44,17 @@ def _replies(settings: "Settings") -> Iterator[Mistake]:
     if name is not None and name not in settings.staff:
         text = f"feedback.replies_to: {name!r} is no entry of staff"
         yield ("feedback", "replies_to"), text, did_you_mean(name, settings.staff)
+
+
+def _webhooks(settings: "Settings") -> Iterator[Mistake]:
+    """What two providers send is protected by the connection alone, not by a signature over it (S-4.14, S-4.17)."""
+    parts = urlsplit(settings.tracking.base_url)
+    if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost"):
+        return
+    for name in ("mailgun", "postmark"):
+        if getattr(settings.webhooks, name) is not None:
+            text = f"webhooks.{name}: tracking.base_url is not https, expected it for what {name} sends"
+            yield ("webhooks", name), text, "give the pages an https address"
 
 
 def _login(transport: Transport) -> Iterator[Mistake]:

@@ -148,9 +148,7 @@ def set_soft(
     asked = {"keys": sorted({key for key, _ in wanted}), "reasons": reasons}
     ends = {(row.address_key, row.reason): row.expires_at for row in connection.execute(_OPEN, asked)}
     over = sorted(
-        place
-        for place, one in wanted.items()
-        if place in ends and (one is None or one.expires_at != ends[place])
+        place for place, one in wanted.items() if place in ends and (one is None or one.expires_at != ends[place])
     )
     if over:
         places = {"keys": [key for key, _ in over], "reasons": [reason for _, reason in over]}

@@ -99,7 +99,7 @@ def _others(customer_id: int, bulk: int, owed: int) -> Iterator[tuple[Any, dict[
     yield schema.rights_request, {**of, "kind": "erase", "address_key": key}
     yield schema.erasure, {
         "address_key": key_of(FORMER), "external_key": key, "source": "operator", "person": key, "erased_at": LONG_AGO,
-        "readmitted_at": LONG_AGO, "readmitted_because": "came back",
+        "readmitted_at": LONG_AGO, "readmitted_because": f"{LAST} came back",
     }  # fmt: skip
     yield schema.erased_conversion, {"message_id": bulk, "reference": key, "at": LONG_AGO, "value": 5}
     yield schema.blocked_digest, {

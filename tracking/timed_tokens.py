@@ -21,6 +21,7 @@ _ID_SIZE: Final = 6
 _END_SIZE: Final = 5
 _MAC_SIZE: Final = 16
 _BODY_SIZE: Final = 1 + _ID_SIZE + _END_SIZE
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 #: Characters of base64 without padding for 28 bytes.
 _LENGTH: Final = -(-(_BODY_SIZE + _MAC_SIZE) * 8 // 6)
 
@@ -105,7 +106,7 @@ def _hashers(secret: bytes) -> dict[TimedPurpose, hashlib.blake2s]:
 
 
 def _encoded(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode("ascii").rstrip("=")
+    return binascii.b2a_base64(content, newline=False).translate(_TO_URL, b"=").decode("ascii")
 
 
 def _decoded(token: str) -> bytes | None:

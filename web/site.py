@@ -152,9 +152,9 @@ class Site:
         return pages.fragment("languages.html", {"label": words.say("languages_label"), "links": pages.joined(offered)})
 
     def message(self, request: Request, words: Words, heading: str, *spoken: str | Html, status: int = 200) -> Response:
-        """A page that only says something, in one paragraph or more."""
-        paragraphs = [pages.fragment("paragraph.html", {"words": one}) for one in spoken]
-        content = pages.fragment("message.html", {"heading": heading, "words": pages.joined(paragraphs)})
+        """A page that only says something, in one paragraph or more; what is `Html` already stands as it is."""
+        said = [one if isinstance(one, Html) else pages.fragment("paragraph.html", {"words": one}) for one in spoken]
+        content = pages.fragment("message.html", {"heading": heading, "words": pages.joined(said)})
         return self.page(request, words, heading, content, status=status)
 
     def message_page(self, request: Request, name: str, status: int) -> Response:

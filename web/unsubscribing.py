@@ -4,6 +4,7 @@ GET shows, POST acts: scanners follow every link of a mail (S-2.16 to S-2.18, S-
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from starlette.requests import Request
@@ -12,9 +13,11 @@ from starlette.responses import Response
 from core import schema
 from suppression.record import unsubscribe
 from tracking.hits import Hit, store
+from tracking.timed_tokens import TimedPurpose
 from tracking.tokens import Purpose
 from web import pages
 from web.languages import Words
+from web.pages import NOTHING, Html
 from web.reading import read_fields
 from web.site import Site, site_of
 from web.speaking import shown_address, topic_label
@@ -27,6 +30,8 @@ class Recipient:
     topic: str
     language: str | None
     email: str | None
+    message_id: int
+    sent_at: datetime
 
 
 async def unsubscribe_page(request: Request) -> Response:
@@ -76,6 +81,7 @@ def _recipient(site: Site, message_id: int) -> Recipient | None:
     query = (
         select(
             version.c.topic,
+            message.c.not_before,
             customer.c.language,
             customer.c.email,
             (customer.c.address_key == message.c.address_key).label("same"),
@@ -90,7 +96,8 @@ def _recipient(site: Site, message_id: int) -> Recipient | None:
         found = connection.execute(query).one_or_none()
     if found is None:
         return None
-    return Recipient(found.topic, found.language, found.email if found.same else None)
+    email = found.email if found.same else None
+    return Recipient(found.topic, found.language, email, message_id, found.not_before)
 
 
 def _unsubscribe(site: Site, hit: Hit, source: str, *, everything: bool) -> Recipient | None:
@@ -121,7 +128,8 @@ def _question(site: Site, request: Request, words: Words, recipient: Recipient) 
         "everything": words.say("unsubscribe_everything", organisation=organisation),
         "button": words.say("unsubscribe_button"),
     }
-    return site.page(request, words, heading, pages.fragment("unsubscribe.html", values))
+    content = pages.joined([pages.fragment("unsubscribe.html", values), _less(site, words, recipient)])
+    return site.page(request, words, heading, content)
 
 
 def _confirmation(site: Site, request: Request, words: Words, recipient: Recipient, choice: str) -> Response:
@@ -131,4 +139,14 @@ def _confirmation(site: Site, request: Request, words: Words, recipient: Recipie
         organisation=site.workspace.settings.organisation.name,
         topic=topic_label(site.workspace.settings, recipient.topic, words),
     )
-    return site.message(request, words, heading, spoken)
+    return site.message(request, words, heading, spoken, _less(site, words, recipient))
+
+
+def _less(site: Site, words: Words, recipient: Recipient) -> Html:
+    """The link to less mail rather than none: the very one of the mail's footer, as long as that is good."""
+    ends_at = recipient.sent_at + site.workspace.settings.pages.links.mailings
+    if recipient.email is None or ends_at <= site.clock.now():
+        return NOTHING
+    token = site.timed.sign(TimedPurpose.MAIL_PREFERENCES, recipient.message_id, ends_at)
+    target = f"{site.workspace.settings.tracking.base_url}/p/{token}"
+    return pages.fragment("link.html", {"target": target, "words": words.say("confirmed_manage")})

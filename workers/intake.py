@@ -81,7 +81,7 @@ class Intake:
         settings = self.workspace.settings.inbound
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._listening())
-            threads = [threading.Thread(target=self._repeat, args=(self._handle_stored, _LOOK_S), name="inbound")]
+            threads = [threading.Thread(target=self._repeat, args=(self._handle_stored, 0.0), name="inbound")]
             pauses = {name: one.every for name, one in settings.maildirs.items()}
             pauses |= {name: one.every for name, one in settings.mailboxes.items()}
             for mailbox in mailboxes(self.workspace):
@@ -109,9 +109,10 @@ class Intake:
         """The step is done again and again; what keeps it from going is said, and it is tried again later."""
         said = ""
         while not self.stopping.is_set():
+            wait_s = max(pause_s, _LOOK_S)
             try:
                 step()
-                said = ""
+                said, wait_s = "", pause_s
             except EngineError as error:
                 if str(error) != said:
                     _log.warning("%s", error)
@@ -120,7 +121,7 @@ class Intake:
                 _log.warning("the database went away: %s", type(error.orig).__name__)
             except Exception:  # noqa: BLE001  one mailbox must not end the others
                 _log.exception("mails could not be taken in")
-            self.stopping.wait(pause_s)
+            self.stopping.wait(wait_s)
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
@@ -131,7 +132,8 @@ class Intake:
             return
         from tracking.inbound.listener import listen  # loads aiosmtpd
 
-        domains, most = own_domains(self.workspace.settings), self.workspace.settings.inbound.max_size
+        domains = own_domains(self.workspace.settings)
+        most = int(self.workspace.settings.inbound.max_size)  # digits alone: it stands in an answer to EHLO
         loop = asyncio.new_event_loop()
         with ThreadPoolExecutor(_STORING_THREADS, thread_name_prefix="inbound") as executor:
             try:

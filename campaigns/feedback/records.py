@@ -1,14 +1,13 @@
 """Every event is kept once, whatever follows from it. Writes the table feedback."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BIGINT, Boolean, Connection, Text, bindparam, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, BIGINT, UUID, Boolean, Connection, DateTime, Text, bindparam, text
 
 from campaigns.feedback.matching import Match
-from core.schema import feedback as table
 
 #: Marks in `detail` an event from which nothing may follow: nobody vouches for it.
 UNPROVEN: Final = "unproven"
@@ -17,39 +16,71 @@ _LOCAL_PART: Final = re.compile(r"[^\s<>\"',;:@]+@(?=[^\s@]*[^\s@.])")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+#: One statement whatever the number of events: with a row of parameters for each, putting it together took as long as
+#: everything else.
+_KEEP: Final = text("""
+    INSERT INTO feedback (event_key, kind, source, message_id, matched_by, address_key, customer_id, status, diagnostic,
+                          detail, occurred_at)
+    SELECT event_key, kind, source, message_id, matched_by, address_key, customer_id, status, diagnostic,
+           CAST(detail AS jsonb), occurred_at
+    FROM unnest(:event_keys, :kinds, :sources, :message_ids, :matched_by, :address_keys, :customer_ids, :statuses,
+                :diagnostics, :details, :times)
+        AS n(event_key, kind, source, message_id, matched_by, address_key, customer_id, status, diagnostic, detail,
+             occurred_at)
+    ORDER BY event_key
+    ON CONFLICT (event_key) DO NOTHING
+    RETURNING event_key, id
+""").bindparams(
+    *(
+        bindparam(name, type_=ARRAY(Text))
+        for name in ("event_keys", "kinds", "sources", "matched_by", "statuses", "diagnostics", "details")
+    ),
+    bindparam("message_ids", type_=ARRAY(BIGINT)),
+    bindparam("address_keys", type_=ARRAY(UUID)),
+    bindparam("customer_ids", type_=ARRAY(BIGINT)),
+    bindparam("times", type_=ARRAY(DateTime(timezone=True))),
+)
+
+
 def keep(connection: Connection, matches: Iterable[Match]) -> dict[str, int]:
     """The events are in the table; the row ids of those that were not there before, by event key.
 
     Waits for another transaction that is just keeping one of them. Repeat: safe.
     """
-    rows = [_row(one) for one in sorted(_unique(matches), key=lambda one: one.feedback.event_key)]
-    if not rows:
+    listed = list({one.feedback.event_key: one for one in matches}.values())
+    if not listed:
         return {}
-    added = insert(table).values(rows).on_conflict_do_nothing(index_elements=["event_key"])
-    return {row.event_key: row.id for row in connection.execute(added.returning(table.c.event_key, table.c.id))}
+    return {row.event_key: row.id for row in connection.execute(_KEEP, _columns(listed))}
 
 
-def _unique(matches: Iterable[Match]) -> Iterable[Match]:
-    return {one.feedback.event_key: one for one in matches}.values()
-
-
-def _row(one: Match) -> dict[str, Any]:
-    said = one.feedback
-    detail = dict(said.detail) if one.counts else {**said.detail, UNPROVEN: True}
+def _columns(listed: Sequence[Match]) -> dict[str, Any]:
+    said = [one.feedback for one in listed]
     return {
-        "event_key": said.event_key, "kind": said.kind.value, "source": said.source,
-        "message_id": one.message.id if one.message is not None else None,
-        "matched_by": one.by.value if one.by is not None else None,
-        "address_key": one.key, "customer_id": one.customer_id,
-        "status": said.status, "diagnostic": words(said.diagnostic), "detail": detail, "occurred_at": said.occurred_at,
-    }  # fmt: skip
+        "event_keys": [one.event_key for one in said],
+        "kinds": [one.kind.value for one in said],
+        "sources": [one.source for one in said],
+        "message_ids": [one.message.id if one.message is not None else None for one in listed],
+        "matched_by": [one.by.value if one.by is not None else None for one in listed],
+        "address_keys": [one.key for one in listed],
+        "customer_ids": [one.customer_id for one in listed],
+        "statuses": [one.status for one in said],
+        "diagnostics": [words(one.diagnostic) for one in said],
+        "details": [json.dumps(_detail(one)) for one in listed],
+        "times": [one.occurred_at for one in said],
+    }
+
+
+def _detail(one: Match) -> dict[str, Any]:
+    told = {name: value for name, value in one.feedback.detail.items() if value is not None}
+    return told if one.counts else {**told, UNPROVEN: True}
 
 
 def words(diagnostic: str | None) -> str | None:
     """The reporter's words as they are kept: one line, local parts masked, at most 500 characters."""
     if diagnostic is None:
         return None
-    return _LOCAL_PART.sub("…@", _CONTROL.sub(" ", diagnostic).strip())[:_LONGEST] or None
+    storable = diagnostic.encode("utf-8", "replace").decode()
+    return _LOCAL_PART.sub("…@", _CONTROL.sub(" ", storable).strip())[:_LONGEST] or None
 
 
 _NOTE: Final = text("""

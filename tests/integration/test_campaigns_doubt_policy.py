@@ -23,16 +23,16 @@ def _kept(database):
 
 
 @pytest.mark.parametrize(
-    ("message_class", "repeats", "state"),
+    ("message_class", "repeats", "state", "is_lost"),
     [
-        ("bulk", None, "unknown"),
-        ("bulk", True, "deferred"),
-        ("bulk", False, "unknown"),
-        ("transactional", None, "deferred"),
-        ("transactional", False, "unknown"),
+        ("bulk", None, "unknown", False),
+        ("bulk", True, "deferred", False),
+        ("bulk", True, "deferred", True),
+        ("transactional", None, "deferred", False),
+        ("transactional", False, "unknown", False),
+        ("transactional", False, "unknown", True),
     ],
 )
-@pytest.mark.parametrize("is_lost", [False, True], ids=["no answer", "worker lost"])
 def test_message_in_doubt_is_sent_again_or_held(database, planned, clock, message_class, repeats, state, is_lost):
     """
     A lost answer and a lost worker are the same doubt; what may be sent again has its bytes kept from before it went.

@@ -145,12 +145,12 @@ def test_a_run_that_ends_forgets_its_fault(database, planned, clock):
     assert ("finished", None) == (status(database, run_id).state, status(database, run_id).fault)
 
 
-@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("by_behaviour", [True, False])
 @pytest.mark.parametrize("message_class", ["bulk", "transactional"])
-def test_the_statement_of_a_window_is_short_enough_to_be_cached(message_class, keeps):
+def test_the_statement_of_a_window_is_short_enough_to_be_cached(message_class, by_behaviour):
     """
     psycopg reads a text of more than 4,096 characters anew each time; names of topics and campaigns are no part of it.
     """
-    sql, _ = _statement("t" * 60, "c" * 60, message_class, Policy(), by_behaviour=False, keeps=keeps)
+    sql, _ = _statement("t" * 60, "c" * 60, message_class, Policy(), by_behaviour=by_behaviour, keeps=True)
 
     assert len(sql) <= 4096

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from campaigns import batches, control, ledger, mailings
+from campaigns import batches, control, ledger, mailings, retry
 from campaigns.definition import CampaignFile
 from campaigns.putting_off import hold_off
 from campaigns.status import status_of
@@ -437,3 +437,45 @@ def test_a_case_that_stays_open_ends_the_wait(database, clock, make_batch, perso
     assert ("skipped", "open_case", None) == rows(database)[0][1:4]
     assert [("finished", None)] == runs(database)
     assert [()] == broken(database)
+
+
+def test_quiet_hours_that_begin_during_a_trip_hold_what_has_not_gone(database, clock, make_batch, person):
+    """
+    What was prepared a second before nine in the evening is not handed over at nine: it goes in the morning.
+    """
+    clock.step(timedelta(hours=8, minutes=59, seconds=59))
+    policy, batch_id = Policy(quiet_hours=NIGHTS), make_batch("spring", [person])
+    with database.begin() as connection:
+        held = ledger.claim(connection, batch_id, worker="w", lease=LEASE, policy=policy, now=clock.now())
+        people = list(mailings.recipients(connection, held.message_ids, policy=policy, now=clock.now()))
+        held, going = hold_off(connection, held, people, Definition(), clock.now())
+    clock.step(timedelta(seconds=1))
+    with database.begin() as connection:
+        window = Window(held.message_ids, (), dict.fromkeys(held.message_ids, b"bytes"))
+        gone = hand_over(connection, held, window, transport="main", now=clock.now())
+        batches.close(connection, held, clock.now())
+
+    assert (people, []) == (going, gone)
+    assert ("planned", None, "quiet_hours", datetime(2026, 3, 3, 8, tzinfo=UTC)) == rows(database)[0][1:]
+    assert [()] == broken(database)
+
+
+def test_what_a_person_plans_again_waits_as_long_as_anew(database, clock, make_batch, person):
+    """
+    A failed message that is retried under a cap has its whole wait before it, whatever held it once.
+    """
+    policy = Policy(pressure=Rules((cap(),)))
+    sent(database, clock, make_batch("first", [person]), policy)
+    batch_id = make_batch("second", [person])
+    with database.begin() as connection:
+        connection.execute(update(batch).where(batch.c.id == batch_id).values(state="done", message_ids=[]))
+        old = {"state": "failed", "held_at": clock.now() - timedelta(days=9), "attempt_count": 1}
+        connection.execute(update(message).where(message.c.campaign == "second").values(**old))
+        connection.execute(update(run).where(run.c.campaign == "second").values(state="finished"))
+        found = retry.failed(connection, "second", retry.CLASSES, clock.now(), policy)
+        order = {"why": "asked for", "action": "retry", "actor": "ann", "size": 10, "now": clock.now()}
+        assert 1 == retry.again(connection, "second", found, **order)
+    assert [[]] == [sent(database, clock, id_, policy, when_capped={"defer": "8d"}) for id_ in due(database, clock)]
+    clock.step(timedelta(days=7))
+    assert [1] == [len(sent(database, clock, id_, policy, when_capped={"defer": "8d"})) for id_ in due(database, clock)]
+    assert ["accepted", "accepted"] == [row[1] for row in rows(database)]

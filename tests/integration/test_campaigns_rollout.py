@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from campaigns import batches, control, ledger, rollout
+from campaigns.putting_off import Hold, put_off
 from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
 from core import schema
@@ -194,6 +195,29 @@ def test_messages_put_off_do_not_hold_up_the_next_stage(staged, database, clock)
     serve(database, clock)
 
     assert [run_id] == advance(database, clock)
+
+
+@pytest.mark.parametrize(("reason", "goes_on"), [("frequency_cap", True), ("open_case", True), ("quiet_hours", False)])
+def test_a_stage_waits_for_those_who_sleep_and_for_nobody_else_who_is_held(staged, database, clock, reason, goes_on):
+    """
+    Whom a cap or a case holds does not hold up the others; while a stage sleeps nobody goes on to the next.
+    """
+    run_id = staged()
+    with database.begin() as connection:
+        ((batch_id, _),) = batches.due_batches(connection, now=clock.now(), again_after=None)
+        given = {"worker": "w1", "lease": timedelta(minutes=1), "policy": Policy(), "now": clock.now()}
+        held = ledger.claim(connection, batch_id, **given)
+        later = [Hold(id_, reason, clock.now() + timedelta(days=2)) for id_ in held.message_ids[:5]]
+        put_off(connection, held, later, clock.now())
+        for message_id in held.message_ids[5:]:
+            answer(connection, message_id, None, clock.now())
+        batches.close(connection, held, clock.now())
+    advance(database, clock)
+    clock.step(WATCH)
+
+    assert ([run_id] if goes_on else []) == advance(database, clock)
+    with database.begin() as connection:
+        assert ({reason: 5}, ()) == (status_of(connection, run_id).held, status_of(connection, run_id).broken)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from campaigns import ledger
 from campaigns.status import status_of
-from core import migrate
+from core import audit, migrate
 from suppression.policy import Policy
 
 #: A claimed batch whose worker was lost, then two that are ready: of a third attempt, and of a first.
@@ -31,6 +31,7 @@ _WORK = """
         (1, '{1, 2, 5, 6}', 'claimed', '2026-01-01', now() - interval '1 minute', 1, 'w'),
         (1, '{3}', 'ready', '2026-01-01', NULL, 1, NULL),
         (1, '{4}', 'ready', '2026-01-01', NULL, 0, NULL);
+    INSERT INTO audit (actor, action, subject) VALUES ('anna', 'pause', 'campaign:spring'), ('ben', 'resume', 'c:1');
 """
 
 
@@ -62,6 +63,10 @@ def test_what_was_under_way_goes_on_after_the_upgrade(former, clock):
         ]
         states = connection.execute(text("SELECT array_agg(state::text ORDER BY id) FROM message")).scalar_one()
         assert () == status_of(connection, 1).broken
+
+        audit.record(connection, "anna", "pause", "campaign:spring")
+    with former.begin() as connection:
+        assert (3, ()) == ((verdict := audit.verify(connection)).count, verdict.flaws)  # those of before, too
 
     assert [(1,), (3,), (4,)] == [each.message_ids for each in held]
     assert ["planned", "unknown", "deferred", "planned", "accepted", "deferred"] == states

@@ -12,6 +12,7 @@ from core import schema
 from core.database import Database
 from core.workspace import Workspace
 from customers.importing.files import How, Imported, import_file
+from suppression.consent_ledger import confirm_consent, request_consent
 from suppression.gate import skip_reason
 from suppression.policy import Policy
 from tests.factories import key_of, make_customer, make_suppression
@@ -235,3 +236,81 @@ def test_opt_out_that_outlasts_the_one_at_the_new_address_replaces_it(desk: Desk
     desk.run("customers", MOVED)
 
     assert {"C1": "suppressed:unsubscribed"} == desk.gate()
+
+
+# --- evidence --------------------------------------------------------------------------------------------------
+
+SOLD = """\
+customer,topic,basis,Verkauf,similar products,opt-out offered,subscriber,shop
+C1,news,soft opt-in,A-17,ja,yes,private,north
+C2,news,soft opt-in,A-18,ja,,private,south
+C3,news,legitimate interest,,,,Firma,
+"""
+
+
+def test_soft_opt_in_counts_with_its_evidence_and_the_import_counts_the_rest(desk: Desk) -> None:
+    """
+    In the United Kingdom, who bought and could refuse may be written to, and a firm; a row that lacks some evidence
+    is kept, counts for nothing, and is told of.
+    """
+    desk.run("customers", "id,email,country\n" + "".join(f"C{n},c{n}@x.example,UK\n" for n in (1, 2, 3)))
+    imported, again = desk.run("consents", SOLD), desk.run("consents", SOLD)
+    table = schema.consent.c
+    with desk.database.begin() as connection:
+        proof = connection.execute(select(table.proof).order_by(table.id)).scalars().first()
+
+    assert {"C1": None, "C2": "basis_not_enough", "C3": None} == desk.gate()
+    assert {
+        "sale": "A-17", "similar_products": True, "opt_out_offered": True, "subscriber": "individual", "shop": "north",
+    } == proof  # fmt: skip
+    assert "1 soft opt-ins lack" in imported.remarks[-1]
+    assert (3, 0) == (imported.counts.created, again.counts.created)
+
+
+def test_every_row_with_evidence_nobody_understands_is_rejected(desk: Desk) -> None:
+    """
+    All bad rows of a file come back at once, each with what was expected.
+    """
+    desk.run("customers", FAMILY)
+    imported = desk.run(
+        "consents",
+        "customer,topic,subscriber,relation,basis\nC1,news,robot,,\nC2,news,,friend,\nC3,news,,,whim\n"
+        "C1,news,corporate,Enquiry,implied\n",
+    )
+    told = Path(str(imported.counts.rejects_file)).read_text(encoding="utf-8-sig")
+
+    assert (1, 3) == (imported.counts.created, imported.counts.rejected)
+    assert all(words in told for words in ("subscriber: got 'robot'", "relation: got 'friend'", "not a legal basis"))
+
+
+def test_a_basis_in_a_file_of_customers_is_checked(desk: Desk) -> None:
+    """
+    A customer whose consent rests on something unknown is rejected, and one of a known basis is under their country.
+    """
+    imported = desk.run(
+        "customers",
+        "id,email,country,topics,consent basis\nA,a@x.example,US,news,implied\nB,b@x.example,DE,news,implied\n"
+        "C,c@x.example,DE,news,whim\n",
+    )
+
+    assert (2, 1) == (imported.counts.created, imported.counts.rejected)
+    assert {"A": None, "B": "basis_not_enough"} == desk.gate()
+
+
+def test_a_list_of_opt_outs_voids_what_was_asked_for_before(desk: Desk) -> None:
+    """
+    Also when the same opt-out is on record already: the link of a request before it confirms nothing.
+    """
+    desk.run("customers", "id,email\nA,a@x.example\n")
+    opt_out = "email,topic,reason\na@x.example,news,unsubscribed\n"
+    desk.run("suppressions", opt_out)
+    with desk.database.begin() as connection:
+        (person,) = connection.execute(select(schema.customer.c.id)).scalars()
+        request_consent(connection, person, ["news"], source="form", now=NOW + timedelta(days=1))
+    desk.run("suppressions", opt_out, now=NOW + timedelta(days=2))
+    with desk.database.begin() as connection:
+        confirmed = confirm_consent(
+            connection, person, ["news"], source="form", known_topics=["news"], now=NOW + timedelta(days=3)
+        )
+
+    assert (("news",), "suppressed:unsubscribed") == (confirmed.void, desk.gate()["A"])

@@ -113,21 +113,23 @@ def test_dry_run_tells_what_erasing_then_does(run, database, person):
     assert 1 == done["customers"]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_erased_person_is_not_imported_in_another_spelling(run, database, person, spelling):
+def test_erased_person_is_not_imported_in_another_spelling(run, database, person):
     """
     However the mailbox is written, with whatever external id: the row is rejected with the reason, and the address is
     suppressed.
     """
     run("customer", "erase", EMAIL)
+    rows = "".join(f"NEW-{number},{spelling},Annelore\n" for number, spelling in enumerate(SPELLINGS))
 
-    counts = _import(run, "customers", f"external_id,email,first_name\nNEW-1,{spelling},Annelore\n")
+    counts = _import(run, "customers", f"external_id,email,first_name\n{rows}")
     rejects = (run.workspace.root / "people.csv.rejects.csv").read_text(encoding="utf-8-sig")
+    checked = [json.loads(run("suppress", "check", spelling, "--json").stdout) for spelling in SPELLINGS]
 
-    assert (0, 1) == (counts["created"], counts["rejected"])
-    assert "erased on request" in rejects
-    checked = json.loads(run("suppress", "check", spelling, "--json").stdout)
-    assert all(answer["transactional_reason"].startswith("suppressed:") for answer in checked["answers"])
+    assert (0, len(SPELLINGS)) == (counts["created"], counts["rejected"])
+    assert len(SPELLINGS) == rejects.count("erased on request")
+    assert all(
+        answer["transactional_reason"].startswith("suppressed:") for each in checked for answer in each["answers"]
+    )
 
 
 def test_erased_person_is_not_imported_by_the_old_external_id(run, database, person):
@@ -236,14 +238,14 @@ def test_readmitted_person_survives_a_replay(run, database, person):
     assert (0, 1) == (replayed["customers"], _customers(database))
 
 
-@pytest.mark.parametrize("line", ["no json", "{}", '{"external_key": 1}', "[]"])
-def test_file_that_holds_no_erasures_is_refused(run, database, line):
+def test_file_that_holds_no_erasures_is_refused(run, database):
     """
     A wrong line is named by file and number, and nothing is done.
     """
     path = run.workspace.root / "bad.jsonl"
-    path.write_text(line + "\n", encoding="utf-8")
+    for line in ("no json", "{}", '{"external_key": 1}', "[]"):
+        path.write_text(line + "\n", encoding="utf-8")
 
-    refused = run("customer", "erase", "--replay", "--tombstones", str(path), code=1).stderr
+        refused = run("customer", "erase", "--replay", "--tombstones", str(path), code=1).stderr
 
-    assert "bad.jsonl:1: not an erasure" in refused
+        assert "bad.jsonl:1: not an erasure" in refused

@@ -336,3 +336,17 @@ def test_real_bounces_to_return_paths_have_their_effects(database, workspace, in
     assert bounced == {path for path, message_id in ids.items() if state_of(database, message_id) == "bounced"}
     assert gone == {path for path in files if reasons(database, f"real@{path.stem.replace('_', '-')}.example")}
     assert (100, 50) < (len(bounced), len(gone))
+
+
+def test_inbound_return_path_of_a_former_sender_still_counts(database, make_workspace, clock, gone):
+    """
+    A bounce to the return path of a domain that no sender has any more is known, where `inbound.domains` names it.
+    """
+    workspace = make_workspace(database=database, settings=SETTINGS + "inbound: {{domains: [old.paper.example]}}\n")
+    with database.begin() as connection:
+        message_id = sent(connection, gone)
+    former = ReturnPaths(workspace.secret, "old.paper.example").path(message_id)
+    arrive(database, clock, status_notification(gone), former)
+    Inbox(workspace, database, clock).handle_all()
+
+    assert ["hard_bounce"] == reasons(database, gone)

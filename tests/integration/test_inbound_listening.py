@@ -68,7 +68,8 @@ def test_inbound_listener_answers_each_recipient_after_the_commit(intake, databa
             lmtp.getreply()
             lmtp.send(letter("a@customers.example") + b".\r\n")
             codes += [lmtp.getreply()[0], lmtp.getreply()[0]]
-        assert ([250] * 5, 1) == (codes, stored(database))
+            offered = lmtp.esmtp_features["size"]
+        assert ([250] * 5, 1, "1000000") == (codes, stored(database), offered)
         with smtplib.SMTP("127.0.0.1", ports[1]) as smtp:
             assert {} == smtp.sendmail("", TO, letter("b@customers.example"))
         assert 2 == stored(database)

@@ -1,5 +1,6 @@
 """`clarion suppress` and `clarion consent`, from the keyboard to the tables."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -259,3 +260,163 @@ def test_consent_of_an_unknown_address_is_an_error(run: Run) -> None:
     result = run("consent", "show", "nobody@customers.example")
 
     assert (1, True) == (result.exit_code, "no customer has the address" in result.stderr)
+
+
+# --- consent, said in person ---------------------------------------------------------------------------------------
+
+
+def consents(result: Result) -> list[tuple[str, str, bool, str | None]]:
+    """What `consent show --json` printed, as (topic, state, holds, because)."""
+    rows = json.loads(result.stdout)["consents"]
+    return [(row["topic"], row["state"], row["holds"], row["because"]) for row in rows]
+
+
+def test_consent_granted_in_person_holds_from_its_date(run: Run, customer_id: int, database: Database) -> None:
+    """
+    A yes with its date, source and evidence is on record once, and in the audit.
+    """
+    words = ("consent", "grant", "A1", "--topic", "news", "--source", "fair", "--at", "2026-03-01", "--proof", "by=Ann")
+    first, again = run(*words, "--json"), run(*words, "--json")
+
+    assert [{"key": "A1", "recorded": count} for count in (1, 0)] == [json.loads(r.stdout) for r in (first, again)]
+    assert ("news", "granted", True, None) in consents(run("consent", "show", "A1", "--json"))
+    told = {"topics": ["news"], "basis": "consent", "source": "fair"}
+    assert ("consent.grant", told) == audit_rows(database)[0]
+
+
+def test_consent_withdrawn_in_person_binds_everybody_at_the_address(
+    run: Run, customer_id: int, database: Database
+) -> None:
+    """
+    By topic or for all topics, also of whoever shares the address; only a newer yes brings a topic back.
+    """
+    with database.begin() as connection:
+        factories.make_customer(
+            connection, external_id="A2", email="ANN@customers.example", consents=("promotions", "news")
+        )
+    one = run("consent", "withdraw", "A1", "--topic", "promotions", "--source", "phone", "--json")
+    rest = run("consent", "withdraw", "ann@customers.example", "--all", "--source", "phone", "--json")
+
+    assert [2, 1] == [json.loads(result.stdout)["recorded"] for result in (one, rest)]
+    for key in ("A1", "A2"):
+        assert [(topic, False, "not_consented") for topic in ("promotions", "news")] == answers(
+            run("suppress", "check", key, "--json")
+        )
+
+
+@pytest.mark.parametrize("about", ["tracking", "profiling"])
+def test_refusing_to_be_watched_is_a_word_like_any_other(run: Run, customer_id: int, about: str) -> None:
+    """
+    No and yes, each shown with what holds.
+    """
+    run("consent", "withdraw", "A1", "--about", about, "--source", "phone")
+    refused = consents(run("consent", "show", "A1", "--json"))[0]
+    run("consent", "grant", "A1", "--about", about, "--source", "phone")
+    allowed = consents(run("consent", "show", "A1", "--json"))[0]
+
+    assert ("", "withdrawn", False, None) == refused
+    assert ("", "granted", True, None) == allowed
+
+
+def test_show_says_why_a_yes_does_not_hold_and_when_it_ends(run: Run, database: Database) -> None:
+    """
+    A basis the country does not take, and the end that Canadian law gives an implied consent.
+    """
+    with database.begin() as connection:
+        german = factories.make_customer(connection, external_id="D", country="DE")
+        factories.make_consent(connection, german, basis="legitimate_interest")
+        canadian = factories.make_customer(connection, external_id="C", country="CA")
+        said_at = factories.LONG_AGO
+        factories.make_consent(
+            connection, canadian, basis="implied", proof={"relation": "purchase"}, captured_at=said_at
+        )
+    shown = json.loads(run("consent", "show", "C", "--json").stdout)["consents"][0]
+
+    assert [("promotions", "granted", False, "basis_not_enough")] == consents(run("consent", "show", "D", "--json"))
+    assert (True, None, "2027-01-01") == (shown["holds"], shown["because"], shown["expires_at"][:10])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("consent", "grant", "A1", "--source", "x"), "expected topics, or --about"),
+        (("consent", "grant", "A1", "--topic", "nwes", "--source", "x"), "there is no topic 'nwes'"),
+        (("consent", "grant", "A1", "--topic", "news", "--source", "x", "--at", "2027-01-01"), "lies in the future"),
+        (("consent", "grant", "A1", "--topic", "news", "--source", "x", "--at", "soon"), "not a time (got 'soon'"),
+        (("consent", "grant", "A1", "--topic", "news", "--source", "x", "--proof", "by"), "expected NAME=TEXT"),
+        (
+            ("consent", "grant", "A1", "--topic", "news", "--source", "x", "--proof", "subscriber=robot"),
+            "subscriber: got 'robot'",
+        ),
+        (("consent", "withdraw", "A1", "--source", "x"), "expected topics, or --about"),
+        (("consent", "withdraw", "nobody@x.example", "--all", "--source", "x"), "no customer has the address"),
+        (("suppress", "add", "A1", "--reason", "paused"), "a pause without an end"),
+    ],
+)
+def test_words_that_are_none_are_refused(
+    run: Run, customer_id: int, database: Database, words: tuple[str, ...], told: str
+) -> None:
+    """
+    Each says what was expected; nothing is written.
+    """
+    result = run(*words)
+
+    assert result.exit_code != 0
+    assert told in str(result.exception) + result.output
+    assert [] == audit_rows(database)
+
+
+def test_a_yes_is_one_persons(run: Run, customer_id: int, database: Database) -> None:
+    """
+    Where several share the address, one has to be named.
+    """
+    with database.begin() as connection:
+        factories.make_customer(connection, external_id="A2", email="ann@customers.example")
+    result = run("consent", "grant", "ann@customers.example", "--topic", "news", "--source", "x")
+
+    assert "2 customers have the address" in result.output
+
+
+# --- export --------------------------------------------------------------------------------------------------------
+
+
+def test_export_is_hashed_and_blocks_the_same_people_elsewhere(
+    run: Run, customer_id: int, database: Database, tmp_path: Any
+) -> None:
+    """
+    The file holds no address, only what forbids everything for good, says what it cannot hold, and reads back.
+    """
+    listed = tmp_path / "list.csv"
+    run("suppress", "add", "A1", "nobody@customers.example", "--reason", "complaint")
+    run("suppress", "add", "A1", "--topic", "news", "--reason", "unsubscribed")
+    result = run("suppress", "export", str(listed), "--json")
+    digest = hashlib.sha256(b"ann@customers.example").hexdigest()
+    run("suppress", "remove", "A1", "--because", "a test of the list")
+    run("import", "suppressions", str(listed))
+
+    assert {"file": str(listed), "form": "sha256", "rows": 1, "unknown": 1} == json.loads(result.stdout)
+    assert [digest] == [line.split(",")[0] for line in listed.read_text().splitlines()[1:]]
+    assert [("promotions", False, "suppressed:complaint")] == answers(
+        run("suppress", "check", "A1", "--topic", "promotions", "--json")
+    )
+    assert "suppress.export" in [action for action, _ in audit_rows(database)]
+
+
+def test_plain_export_holds_every_entry_with_scope_and_end(run: Run, customer_id: int, tmp_path: Any) -> None:
+    """
+    Read by another installation, it forbids the very same.
+    """
+    listed = tmp_path / "list.csv"
+    run("suppress", "add", "A1", "--topic", "news", "--reason", "unsubscribed")
+    run("suppress", "add", "A1", "--reason", "paused", "--for", "30d")
+    run("suppress", "export", str(listed), "--plain")
+    before = json.loads(run("suppress", "list", "--json").stdout)["entries"]
+    run("suppress", "remove", "A1", "--because", "a test of the list")
+    run("import", "suppressions", str(listed))
+    after = json.loads(run("suppress", "list", "--json").stdout)["entries"]
+
+    names = ("address", "scope", "scope_name", "reason", "expires_at")
+    assert 2 == len(after)
+    assert sorted([entry[name] for name in names] for entry in before) == sorted(
+        [entry[name] for name in names] for entry in after
+    )

@@ -1,5 +1,6 @@
 """Consent as it is asked for, confirmed, taken back; and what may be recorded of people."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -300,3 +301,54 @@ def test_a_choice_is_somebodys(desk):
     """
     with pytest.raises(NotFound):
         choose(desk.connection, 999_999, "tracking", allowed=False, source="page", now=desk.clock.now())
+
+
+# --- at the same time ------------------------------------------------------------------------------------------------
+
+
+def waits(connection):
+    """Whether somebody waits for an address."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return connection.exec_driver_sql(waiting).scalar_one()
+
+
+@pytest.mark.parametrize("first", ["confirm", "opt_out"])
+def test_a_no_beside_a_yes_wins_whoever_comes_first(database, clock, first):
+    """
+    A confirmation and an opt-out at once: the second waits for the first to be committed, and the opt-out holds.
+    """
+    with database.begin() as connection:
+        ann = make_customer(connection, email="ann@firm.example")
+        make_suppression(connection, "ann@firm.example", scope="topic", scope_name="news", reason="unsubscribed")
+        request_consent(connection, ann, ["news"], source="form", now=clock.now())
+    clock.step(timedelta(seconds=1))
+
+    def confirm(connection):
+        return confirm_consent(connection, ann, ["news"], source="form", known_topics=TOPICS, now=clock.now())
+
+    def opt_out(connection):
+        key = key_of("ann@firm.example")
+        suppress(
+            connection, key, scope="topic", scope_name="news", reason="unsubscribed", source="page", now=clock.now()
+        )
+        withdraw(connection, key, topic="news", source="page", now=clock.now())
+
+    def in_a_transaction(work):
+        with database.begin() as connection:
+            return work(connection)
+
+    one, other = (confirm, opt_out) if first == "confirm" else (opt_out, confirm)
+    watching = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with ThreadPoolExecutor(1) as pool, watching, database.engine.connect() as begun:
+        one(begun)
+        second = pool.submit(in_a_transaction, other)
+        while not waits(watching) and not second.done():
+            pass
+        begun.commit()
+        came = second.result()
+        gate = skip_reason(
+            customer.c.id, customer.c.address_key,
+            topic="news", campaign="spring", now=clock.now() + DAY, policy=Policy(),
+        )  # fmt: skip
+        assert "suppressed:unsubscribed" == watching.execute(select(gate)).scalar_one()
+    assert came is None or ("news",) == came.void

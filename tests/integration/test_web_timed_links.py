@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -82,7 +83,7 @@ def test_forged_tokens_are_refused(pages: Pages) -> None:
     for page, (own, form) in TIMED.items():
         for purpose in own:
             token = pages.token(purpose, real[purpose])
-            forged = [*list(changed_bytes(token))[::5], stranger.sign(purpose, real[purpose], pages.clock.now()),
+            forged = [*list(changed_bytes(token))[::9], stranger.sign(purpose, real[purpose], pages.clock.now()),
                       token[:-1], token + "A", "", "%00", "..%2f..", "%F0%9F%93%8E"]  # fmt: skip
             for one in forged:
                 assert {404} == {pages.get(f"/{page}/{one}").status, pages.post(f"/{page}/{one}", form).status}
@@ -124,16 +125,14 @@ def test_replayed_tokens_are_refused(pages: Pages) -> None:
 
 def test_used_link_is_used_for_all_who_press_at_once(pages: Pages) -> None:
     """
-    Ten requests at the same time confirm once.
+    Five requests at the same time confirm once.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     pages.post("/f/newsletter", GOOD)
     path = pages.path_in(pages.mails()[0])
-    with ThreadPoolExecutor(10) as pool:
-        statuses = sorted(pool.map(lambda _: pages.post(path).status, range(10)))
+    with ThreadPoolExecutor(5) as pool:
+        statuses = sorted(pool.map(lambda _: pages.post(path).status, range(5)))
 
-    assert [200, *[410] * 9] == statuses
+    assert [200, *[410] * 4] == statuses
     assert 1 == sum(row["state"] == "confirmed" for row in pages.rows(schema.consent))
 
 

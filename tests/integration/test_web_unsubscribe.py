@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from core.database import Database
 from core.workspace import Workspace
 from suppression.gate import skip_reason
 from suppression.policy import Policy
+from tests import factories
 from tests.serving import Answer, Correspondence, ask, correspondence
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -87,6 +89,18 @@ def test_repeated_post_succeeds_and_changes_nothing_more(mailed: Correspondence)
 
     assert (first.status, first.body) == (second.status, second.body)
     assert before | {"hit": before["hit"] + 1} == after
+
+
+def test_page_leads_to_less_mail_while_the_mails_own_link_does(mailed: Correspondence, clock: SteppedClock) -> None:
+    """
+    Who would rather have less than nothing finds the way, until the link of the mail itself has ended.
+    """
+    clock.instant = factories.LONG_AGO + timedelta(days=399)
+    young = [ask(mailed.urls.unsubscribe), ask(mailed.urls.unsubscribe, "POST", "choice=topic", FORM)]
+    clock.instant += timedelta(days=1)
+    old = [ask(mailed.urls.unsubscribe), ask(mailed.urls.unsubscribe, "POST", "choice=topic", FORM)]
+
+    assert [True, True, False, False] == ["/p/" in answer.text for answer in (*young, *old)]
 
 
 def test_other_methods_change_nothing(mailed: Correspondence) -> None:

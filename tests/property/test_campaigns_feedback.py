@@ -214,7 +214,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Told], list[int]]:
 
 
 @given(histories())
-@settings(max_examples=120)
+@settings(max_examples=50)
 def test_any_order_and_repetition_of_feedback_ends_the_same(shop: Shop, history: tuple[list[Told], list[int]]) -> None:
     """
     Messages, classes of bounces and suppressions are a function of the set of events alone.

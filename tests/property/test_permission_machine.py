@@ -286,7 +286,7 @@ def machine(module_database: Database, make_workspace: Any, tmp_path: Path) -> t
     return type("Office", (Permission,), {"database": module_database, "workspace": workspace, "folder": tmp_path})
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_nobody_who_must_not_is_ever_handed_over(machine: type[Permission], examples: int) -> None:
     """
     After any sequence of opt-ins, opt-outs, bounces, complaints, imports, merges, erasures and time, those whom the

@@ -52,6 +52,7 @@ trace unix - - n - 0 bounce
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
@@ -90,8 +91,8 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postfix]:
-    """The server, and nothing of it afterwards."""
+def running(*more: str) -> Iterator[Postfix]:
+    """The server, with `more` lines of configuration, and nothing of it afterwards."""
     root = Path(tempfile.mkdtemp(prefix="clarion-postfix-"))  # not in pytest's folder: other users must get in
     root.chmod(0o755)
     owner = pwd.getpwnam("postfix")
@@ -101,7 +102,7 @@ def running() -> Iterator[Postfix]:
         folder.mkdir()
     for folder in (root / "state", root / "Maildir"):
         shutil.chown(folder, "postfix", "postfix")
-    (configuration / "main.cf").write_text(_MAIN.format(**values))
+    (configuration / "main.cf").write_text(_MAIN.format(**values) + "".join(f"{line}\n" for line in more))
     (configuration / "master.cf").write_text(_MASTER.format(**values))
     postfix = Postfix(root, int(str(values["port"])))
     command = ["postfix", "-c", str(configuration)]

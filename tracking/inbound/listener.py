@@ -101,6 +101,7 @@ async def listen(
     Raises:
         ServiceError: the port cannot be had.
     """
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's: it would tell every address
     dialogue = _Dialogue(name, domains, keep, executor)
     kind = _Lmtp if settings.protocol == "lmtp" else _Smtp
     under_way: set[asyncio.Protocol] = set()

@@ -44,6 +44,7 @@ class Prover:
         """The prover of the workspace, for the return paths of its present senders."""
         senders = workspace.settings.senders.values()
         domains = {sender.return_path for sender in senders if sender.return_path is not None}
+        domains |= set(workspace.settings.inbound.domains)  # those of former senders, too
         secret, retired = workspace.token_secret, workspace.retired_secrets
         paths = {domain: ReturnPaths(secret, domain, retired=retired) for domain in domains}
         return cls(Signer(secret, retired=retired), paths)

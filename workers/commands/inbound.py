@@ -73,15 +73,18 @@ def run(desk: Desk, once: bool) -> None:
         hint = "name a listener, a maildir or a mailbox under `inbound:` in clarion.yaml"
         raise EngineError("there is nowhere for mails to come in", hint=hint)
     intake = Intake(desk.workspace, open_database(desk.workspace, "inbound"), desk.clock)
-    if once:
-        fetched = sum(intake.fetch(mailbox) for mailbox in mailboxes(desk.workspace))
-        intake.handle()
-        click.echo(f"{counted(fetched, 'mail')} fetched")
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: intake.stopping.set())
-    with Present(intake.database.url, "inbound"):
-        intake.run()
+    try:
+        if once:
+            fetched = sum(intake.fetch(mailbox) for mailbox in mailboxes(desk.workspace))
+            intake.handle()
+            click.echo(f"{counted(fetched, 'mail')} fetched")
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: intake.stopping.set())
+        with Present(intake.database.url, "inbound"):
+            intake.run()
+    finally:
+        intake.database.dispose()
 
 
 @inbound.command("list")

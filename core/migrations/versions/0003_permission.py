@@ -129,6 +129,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_preference')),
     comment='how often a customer wants to be written to'
     )
+    op.create_index('ix_preference_wish', 'preference', ['customer_id'], unique=False, postgresql_where=sa.text('most_messages IS NOT NULL'))
     op.create_table('rights_request',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
