@@ -11,9 +11,24 @@ Leases use the database's clock; `claim_count` is the fencing token of a batch.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, case, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Integer,
+    Row,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    func,
+    select,
+    text,
+)
 
 from campaigns.states import WAITING, State
 from campaigns.watch import Watch
@@ -84,11 +99,7 @@ def claim(
     if row.valid_for is not None:  # of a transactional campaign, whose run is open-ended
         late = select(message.c.id).where(among(message.c.id, ids), message.c.not_before + row.valid_for < now)
         skip(connection, list(connection.execute(late).scalars()), "expired", now)
-    gate = skip_reason(
-        message.c.customer_id, message.c.address_key,
-        topic=row.topic, campaign=row.campaign, now=now, policy=policy, message_class=row.message_class,
-        by_behaviour=row.by_behaviour,
-    )  # fmt: skip
+    asked = _asked(row.topic, row.campaign, row.message_class, policy, by_behaviour=row.by_behaviour)
     return Claim(
         batch_id=batch_id,
         token=row.claim_count,
@@ -97,7 +108,7 @@ def claim(
         campaign=row.campaign,
         topic=row.topic,
         message_class=row.message_class,
-        message_ids=_sendable(connection, _due(row), gate, now),
+        message_ids=_sendable(connection, asked, row, now),
         lease=lease,
         worker=worker,
         policy=policy,
@@ -107,22 +118,35 @@ def claim(
     )
 
 
-def _due(row: Row[Any]) -> ColumnElement[bool]:
-    """SQL: the messages of the claimed batch that wait. One that a lost worker's server put off waits its time; so does
-    one in doubt that is sent again, but for its first time: a message may be what its workers are lost by."""
-    repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
-    tried_at_once = row.waits_from + 1 if repeats else 0
-    most = max(row.attempt_count, tried_at_once)
-    is_due: ColumnElement[bool] = (message.c.state == State.PLANNED) | (message.c.attempt_count <= most)
-    return among(message.c.id, row.message_ids) & message.c.state.in_(WAITING) & is_due
+@lru_cache(maxsize=256)
+def _asked(
+    topic: str, campaign: str, message_class: str, policy: Policy, *, by_behaviour: bool
+) -> Select[tuple[int, str | None]]:
+    """Those of the messages `ids` that wait, each with what stands against it. One that a lost worker's server put off
+    waits its time: at `most` so many attempts were made. Put together once, which took 3 ms a batch."""
+    gate = skip_reason(
+        message.c.customer_id, message.c.address_key,
+        topic=topic, campaign=campaign, now=bindparam("now", type_=DateTime(timezone=True)), policy=policy,
+        message_class=message_class, by_behaviour=by_behaviour,
+    )  # fmt: skip
+    is_due = (message.c.state == State.PLANNED) | (message.c.attempt_count <= bindparam("most", type_=Integer))
+    return select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(
+        message.c.id == any_(bindparam("ids", type_=Ids)), message.c.state.in_(WAITING), is_due
+    )
 
 
 def _sendable(
-    connection: Connection, due: ColumnElement[bool], gate: ColumnElement[Any], now: datetime
+    connection: Connection, asked: Select[tuple[int, str | None]], row: Row[Any], now: datetime
 ) -> tuple[int, ...]:
-    """Those of the messages that nothing stands against; the others are skipped."""
-    asked = select(message.c.id, func.coalesce(_moved_away(), gate).label("reason")).where(due)
-    reasons: dict[int, str | None] = {row.id: row.reason for row in connection.execute(asked).all()}
+    """Those of the claimed batch's messages that nothing stands against; the others are skipped.
+
+    One in doubt that is sent again waits its time too, but for its first: a message may be what its workers are lost
+    by.
+    """
+    repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
+    tried_at_once = row.waits_from + 1 if repeats else 0
+    given = {"ids": list(row.message_ids), "most": max(row.attempt_count, tried_at_once), "now": now}
+    reasons: dict[int, str | None] = {found.id: found.reason for found in connection.execute(asked, given).all()}
     for reason in {reason for reason in reasons.values() if reason is not None}:
         skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
     return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))

@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, DateTime, RowMapping, Select, any_, bindparam, select
+from sqlalchemy import Connection, DateTime, RowMapping, Select, Text, any_, bindparam, select
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
@@ -30,13 +30,27 @@ from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Signer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Letter:
     """A compiled version: everything that does not depend on the recipient."""
 
     version: Version
     mailing: Mailing
     enclosures: Enclosures = NO_ENCLOSURES
+
+    @cached_property
+    def records(self) -> Mapping[str, Mapping[str, str | None]]:
+        """What templates may know besides the customer."""
+        organisation, sender = self.version.organisation, self.version.sender
+        return {
+            "organisation": {
+                "name": organisation.name,
+                "postal_address": organisation.postal_address,
+                "website": organisation.website or "",
+            },
+            "campaign": {"name": self.version.campaign, "topic": self.version.definition.consent_topic},
+            "sender": {"name": sender.name, "email": sender.email},
+        }
 
     @classmethod
     def of(cls, connection: Connection, version: Version) -> "Letter":
@@ -45,8 +59,7 @@ class Letter:
         return cls(version, mailing, enclosures_of(mailing, versions.contents_of(connection, version)))
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One message's row with its customer."""
 
     message_id: int
@@ -96,8 +109,8 @@ class Studio:
         """
         return self._rendered(letter, recipient, self._urls(letter.version, recipient))
 
-    def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls) -> Rendered:
-        rendered = letter.mailing.render(self._context(letter.version, recipient), urls)
+    def _rendered(self, letter: Letter, recipient: Recipient, urls: TrackedUrls, *, preheader: bool = True) -> Rendered:
+        rendered = letter.mailing.render(self._context(letter, recipient), urls, preheader=preheader)
         if letter.version.is_transactional:
             return rendered
         known = recipient.customer
@@ -111,7 +124,7 @@ class Studio:
             RenderError: as for `render`.
         """
         urls = self._urls(letter.version, recipient)
-        rendered = self._rendered(letter, recipient, urls)
+        rendered = self._rendered(letter, recipient, urls, preheader=False)
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
@@ -141,20 +154,10 @@ class Studio:
             opens=version.opens, preferences=preferences, tracked=recipient.tracked,
         )  # fmt: skip
 
-    def _context(self, version: Version, recipient: Recipient) -> dict[str, object]:
-        organisation, sender = version.organisation, version.sender
-        ordered = {"given": recipient.given} if version.is_transactional else {}
-        return {
-            **ordered,
-            "customer": recipient.customer,
-            "organisation": {
-                "name": organisation.name,
-                "postal_address": organisation.postal_address,
-                "website": organisation.website or "",
-            },
-            "campaign": {"name": version.campaign, "topic": version.definition.consent_topic},
-            "sender": {"name": sender.name, "email": sender.email},
-        }
+    @staticmethod
+    def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
+        ordered = {"given": recipient.given} if letter.version.is_transactional else {}
+        return {**ordered, "customer": recipient.customer, **letter.records}
 
 
 def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:
@@ -211,7 +214,7 @@ _RECIPIENTS = (
         message.c.campaign,
         message.c.step,
         message.c.occurrence,
-        message.c.address_key,
+        message.c.address_key.cast(Text),  # to be read as text: a UUID takes twice as long to be made and written
         message.c.attempt_count,
         message.c.given,
         *_CONTEXT,

@@ -11,7 +11,7 @@ from core.addresses import parse_address
 from core.ids import keyed_hash
 
 
-def identity_of(campaign: str, step: str, occurrence: str, address_key: UUID) -> str:
+def identity_of(campaign: str, step: str, occurrence: str, address_key: UUID | str) -> str:
     """What tells one message from every other (S-2.4)."""
     return f"{campaign}|{step}|{occurrence}|{address_key}"
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from core import embedded
@@ -87,9 +87,12 @@ def is_gone(error: "DBAPIError") -> bool:
     return error.connection_invalidated or is_demoted or isinstance(error, OperationalError)
 
 
+_decode: Final = json.JSONDecoder().raw_decode
+
+
 def _from_json(content: bytes | str) -> Any:
-    """JSON of the database, which is UTF-8: guessing that takes `json` a third of its time."""
-    return json.loads(str(content, "utf-8") if isinstance(content, bytes) else content)
+    """JSON of the database, which is UTF-8 and begins at once: looking for both takes `json` half of its time."""
+    return _decode(str(content, "utf-8") if isinstance(content, bytes) else content)[0]
 
 
 def _sqlalchemy_url(url: str) -> str:

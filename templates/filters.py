@@ -6,6 +6,7 @@ Left out on purpose: `safe` and `attr` (they undo the sandbox), `format`, `cente
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -95,8 +96,13 @@ def _urlencode(value: Any) -> str:
 
 @pass_environment
 def _nl2br(environment: Any, value: Any) -> str:
-    lines = soft_str(value).splitlines()
-    return Markup("<br>\n").join(lines) if environment.autoescape else "\n".join(lines)
+    return _broken(soft_str(value), bool(environment.autoescape), type(value) is Markup)
+
+
+@lru_cache(maxsize=64)  # most of what has lines is the organisation's address
+def _broken(text: str, html: bool, is_escaped: bool) -> str:
+    lines = (Markup(text) if is_escaped else text).splitlines()  # noqa: S704  it was escaped before
+    return Markup("<br>\n").join(lines) if html else "\n".join(lines)
 
 
 _OURS: Final[Mapping[str, Filter]] = {

@@ -17,6 +17,7 @@ from templates.locales import Locale, locale_of
 _SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
 _WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND", "CLP"})
 _LONGEST_CURRENCY: Final = 8
+_BIG: Final = 10**18
 _UNITS: Final = tuple(Decimal(1).scaleb(-digits) for digits in range(10))
 _DIRECTIVE = re.compile(r"%(-?.?)")
 #: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
@@ -123,7 +124,11 @@ def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
     if not 0 <= digits <= 9:
         raise RenderError(f"number takes 0 to 9 digits (got {digits})")
     rounded = number.quantize(_UNITS[digits], rounding=ROUND_HALF_UP)
-    text = f"{rounded:,.{digits}f}"
+    return _in_signs(f"{rounded:,.{digits}f}", locale)
+
+
+def _in_signs(text: str, locale: Locale) -> str:
+    """`text`, a number as Python groups it, with the signs of the language."""
     if locale.thousands == "," and locale.decimal == ".":
         return text
     return text.translate({ord(","): locale.thousands, ord("."): locale.decimal})
@@ -132,6 +137,8 @@ def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
 @pass_context
 def number_text(context: Context, value: Any, digits: int = 0) -> str:
     """`value` with the thousands and decimal signs of the customer's language."""
+    if type(value) is int and digits == 0 and -_BIG < value < _BIG:  # nothing to round
+        return _in_signs(f"{value:,}", _locale(context))
     return _grouped(_decimal(value, "number") + 0, int(digits), _locale(context))  # + 0: no zero has a sign
 
 

@@ -20,6 +20,7 @@ from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.files import NO_FILES, Asset, Attachment, Shelf
 from templates.program import Program
+from templates.remembering import SAID, in_html
 from templates.sandbox import GLOBALS
 
 #: CR, LF and every other control or line separator: none may reach a header (S-2.1).
@@ -90,8 +91,10 @@ class Mailing:
     constants: Mapping[str, Any] = field(repr=False)
     has_plain_styles: bool = True  # its style sheets hold ASCII only
 
-    def render(self, context: Mapping[str, object], urls: Urls) -> Rendered:
+    def render(self, context: Mapping[str, object], urls: Urls, *, preheader: bool = True) -> Rendered:
         """The mailing for one customer. Values are printed, never read as templates.
+
+        `preheader`: whether it is asked for by itself; the HTML holds it in any case.
 
         Raises:
             RenderError: a value that is printed is empty, a link leads nowhere good, or the template takes too
@@ -108,17 +111,19 @@ class Mailing:
             "_urls": urls,
             "_clicks": clicks,
             BUDGET: Budget(),
+            SAID: {},
         }
         subject = one_line(self.subject.run(values))
         if not subject:
             raise RenderError("the subject is empty", where=self.name)
-        preheader = one_line(self.preheader.run(values)) if self.preheader else ""
+        foretold = one_line(self.preheader.run(values)) if preheader and self.preheader else ""
         text = self.text.run(values).strip("\n") + "\n"
         if self.html is None:
-            return Rendered(subject, preheader, None, text)
+            return Rendered(subject, foretold, None, text)
         values["_clicks"] = [str(escape(url)) if "&" in url else url for url in clicks]
+        values[SAID] = in_html(values[SAID], as_ascii=self.has_plain_styles)
         html = self.html.run(values)
-        return Rendered(subject, preheader, in_ascii(html) if self.has_plain_styles else html, text)
+        return Rendered(subject, foretold, in_ascii(html) if self.has_plain_styles else html, text)
 
 
 def one_line(text: str) -> str:

@@ -115,7 +115,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        charged = Charging(self).visit(tree)
+        charged = Charging(self, tree).visit(tree)
         charged.set_environment(self)
         return charged  # type: ignore[no-any-return]
 

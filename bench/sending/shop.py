@@ -24,6 +24,7 @@ topics:
   promotions: {{label: "Offers and promotions"}}
 tracking: {{base_url: "https://news.paper.example"}}
 workers: {{processes: {processes}, batch_size: {batch_size}}}
+duplicates: {{piece_memory: none}}  # every round sends the same piece
 """
 _SEGMENT = 'description: Everybody with an account\nwhere: external_id != ""\n'
 _CAMPAIGN = """\

@@ -74,16 +74,15 @@ def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any]) -> "
 def send_test(desk: Desk, campaign: str, key: str, address: str, given: Mapping[str, Any]) -> None:
     """Send CAMPAIGN's mailing, as one customer would get it, to yourself. The ledger is not touched."""
     import asyncio
-    from dataclasses import replace
 
     from campaigns.preview import send_once
     from core import audit
     from core.addresses import parse_address
 
-    mail = replace(
-        _preview(desk, campaign, key, given).mail, recipient_email=parse_address(address).email, recipient_name=""
+    mail = _preview(desk, campaign, key, given).mail
+    mail = mail._replace(
+        recipient_email=parse_address(address).email, recipient_name="", subject=f"[test] {mail.subject}"
     )
-    mail = replace(mail, subject=f"[test] {mail.subject}")
     outcome = asyncio.run(send_once(desk.workspace, None, mail))
     with desk.database.begin() as connection:
         now, subject = desk.clock.now(), f"campaign:{campaign}"

@@ -94,6 +94,10 @@ def further_field(name: str, value: str) -> str:
     return field
 
 
+#: Most of them are the same for a whole campaign.
+constant_further_field = lru_cache(maxsize=256)(further_field)
+
+
 def one_line(name: str, text: str) -> str:
     """The text without surrounding blanks.
 

@@ -1,13 +1,12 @@
 """One message to one person, before it becomes bytes."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from delivery.message_bytes.files import EncodedFile
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """Everything a message says. Equal mails become equal bytes.
 
     `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None means

@@ -5,6 +5,7 @@ Only the levels that are needed: mixed(related(alternative(text, html), images),
 
 import hashlib
 import re
+from functools import lru_cache
 
 from core.errors import RenderError
 from delivery.message_bytes.bodies import text_part
@@ -12,6 +13,7 @@ from delivery.message_bytes.files import EncodedFile
 from delivery.message_bytes.headers import (
     address_field,
     constant_address_field,
+    constant_further_field,
     date_field,
     further_field,
     text_field,
@@ -36,6 +38,8 @@ _RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "resent-")
+#: The one header among `Mail.headers` that is another one in each message of a campaign.
+_PERSONAL = "List-Unsubscribe"
 
 
 def write_message(mail: Mail, *, eight_bit: bool = False) -> bytes:
@@ -114,10 +118,18 @@ def _mark(message_id: str) -> bytes:
 
 
 def _further_fields(headers: tuple[tuple[str, str], ...]) -> list[str]:
+    _check_names(tuple([name for name, _ in headers]))
+    return [
+        further_field(name, value) if name == _PERSONAL else constant_further_field(name, value)
+        for name, value in headers
+    ]
+
+
+@lru_cache(maxsize=64)
+def _check_names(names: tuple[str, ...]) -> None:
     seen = set(_RESERVED)
-    for name, _ in headers:
+    for name in names:
         folded = name.lower()
         if folded in seen or folded.startswith(_RESERVED_PREFIXES):
             raise RenderError(f"{name}: given twice, or written by Clarion itself")
         seen.add(folded)
-    return [further_field(name, value) for name, value in headers]

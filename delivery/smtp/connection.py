@@ -48,11 +48,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._trouble is not None:
             return
+        is_whole = False
         try:
             for reply in self._parser.feed(data):
                 self._take(reply)
+                is_whole = True
                 if self._trouble is not None:
                     return
+            if is_whole:
                 self._set_deadline()  # a part of a reply gives no more time
         except GarbledReply as error:
             self.fail(Trouble(TroubleKind.GARBLED, str(error)))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from delivery.smtp.messages import Outcome, OutcomeState
@@ -10,6 +11,7 @@ from delivery.smtp.steps import Step
 _LONGEST_LINE = 2048  # RFC 5321 says 512; servers with long texts exist
 _MOST_LINES = 200
 _LONGEST_TEXT = 500
+_ONE_LINE = re.compile(rb"[2-5][0-9]{2}(?:[ \r]|\Z)")
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|$)")
 
 
@@ -38,9 +40,7 @@ class Reply(NamedTuple):
 
     def outcome(self, state: OutcomeState, step: Step | None = None) -> Outcome:
         """What this reply to `step` means for the message, with the enhanced status code if it has one."""
-        text = self.text
-        found = _ENHANCED.match(text)
-        return Outcome(state, self.code, found[1] if found else None, text, step if self.code >= 400 else None)
+        return _outcome(self, state, step)
 
 
 class ReplyParser:
@@ -73,6 +73,8 @@ class ReplyParser:
             raise GarbledReply("the server sent a line without end")
 
     def _line(self, line: bytes) -> Reply | None:
+        if not self._lines and (reply := _one_line_reply(line)) is not None:
+            return reply
         digits, mark = line[:3], line[3:4]
         if not digits.isdigit() or mark not in (b" ", b"-", b"\r", b"") or len(line) > _LONGEST_LINE:
             raise GarbledReply(f"the server sent what is no reply: {line[:80]!r}")
@@ -84,8 +86,22 @@ class ReplyParser:
             self._code = code
             self._lines.append(text)
             return None
-        if not self._lines:
-            return Reply(code, (text,))
         reply = Reply(code, (*self._lines, text))
         self._lines = []
         return reply
+
+
+@lru_cache(maxsize=64)
+def _one_line_reply(line: bytes) -> Reply | None:
+    """The reply that this line is by itself; None: there is more to be said about it. Servers say much the same to
+    every message."""
+    if _ONE_LINE.match(line) is None or len(line) > _LONGEST_LINE:
+        return None
+    return Reply(int(line[:3]), (line[4:].rstrip(b"\r"),))
+
+
+@lru_cache(maxsize=64)
+def _outcome(reply: Reply, state: OutcomeState, step: Step | None) -> Outcome:
+    text = reply.text
+    found = _ENHANCED.match(text)
+    return Outcome(state, reply.code, found[1] if found else None, text, step if reply.code >= 400 else None)

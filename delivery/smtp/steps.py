@@ -13,3 +13,5 @@ class Step(enum.Enum):
     END_OF_DATA = "end_of_data"
     LONE_DOT = "lone_dot"
     QUIT = "quit"
+
+    __hash__ = object.__hash__  # there is one of each, and several are looked up for every message
