@@ -7,6 +7,8 @@ RUN    := $(VENV)/bin
 PIP    := $(RUN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 PYTEST := $(RUN)/python -m pytest
 PYTHON ?=
+# In so many processes the fast tests run; 0: in one, which shows what they print.
+PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,7 +21,7 @@ demo: $(VENV)/.runtime  ## Run the whole job on sample data, on this machine
 	@$(RUN)/clarion demo
 
 test: $(VENV)/.development  ## Run the fast tests, on a real PostgreSQL and a real Valkey
-	@$(PYTEST) -q
+	@$(PYTEST) -q -n $(PROCESSES) --dist loadfile
 
 check: $(VENV)/.development  ## Check format, lint, types, import arrows and the generated reference
 	$(RUN)/ruff format --check --quiet .
