@@ -182,8 +182,8 @@ class Ticks:
 
     def _tick(self, connection: Connection, name: str, version_id: int, nominal: datetime) -> bool:
         tick = insert(schedule_tick).values(schedule=name, nominal_at=nominal).on_conflict_do_nothing()
-        if connection.execute(tick).rowcount == 0:
-            return False
+        if connection.execute(tick.returning(schedule_tick.c.schedule)).first() is None:
+            return False  # another scheduler carried it out
         occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
         now = self._clock.now()
         started = start_occurrence(connection, version_id, occurrence, now, self._batch_size, self._permission)
