@@ -18,7 +18,9 @@ from core.names import did_you_mean
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
 from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_reader
+from customers.importing.readmitted import refuse_older
 from customers.importing.values import Rejected, instant_reader
+from customers.importing.words import channel_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -86,7 +88,7 @@ class ConsentImporter(Importer):
         proof, basis = self._proof(cells), basis_of(cell["basis"](cells))
         self._unproven += basis == "soft_opt_in" and bool(lacks(proof))
         return (
-            who.name, who.key, number, cell["channel"](cells) or "email", self._topic(cell["topic"](cells)),
+            who.name, who.key, number, channel_of(cell["channel"](cells)), self._topic(cell["topic"](cells)),
             _state(cell["state"](cells)), basis,
             cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
             json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells)),
@@ -118,7 +120,7 @@ class ConsentImporter(Importer):
 
         rejected = find_people(connection)
         connection.execute(text(_AGREEMENTS))
-        recorded = record_consents(connection, now=self.source.now)
+        recorded = record_consents(connection, self.source.secret, now=self.source.now)
         remarks = recorded.remarks
         if self._unproven:
             remarks += (f"{self._unproven:,} soft opt-ins lack {', '.join(SOFT_OPT_IN)}: they count in few countries",)
@@ -229,8 +231,9 @@ _RECORD = f"""
 """  # noqa: S608  made of our own names
 
 
-def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
-    """The facts of the temporary table `agreement` are on record, except undated grants after or beside a withdrawal.
+def record_consents(connection: "Connection", secret: bytes, *, now: datetime) -> Recorded:
+    """The facts of the temporary table `agreement` are on record, except undated grants after or beside a withdrawal,
+    and grants from before somebody erased was readmitted.
 
     Repeat: safe.
     """
@@ -241,6 +244,7 @@ def record_consents(connection: "Connection", *, now: datetime) -> Recorded:
         (row, "withdrawn in the same file; a newer consent needs its date in captured_at")
         for row in connection.scalars(text(_REFUSE_BESIDE_WITHDRAWAL))
     ]
+    refused += refuse_older(connection, secret)
     connection.execute(text(_DROP_KNOWN))
     refused += [
         (row, f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at")

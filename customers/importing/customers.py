@@ -142,10 +142,10 @@ class CustomerImporter(Importer):
         columns = ", ".join(f"{name} {kind}" for name, kind in CONSENT_STAGE.items())
         connection.execute(text(f"CREATE TEMP TABLE agreement ({columns}) ON COMMIT DROP"))
         connection.execute(text(sql.AGREEMENTS), {"source": self.source.label})
-        recorded = record_consents(connection, now=self.source.now)
+        recorded = record_consents(connection, self.source.secret, now=self.source.now)
         remarks = [f"recorded {recorded.created:,} consents"] if recorded.created else []
         if recorded.refused:
-            remarks.append(f"{len(recorded.refused):,} consents were left out: withdrawn before, and undated here")
+            remarks.append(f"{len(recorded.refused):,} consents were left out: withdrawn or erased before, and undated or older here")
         return (*remarks, *recorded.remarks)
 
 

@@ -21,6 +21,7 @@ from customers.importing.refused import external_key
 from customers.rights import traces
 from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
+from customers.rights.refusals import keep_refusals
 from customers.rights.subject import Subject, of_keys, subject_named, subject_of
 from customers.rights.ties import about, tied_tables
 
@@ -81,6 +82,7 @@ def _erased(connection: Connection, secret: bytes, subject: Subject, source: str
     blocked = _nobody_elses(connection, subject)
     skipped = skip_waiting(connection, subject.messages, now)
     keep_conversions(connection, subject)
+    keep_refusals(connection, subject.customers, blocked, source=source, now=now)
     _key_digests(connection, subject, blocked, now)
     removed, emptied = _forgotten(connection, subject)
     _remember(connection, secret, subject, blocked, source, now)

@@ -257,7 +257,7 @@ def test_customers_who_withdrew_are_not_brought_back(desk: Desk) -> None:
     imported = desk.run("customers", "id,topics\n1,news;promotions\n")
 
     assert [("news", "withdrawn"), ("promotions", "granted")] == desk.rows(schema.consent, "topic", "state")
-    assert "1 consents were left out: withdrawn before, and undated here" in imported.remarks
+    assert "1 consents were left out: withdrawn or erased before, and undated or older here" in imported.remarks
 
 
 # --- purchases -----------------------------------------------------------------------------------------
