@@ -21,6 +21,7 @@ from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_r
 from customers.importing.readmitted import refuse_older
 from customers.importing.values import Rejected, instant_reader
 from customers.importing.words import channel_of
+from customers.importing.words import channel_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

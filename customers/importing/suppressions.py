@@ -18,6 +18,7 @@ from customers.importing.hashed_lists import digest_of, record_digests
 from customers.importing.importer import Importer, Loaded, Source, read_mailbox
 from customers.importing.people import EMAIL_HEADERS
 from customers.importing.values import Rejected, instant_reader
+from customers.importing.words import channel_of, reason_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,8 +27,8 @@ _SCOPES: Final = ("global", "channel", "topic", "campaign")
 
 #: A rest that somebody asked for: it always has an end.
 _PAUSED: Final = "paused"
-#: What people said or the law says, about the person; a hard bounce says something about the old mailbox only.
-_PERSONAL: Final = ("unsubscribed", "complaint", "legal", "erased", "paused")
+#: Entries with these reasons tell of a mailbox; all others of the person behind it, wherever their mail goes.
+_OF_MAILBOX: Final = ("hard_bounce", "soft_bounce", "soft_bounces", "mailbox_full")
 
 
 class SuppressionImporter(Importer):
@@ -82,13 +83,13 @@ class SuppressionImporter(Importer):
         scope, scope_name = self._scope(cells)
         evidence = {"file": self.source.file_name, **self.source.columns.attribute_texts(cells)}
         created_at, expires_at = cell["created_at"](cells), cell["expires_at"](cells)
-        reason = cell["reason"](cells).casefold() or "manual"
+        reason = reason_of(cell["reason"](cells))
         if digest is not None and (scope_name or expires_at or reason == _PAUSED):
             raise Rejected("a digest forbids everything, for good (got a topic, a campaign, an end or a pause)")
         if reason == _PAUSED and not expires_at:
             raise Rejected("a pause without an end (got none, expected expires_at)")
         return (
-            number, key, digest, cell["channel"](cells) or "email", scope, scope_name, reason,
+            number, key, digest, channel_of(cell["channel"](cells)), scope, scope_name, reason,
             json.dumps(evidence, ensure_ascii=False), self._instant(created_at) if created_at else self.source.now,
             self._instant(expires_at) if expires_at else None,
         )  # fmt: skip
@@ -131,15 +132,15 @@ class SuppressionImporter(Importer):
 
 
 def follow_addresses(connection: "Connection", *, now: datetime) -> int:
-    """What forbids writing to the old addresses of the temporary table `moved` (old_key, new_key) because the person
-    said so, or the law does, forbids writing to the new ones too.
+    """What forbids writing to the old addresses of the temporary table `moved` (old_key, new_key) forbids writing
+    to the new ones too, unless it tells of the old mailbox alone.
 
     Returns how many entries were written: copies with source 'address_change' that name the old entry. Those of the
     old address stay. Repeat: safe.
     """
     from sqlalchemy import text
 
-    connection.execute(text(_OF_OLD_ADDRESSES), {"now": now, "personal": list(_PERSONAL)})
+    connection.execute(text(_OF_OLD_ADDRESSES), {"now": now, "of_mailbox": list(_OF_MAILBOX)})
     return _record_entries(connection, now=now)
 
 
@@ -195,7 +196,7 @@ _OF_OLD_ADDRESSES = """
            id AS row, new_key AS address_key, channel, scope, scope_name, reason, 'address_change' AS source,
            jsonb_build_object('suppression_id', id) AS evidence, CAST(:now AS timestamptz) AS created_at, expires_at
     FROM suppression JOIN moved ON moved.old_key = suppression.address_key
-    WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now) AND reason = ANY(:personal)
+    WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now) AND NOT reason = ANY(:of_mailbox)
     ORDER BY new_key, channel, scope, scope_name, reason, coalesce(expires_at, 'infinity') DESC, id
 """
 

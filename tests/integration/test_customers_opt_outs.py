@@ -141,6 +141,20 @@ def test_withdrawal_at_the_instant_of_a_consent_holds(desk: Desk) -> None:
     assert {"C1": "not_consented"} == desk.gate()
 
 
+@pytest.mark.parametrize("channel", ["E-Mail", "邮件"])
+def test_a_no_by_mail_in_any_spelling_of_the_channel_counts(desk: Desk, channel: str) -> None:
+    """
+    What a file calls the channel does not let an opt-out run into the void, as a consent or as a suppression.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("consents", f"customer,topic,state,Kanal\nC1,news,withdrawn,{channel}\n")
+    desk.run("suppressions", f"email,topic,Kanal,reason\nother@x.example,news,{channel},abgemeldet\n")
+    unknown = desk.run("suppressions", "email,channel\nother@x.example,pigeon\n")
+
+    assert None not in desk.gate().values()
+    assert (0, 1) == (unknown.counts.created, unknown.counts.rejected)
+
+
 # --- suppressions ----------------------------------------------------------------------------------------------
 
 
@@ -189,7 +203,7 @@ def test_suppression_that_ends_sooner_changes_nothing(desk: Desk) -> None:
 MOVED = "id,email,topics,consent_at\nC1,new@x.example,news;promotions,2025-01-01\n"
 
 
-@pytest.mark.parametrize("reason", ["unsubscribed", "complaint", "legal"])
+@pytest.mark.parametrize("reason", ["unsubscribed", "complaint", "manual"])
 def test_opt_out_goes_with_the_customer_to_a_new_address(desk: Desk, reason: str) -> None:
     """
     Who must not be written to is not written to at an address they get later, about any topic.
