@@ -26,6 +26,7 @@ def merge(desk: Desk, key: str, into: str, because: str, dry_run: bool, as_json:
     """
     from dataclasses import asdict
 
+    from customers import metrics
     from customers.merging.merge import merge as merge_customers
 
     now = desk.clock.now()
@@ -34,10 +35,13 @@ def merge(desk: Desk, key: str, into: str, because: str, dry_run: bool, as_json:
         merged_id, into_id = (_row(desk, connection, named)["id"] for named in (key, into))
         merged = merge_customers(
             connection, merged_id, into_id,
-            because=because, actor=acting_user(), tiers=desk.workspace.settings.tiers, now=now,
+            because=because, actor=acting_user(), now=now,
         )  # fmt: skip
         if dry_run:
             savepoint.rollback()
+    if not dry_run:
+        with desk.database.begin() as connection:  # opt-outs do not wait for it
+            metrics.refresh(connection, desk.workspace.settings.tiers, now=now)
     if as_json:
         print_json({**asdict(merged), "dry_run": dry_run})
         return

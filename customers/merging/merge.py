@@ -13,8 +13,6 @@ from core import audit
 from core.errors import UsageError
 from core.people_lock import people_go
 from core.schema import customer, customer_address, customer_alias
-from core.settings import Tiers
-from customers import metrics
 from customers.merging import words
 from customers.merging.messages import hand_over_messages
 from customers.merging.rows import hand_over_rows, naming_columns
@@ -42,15 +40,14 @@ class _Pair:
         return self.into["address_key"] or self.merged["address_key"]
 
 
-def merge(
-    connection: Connection, merged_id: int, into_id: int, *, because: str, actor: str, tiers: Tiers, now: datetime
-) -> Merged:
+def merge(connection: Connection, merged_id: int, into_id: int, *, because: str, actor: str, now: datetime) -> Merged:
     """The one customer is part of the other: every row that named it names the other, who has its external id as a
     further name and its address as a further address. Where both said something the stricter word holds.
 
-    What the other customer has not is filled in: name, address, owner and the like. Metrics are fresh. Customers of the
-    same `person` as either are of one person now. Repeat: not safe, the merged customer is gone. Atomic with the
-    connection's transaction, in which it comes first: imports, freezes and opt-outs wait until it ends.
+    What the other customer has not is filled in: name, address, owner and the like. Customers of the same `person` as
+    either are of one person now. Metrics are those of before until `metrics.refresh`, which belongs into another
+    transaction: imports, freezes and opt-outs wait until this one ends. Repeat: not safe, the merged customer is gone.
+    Atomic with the connection's transaction, in which it comes first.
 
     Raises:
         UsageError: it is one customer, one is gone, or `because` is empty.
@@ -65,7 +62,6 @@ def merge(
     followed = words.follow_person(connection, pair.merged["address_key"], pair.new_key, now)
     _unite_person(connection, pair, now)
     _become_one(connection, pair, because, now)
-    metrics.refresh(connection, tiers, now=now)
     told = {"merged": merged_id, "because": because, "moved": moved}
     audit.record(connection, actor, "customer.merge", f"customer:{into_id}", at=now, **told)
     return Merged(pair.merged["external_id"], pair.into["external_id"], moved, written, followed)
@@ -111,7 +107,10 @@ def _messages(connection: Connection, pair: _Pair, _column: Any, now: datetime) 
 
 
 def _metrics(connection: Connection, pair: _Pair, column: Any, _now: datetime) -> int:
-    """They are computed again; the levels of the customer who is left change from what they were."""
+    """They are computed again later; the levels of the customer who is left change from what they were."""
+    known = connection.execute(select(column).where(column == pair.into["id"])).first()
+    if known is None:
+        return hand_over_rows(connection, column, pair.merged["id"], pair.into["id"])
     connection.execute(delete(column.table).where(column == pair.merged["id"]))
     return 0
 

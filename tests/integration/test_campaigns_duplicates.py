@@ -12,7 +12,6 @@ from campaigns.plan import from_file, make_plan, to_file
 from campaigns.runs import apply_reviewed
 from core import schema
 from core.database import Database
-from core.settings import Tiers
 from customers.merging.merge import merge
 from tests.campaign_files import FILES, campaign_file
 from tests.conftest import MINIMAL_SETTINGS
@@ -249,7 +248,7 @@ def test_piece_of_a_merged_customer_is_remembered(office, database, clock, neigh
         ids = dict(
             tuple(row) for row in connection.execute(select(schema.customer.c.external_id, schema.customer.c.id))
         )
-        merge(connection, ids["dan"], ids["cat"], because="same", actor="t", tiers=Tiers(), now=clock.now())
+        merge(connection, ids["dan"], ids["cat"], because="same", actor="t", now=clock.now())
     reasons = applied(office, database, clock, "spring-paper")
 
     assert "duplicate_piece" == reasons["cat"]

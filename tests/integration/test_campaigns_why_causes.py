@@ -19,7 +19,6 @@ from campaigns.runs import apply_reviewed
 from campaigns.waiting import HOLDS
 from core import schema
 from core.database import Database
-from core.settings import Tiers
 from customers.merging.merge import merge
 from suppression.gate import REASONS
 from tests.campaign_files import FILES, SEGMENT, TEMPLATE, campaign_file
@@ -250,7 +249,7 @@ def test_former_name_is_among_the_facts(office, database: Database, clock) -> No
     catalogue = files.load(office)
     with database.begin() as connection:
         merged_id, into_id = somebody(connection, external_id="old"), somebody(connection)
-        merge(connection, merged_id, into_id, because="same card", actor="t", tiers=Tiers(), now=clock.now())
+        merge(connection, merged_id, into_id, because="same card", actor="t", now=clock.now())
         facts = [fact.what for fact in answer(connection, catalogue, clock, into_id, "spring-paper").facts]
 
     assert "old was merged into this customer: same card" in facts

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from core import schema
 from core.database import Database
-from core.settings import Tiers
 from core.workspace import Workspace
 from customers.importing.files import Counts, import_file
 from customers.merging.merge import merge
@@ -41,7 +40,7 @@ def ann(database: Database) -> int:
         into_id = factories.make_customer(
             connection, external_id="ann", email="new@customers.example", first_name="Ann"
         )  # fmt: skip
-        merge(connection, merged_id, into_id, because="same person", actor="t", tiers=Tiers(), now=NOW)
+        merge(connection, merged_id, into_id, because="same person", actor="t", now=NOW)
     return into_id
 
 

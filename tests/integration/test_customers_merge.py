@@ -15,6 +15,7 @@ from core import schema
 from core.database import Database
 from core.errors import UsageError
 from core.settings import Tiers
+from customers import metrics
 from customers.identity import find_customer
 from customers.merging.merge import Merged, merge
 from customers.merging.rows import naming_columns
@@ -29,7 +30,7 @@ Tables = pytest.mark.parametrize("table", sorted({table.name for table, _ in nam
 
 def merged_into(connection: Connection, merged_id: int, into_id: int, **changes: Any) -> Merged:
     """The one customer is part of the other."""
-    given = {"because": "same person", "actor": "tester", "tiers": Tiers(), "now": NOW} | changes
+    given = {"because": "same person", "actor": "tester", "now": NOW} | changes
     return merge(connection, merged_id, into_id, **given)
 
 
@@ -340,6 +341,7 @@ def test_merge_adds_up_what_both_bought(database: Database) -> None:
         for customer_id in (merged_id, merged_id, into_id):
             factories.make_purchase(connection, customer_id)
         merged_into(connection, merged_id, into_id)
+        metrics.refresh(connection, Tiers(), now=NOW)
         worth = schema.customer_metrics
         row = connection.execute(select(worth.c.order_count, worth.c.monetary, worth.c.customer_id)).one()
 

@@ -164,7 +164,8 @@ def test_erasing_waits_for_an_audience_being_frozen(database):
         eraser = threading.Thread(target=erase_them)
         eraser.start()
         waiting = text(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_xact_lock(%' "
+            "AND datname = current_database()"
         )
         while not freezing.execute(waiting).scalar_one():
             freezing.execute(text("SELECT pg_stat_clear_snapshot()"))

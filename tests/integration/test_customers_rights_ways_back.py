@@ -9,7 +9,6 @@ from campaigns.catalogue import load
 from campaigns.transactional import post, standing
 from core import schema
 from core.addresses import parse_address
-from core.settings import Tiers
 from customers.joining import customer_at
 from customers.merging.merge import merge
 from customers.rights.erase import erase
@@ -77,7 +76,7 @@ def test_merge_takes_the_erasure_to_the_other_address(database, erased, clock):
     with database.begin() as connection:
         back = make_customer(connection, email=EMAIL)
         other = make_customer(connection, email="else@x.example", consents=("promotions",))
-        merge(connection, back, other, because="same person", actor="anna", tiers=Tiers(), now=clock.now())
+        merge(connection, back, other, because="same person", actor="anna", now=clock.now())
 
         assert "suppressed:erased" == _reason(connection, other, clock)
 

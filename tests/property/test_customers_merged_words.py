@@ -11,7 +11,6 @@ from sqlalchemy import Connection, select
 
 from core import schema
 from core.database import Database
-from core.settings import Tiers
 from customers.merging.merge import merge
 from suppression.gate import skip_reason
 from suppression.policy import Policy
@@ -111,7 +110,7 @@ def test_merged_person_is_written_to_only_as_both_allow(
         undone = connection.begin_nested()
         people = [make_person(connection, said, country) for said in (merged, own)]
         before = [allowed(connection, customer_id) for customer_id in people]
-        merge(connection, *people, because="same", actor="t", tiers=Tiers(), now=NOW)
+        merge(connection, *people, because="same", actor="t", now=NOW)
         after = allowed(connection, people[1])
         undone.rollback()
 

@@ -188,8 +188,7 @@ class Permission(RuleBasedStateMachine):
         gone = self._somebody(number)
         kept = self._somebody(number + 1 + other % (len(self.people) - 1))
         with self.database.begin() as connection:
-            tiers = self.workspace.settings.tiers
-            merge(connection, gone.id, kept.id, because="one", actor="test", tiers=tiers, now=self.now)
+            merge(connection, gone.id, kept.id, because="one", actor="test", now=self.now)
         for topic, word in gone.words.items():
             kept.words[topic] = _stricter(word, kept.words[topic]) if topic in kept.words else word
         self.blocks.follow(gone.address, kept.address)
