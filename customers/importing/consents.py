@@ -19,8 +19,7 @@ from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
 from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_reader
 from customers.importing.readmitted import refuse_older
-from customers.importing.values import Rejected, instant_reader
-from customers.importing.words import channel_of
+from customers.importing.values import Rejected, end_of_day, instant_reader
 from customers.importing.words import channel_of
 
 if TYPE_CHECKING:
@@ -88,11 +87,11 @@ class ConsentImporter(Importer):
         who = self._who(cells)
         proof, basis = self._proof(cells), basis_of(cell["basis"](cells))
         self._unproven += basis == "soft_opt_in" and bool(lacks(proof))
+        state = _state(cell["state"](cells))
         return (
             who.name, who.key, number, channel_of(cell["channel"](cells)), self._topic(cell["topic"](cells)),
-            _state(cell["state"](cells)), basis,
-            cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
-            json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells)),
+            state, basis, cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
+            json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells), state),
             self._instant(expires) if (expires := cell["expires_at"](cells)) else None,
         )  # fmt: skip
 
@@ -109,12 +108,15 @@ class ConsentImporter(Importer):
             raise Rejected(f"there is no topic {topic!r} in clarion.yaml; {did_you_mean(topic, known)}")
         return topic
 
-    def _captured_at(self, text: str) -> datetime | None:
+    def _captured_at(self, text: str, state: str) -> datetime | None:
         instant = self._instant(text) if text else None
         if instant is not None and instant > self.source.now:
             # It would outrank every withdrawal until then.
             raise Rejected(f"the consent lies in the future (got {text!r})")
-        return instant
+        if instant is None or state != "withdrawn":
+            return instant
+        # A yes of that day, at whatever time, does not come after it.
+        return end_of_day(instant, self.source.formats, latest=self.source.now)
 
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
@@ -175,10 +177,12 @@ _AGREEMENTS = f"""
     SELECT {", ".join(CONSENT_STAGE)} FROM bound JOIN staged USING (row)
 """  # noqa: S608  made of our own names
 
+#: A request for confirmation is no word, and hides none. Of two words of one instant the no is the later one.
 _LATEST = """
     SELECT state, captured_at FROM consent
     WHERE (customer_id, channel, topic) = (agreement.customer_id, agreement.channel, agreement.topic)
-    ORDER BY captured_at DESC, id DESC LIMIT 1
+      AND state <> 'requested'
+    ORDER BY captured_at DESC, state = 'withdrawn' DESC, id DESC LIMIT 1
 """
 
 #: Which of the two came later nobody can tell, so the stricter one holds.

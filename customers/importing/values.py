@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal
+from zoneinfo import ZoneInfo
 
 from core.units import local_instant
 
@@ -132,6 +133,16 @@ def instant_reader(formats: Formats) -> Callable[[str], datetime]:
         raise Rejected(f"year out of range (got {text!r}, expected {_YEARS[0]} to {_YEARS[-1]})")
 
     return read
+
+
+def end_of_day(instant: datetime, formats: Formats, *, latest: datetime) -> datetime:
+    """The last moment of the day whose midnight the instant is, where a date stands without a time; any other instant
+    is itself. Never after `latest`."""
+    local = instant.astimezone(ZoneInfo(formats.zone))
+    if local.time() == time():
+        midnight = local_instant(datetime.combine(local.date() + timedelta(days=1), time()), formats.zone)
+        instant = max(instant, midnight - timedelta(microseconds=1))
+    return min(instant, latest)
 
 
 def _moment(text: str, order: str | None) -> datetime:

@@ -15,7 +15,7 @@ from customers.importing.files import How, Imported, import_file
 from suppression.consent_ledger import confirm_consent, request_consent
 from suppression.gate import skip_reason
 from suppression.policy import Policy
-from tests.factories import key_of, make_customer, make_suppression
+from tests.factories import key_of, make_consent, make_customer, make_suppression
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=80)
@@ -137,6 +137,47 @@ def test_withdrawal_at_the_instant_of_a_consent_holds(desk: Desk) -> None:
     """
     desk.run("customers", "id,email\nC1,a@x.example\n")
     desk.run("consents", "customer,topic,state,captured_at\nC1,news,withdrawn,2026-01-01\nC1,news,granted,2026-01-01\n")
+
+    assert {"C1": "not_consented"} == desk.gate()
+
+
+def test_a_request_hides_no_withdrawal(desk: Desk) -> None:
+    """
+    Whoever typed the address into a form: until it is confirmed, the no on record keeps an undated import out.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("consents", "customer,topic,state\nC3,news,withdrawn\n")
+    with desk.database.begin() as connection:
+        person = connection.execute(select(schema.customer.c.id).where(schema.customer.c.external_id == "C3"))
+        request_consent(connection, person.scalar_one(), ["news"], source="form", now=NOW + timedelta(days=1))
+    imported = desk.run("consents", "customer,topic,source\nC3,news,crm\n", now=NOW + timedelta(days=2))
+
+    assert (0, 1) == (imported.counts.created, imported.counts.rejected)
+    assert "not_consented" == desk.gate()["C3"]
+
+
+def test_a_date_alone_counts_as_the_end_of_its_day_for_a_no(desk: Desk) -> None:
+    """
+    Of a yes in the morning and a no without a time on one day, in either file first, the no holds.
+    """
+    desk.run("customers", "id,email\nC1,a@x.example\nC2,b@x.example\nC3,c@x.example\n")
+    head = "customer,topic,state,captured_at\n"
+    desk.run("consents", head + "C1,news,granted,2026-03-01 10:00\nC2,news,withdrawn,2026-03-01\n")
+    desk.run("consents", head + "C1,news,withdrawn,2026-03-01\nC2,news,granted,2026-03-01\n", now=LATER)
+    desk.run("consents", head + "C3,news,granted,2026-03-02 11:00\nC3,news,withdrawn,2026-03-02\n")
+
+    assert None not in desk.gate().values()
+
+
+@pytest.mark.parametrize("order", [("withdrawn", "granted"), ("granted", "withdrawn")])
+def test_of_two_words_of_one_instant_the_no_holds(desk: Desk, order: tuple[str, str]) -> None:
+    """
+    Whichever is written first.
+    """
+    with desk.database.begin() as connection:
+        person = make_customer(connection, external_id="C1", email="a@x.example")
+        for state in order:
+            make_consent(connection, person, topic="news", state=state, captured_at=NOW, source=state)
 
     assert {"C1": "not_consented"} == desk.gate()
 
