@@ -103,7 +103,7 @@ async def healthy(request: Request) -> Response:
         with site.database.begin() as connection:
             connection.execute(text("SELECT 1"))
 
-    await site.off_loop(ask)
+    await site.threads.run(site.threads.health, ask)
     return pages.plain("ok")
 
 

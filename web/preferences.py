@@ -42,7 +42,7 @@ async def preferences_sent(request: Request) -> Response:
     wishes = preference_form.read(fields, site.workspace.settings, now) if action == "save" else None
     if wishes is None and action != "stop":
         return site.message_page(request, "bad_request", 400)
-    found = await site.off_loop(_changed, site, request, token, wishes)
+    found = await (site.opting_out if wishes is None else site.off_loop)(_changed, site, request, token, wishes)
     if found is None:
         return has_ended(site, request)
     person, after = found

@@ -48,7 +48,7 @@ def take(site: Site, name: str, form: Form, entered: Entered, visitor: str | Non
     settings, secret, now = site.workspace.settings, site.workspace.secret, site.clock.now()
     standing = site.orders.standing(form.campaign)
     folded, key = limit_key(secret, entered.address), address_key(secret, entered.address.comparable)
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         people_stay(connection)
         lock_mailbox(connection, folded)
         customer_id = customer_at(
@@ -118,7 +118,7 @@ def confirm(site: Site, token: TimedToken, visitor: str | None) -> Confirmed | N
     """The owner of the mailbox agrees, provably, to what was asked for; None: the link was used before, or the
     sign-up is gone. Atomic: yes."""
     settings, now = site.workspace.settings, site.clock.now()
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         people_stay(connection)
         if not use(connection, token, now):
             return None

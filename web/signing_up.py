@@ -60,7 +60,7 @@ async def _taken(
         return None
     if form.captcha is not None:
         answer = fields.get(form.captcha.answer.lower(), [""])[-1]
-        if not await site.off_loop(captchas.is_person, form.captcha, answer, visitor):
+        if not await captchas.is_person(site.threads, form.captcha, answer, visitor):
             return "captcha"
     await site.off_loop(sign_ups.take, site, name, form, entered, visitor)
     return None
@@ -68,7 +68,7 @@ async def _taken(
 
 def is_allowed(site: Site, form: str, visitor: str | None) -> bool:
     """One more request to the form was counted; False: there were too many."""
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         return is_within(connection, limits_of(site.workspace.settings.pages.limits, form, visitor), site.clock.now())
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
+from sqlalchemy import Connection, text
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,10 +24,14 @@ from web import pages
 from web.languages import Words, languages_of, words_for
 from web.orders import Orders
 from web.pages import NOTHING, Html
+from web.threads import Threads
 from web.visitors import visitor_of
 
 ArgumentsP = ParamSpec("ArgumentsP")
 ResultT = TypeVar("ResultT")
+
+#: Far longer than a lock is held by anything but a merge, an erasure, or what waits for an import.
+_PATIENCE: Final = text("SET LOCAL lock_timeout = '4s'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,7 @@ class Site:
     hits: HitWriter
     languages: Mapping[str, Words]
     orders: Orders
-    #: Fewer than the engine's pooled connections, so that nobody waits for one with the event loop's
-    #: patience.
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="pages"))
+    threads: Threads = field(default_factory=Threads)
 
     @classmethod
     def of(cls, workspace: Workspace, database: Database, clock: Clock) -> "Site":
@@ -65,12 +67,26 @@ class Site:
         self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
     ) -> ResultT:
         """The function's result; the event loop goes on meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: function(*args, **kwargs))
+        return await self.threads.run(self.threads.pages, lambda: function(*args, **kwargs))
+
+    async def opting_out(
+        self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
+    ) -> ResultT:
+        """The function's result, in a thread that no other page takes: an opt-out never stands in a queue."""
+        return await self.threads.run(self.threads.opt_outs, lambda: function(*args, **kwargs))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of a page that may ask to come back later: whoever waits for a lock for long gives up, and the
+        visitor is answered 503. Opt-outs do not give up (`database.begin`)."""
+        with self.database.begin() as connection:
+            connection.execute(_PATIENCE)
+            yield connection
 
     async def close(self) -> None:
         """Every hit and page under way is finished; both ways are closed."""
         await self.hits.close()
-        self.threads.shutdown()
+        self.threads.close()
 
     def token(self, request: Request, purpose: Purpose) -> Token | None:
         """The token in the request's path, if it is genuine and for this purpose."""

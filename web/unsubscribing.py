@@ -38,7 +38,7 @@ async def unsubscribe_page(request: Request) -> Response:
     """The page that asks what should stop. Changes nothing."""
     site = site_of(request)
     token = site.token(request, Purpose.UNSUBSCRIBE)
-    recipient = await site.off_loop(_recipient, site, token.message_id) if token else None
+    recipient = await site.opting_out(_recipient, site, token.message_id) if token else None
     if recipient is None:
         return site.not_found(request)
     return _question(site, request, site.words(request, recipient.language), recipient)
@@ -68,7 +68,7 @@ async def unsubscribe_now(request: Request) -> Response:
         ip=site.visitor(request),
         user_agent=request.headers.get("user-agent"),
     )
-    recipient = await site.off_loop(_unsubscribe, site, hit, source, everything=choice == "everything")
+    recipient = await site.opting_out(_unsubscribe, site, hit, source, everything=choice == "everything")
     if recipient is None:
         return site.not_found(request)
     if one_click:
