@@ -110,11 +110,14 @@ def _zones() -> frozenset[str]:
 @lru_cache(maxsize=512)
 def _calendar(country: str | None, subdivision: str | None) -> "HolidayBase | None":
     """The calendar of the subdivision, else of the country; None where neither is known."""
-    from holidays import country_holidays  # 50 ms, for who asks
+    from holidays import country_holidays, list_supported_countries  # 50 ms, for who asks
 
+    # The library looks any other name up among its own: a customer's country may be "utils".
+    if country is None or country not in list_supported_countries():
+        return None
     for part in [subdivision, None] if subdivision else [None]:
         try:
-            return country_holidays(country or "", subdiv=part)
+            return country_holidays(country, subdiv=part)
         except NotImplementedError:
             continue
     return None

@@ -166,3 +166,14 @@ def test_a_place_falls_back_to_the_workspaces(zone, country, attributes, expecte
     A customer without zone or country is taken to live where the workspace says; a part without its country is nothing.
     """
     assert expected == quiet(country="AT").place(zone, country, attributes)
+
+
+@pytest.mark.parametrize("country", ["utils", "registry", "HolidayBase", "Germany", "de", ""])
+def test_a_country_without_a_calendar_has_no_holidays(country):
+    """
+    Whatever stands in the column of one customer, weekends are Saturday and Sunday there and nothing else is off.
+    """
+    rule = quiet(weekends=True, holidays=True)
+
+    assert until(rule, "2026-12-25T12:00", "UTC", country) is None
+    assert "2026-12-28T00:00" == until(rule, "2026-12-26T12:00", "UTC", country)
