@@ -46,6 +46,15 @@ _LISTED: Final = """
     WHERE known.lifted_at IS NOT NULL
     RETURNING known.digest, known.xmax <> 0 AS was_lifted
 """
+#: An entry of theirs that has ended, or will, makes room for the one for good.
+_CLOSE_ENDING: Final = """
+    UPDATE suppression AS s SET lifted_at = :now, lifted_because = 'replaced by a later entry'
+    FROM customer AS c CROSS JOIN LATERAL address_digests(c.email) AS d
+    JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
+    WHERE s.address_key = c.address_key AND s.channel = 'email' AND s.scope = 'global' AND s.scope_name = ''
+      AND s.reason = b.reason AND s.lifted_at IS NULL AND s.expires_at IS NOT NULL
+      AND d IN (SELECT digest FROM staged)
+"""
 #: Everybody who has such an address, whether the digest is new or was on the list before.
 _CATCH: Final = """
     INSERT INTO suppression (address_key, scope, reason, source, evidence, created_at)
@@ -71,6 +80,7 @@ def record_digests(connection: "Connection", source: str, now: datetime) -> tupl
     # Whoever writes a customer waits: an address in the making would be missed here and by the trigger.
     connection.execute(text("LOCK TABLE customer IN SHARE MODE"))
     listed = connection.execute(text(_LISTED), {"source": source, "now": now}).all()
+    connection.execute(text(_CLOSE_ENDING), {"now": now})
     caught = connection.execute(text(_CATCH), {"now": now}).rowcount
     again = sum(row.was_lifted for row in listed)
     remarks = [f"{caught:,} addresses of customers are on the list"] if caught else []

@@ -14,6 +14,7 @@ from core.addresses import parse_address
 from core.database import Database
 from core.workspace import Workspace
 from customers.importing.files import How, Imported, import_file
+from customers.rights.erase import forbid
 from suppression.gate import skip_reason
 from suppression.policy import Policy
 from suppression.record import lift
@@ -119,6 +120,39 @@ def test_customers_who_come_later_are_caught_on_every_path(desk: Desk) -> None:
         connection.execute(update(customer).where(customer.c.external_id == "E").values(**moved))
 
     assert dict.fromkeys("ACDE", "suppressed:manual") == desk.gate()
+
+
+@pytest.mark.parametrize("end", ["2025-01-01", "2099-01-01"])
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_an_entry_that_ends_does_not_stand_in_for_a_digest(desk: Desk, end: str, *, comes_later: bool) -> None:
+    """
+    Beside an expired or temporary entry of the same reason the digest forbids for good, also for who comes later.
+    """
+    desk.run("suppressions", f"email,expires_at\nann@x.example,{end}\n", name="temporary")
+    steps = [
+        lambda: desk.run("customers", "id,email,topics\nA,ann@x.example,news\n"),
+        lambda: desk.run("suppressions", LIST),
+    ]
+    for step in reversed(steps) if comes_later else steps:
+        step()
+    table = schema.suppression.c
+    with desk.database.begin() as connection:
+        ends = connection.execute(select(table.expires_at).where(table.lifted_at.is_(None))).scalars().all()
+
+    assert ({"A": "suppressed:manual"}, [None]) == (desk.gate(), ends)
+
+
+def test_an_erased_address_stays_blocked_beside_an_entry_that_ends(desk: Desk) -> None:
+    """
+    The key goes on forbidding what the digest forbade, for good.
+    """
+    desk.run("suppressions", "email,expires_at\nann@x.example,2025-01-01\n", name="temporary")
+    with desk.database.begin() as connection:
+        forbid(connection, [key_of("ann@x.example")], now=datetime.now(UTC), source="list", reason="manual")
+        table = schema.suppression.c
+        ends = connection.execute(select(table.expires_at).where(table.lifted_at.is_(None))).scalars().all()
+
+    assert [None] == ends
 
 
 def test_a_list_says_why_in_words_of_its_own(desk: Desk) -> None:

@@ -481,6 +481,13 @@ def _keep_conversions_of_erased_people() -> None:
             CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
                 IF EXISTS (SELECT FROM blocked_digest WHERE lifted_at IS NULL) THEN
+                    -- An entry that ends makes room for the one for good.
+                    UPDATE suppression AS s SET lifted_at = now(), lifted_because = 'replaced by a later entry'
+                    FROM now_known AS n CROSS JOIN LATERAL address_digests(n.email) AS d
+                    JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
+                    WHERE s.address_key = n.address_key AND s.channel = 'email' AND s.scope = 'global'
+                      AND s.scope_name = '' AND s.reason = b.reason AND s.lifted_at IS NULL
+                      AND s.expires_at IS NOT NULL AND {condition};
                     INSERT INTO suppression (address_key, scope, reason, source, evidence)
                     SELECT DISTINCT ON (n.address_key, b.reason)
                            n.address_key, 'global', b.reason, 'hashed_list', jsonb_build_object('list', b.source)
@@ -489,6 +496,25 @@ def _keep_conversions_of_erased_people() -> None:
                     WHERE n.address_key IS NOT NULL AND {condition}
                     ORDER BY n.address_key, b.reason, b.created_at
                     ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING;
+                END IF;
+                IF EXISTS (
+                    SELECT FROM consent WHERE channel IN ('tracking', 'profiling') AND state = 'withdrawn'
+                ) THEN
+                    -- Who refuses to be watched refuses for the mailbox: whoever comes to it later is bound as well.
+                    INSERT INTO consent (customer_id, channel, topic, state, basis, source, proof, captured_at)
+                    SELECT DISTINCT ON (n.id, refusal.channel) n.id, refusal.channel, '', 'withdrawn', 'consent',
+                           'address', jsonb_build_object('consent_id', refusal.id), n.updated_at
+                    FROM consent AS refusal JOIN customer AS p ON p.id = refusal.customer_id
+                    JOIN now_known AS n ON n.address_key = p.address_key AND n.id <> p.id
+                    WHERE refusal.channel IN ('tracking', 'profiling') AND refusal.state = 'withdrawn' AND {condition}
+                      AND NOT EXISTS (
+                          SELECT FROM consent AS later
+                          WHERE later.customer_id = p.id AND later.channel = refusal.channel
+                            AND later.state IN ('granted', 'confirmed')
+                            AND (later.captured_at, later.id) > (refusal.captured_at, refusal.id)
+                      )
+                    ORDER BY n.id, refusal.channel, refusal.captured_at DESC
+                    ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING;
                 END IF;
                 RETURN NULL;
             END $$
