@@ -58,6 +58,7 @@ def close(
     row = connection.execute(select(batch.c.message_ids).where(mine).with_for_update()).one_or_none()
     if row is None:
         connection.execute(_FORGET, {"ids": list(held.message_ids)})  # its late answers settled some
+        settle_stopped(connection, now, run_id=held.run_id)  # put off as a whole while its run was cancelled
         return
     ids = list(row.message_ids)
     for reason, not_meant in skipped.items():

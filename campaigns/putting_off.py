@@ -3,7 +3,7 @@
 Looked at when a batch is prepared, so that nothing is rendered in vain, and again in the transaction of each hand-over.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -46,7 +46,8 @@ def hold_off(
     watch = _watch(connection, held, people, version, held.policy)
     watched = replace(held, watch=watch)
     free = set(hold_back(connection, watched, [person.message_id for person in people], now))
-    connection.execute(_CLEAR.where(among(message.c.id, free)))
+    if not _cleared(connection, watched, free):
+        return held, []
     moved = {person.message_id for person in people} - free
     left = tuple(message_id for message_id in held.message_ids if message_id not in moved)
     return replace(watched, message_ids=left), [person for person in people if person.message_id in free]
@@ -57,7 +58,16 @@ def _is_watched(held: Claim) -> bool:
     return bool(rules.pressure.caps or rules.quiet_hours or held.wishes or rules.care.waits_for_cases(held.topic))
 
 
-_CLEAR: Final = update(message).where(message.c.hold_reason.is_not(None)).values(hold_reason=None)
+def _cleared(connection: Connection, held: Claim, free: Collection[int]) -> bool:
+    """Nothing holds the messages any more; False: the lease is lost. Batches are locked before messages."""
+    were_held = select(message.c.id).where(among(message.c.id, free), message.c.hold_reason.is_not(None))
+    ids = list(connection.execute(were_held).scalars()) if free else []
+    if not ids:
+        return True
+    if not _in_hands(connection, held):
+        return False
+    connection.execute(update(message).where(among(message.c.id, ids)).values(hold_reason=None))
+    return True
 
 
 def _watch(connection: Connection, held: Claim, people: Sequence[Recipient], version: Version, policy: Policy) -> Watch:

@@ -479,3 +479,47 @@ def test_what_a_person_plans_again_waits_as_long_as_anew(database, clock, make_b
     clock.step(timedelta(days=7))
     assert [1] == [len(sent(database, clock, id_, policy, when_capped={"defer": "8d"})) for id_ in due(database, clock)]
     assert ["accepted", "accepted"] == [row[1] for row in rows(database)]
+
+
+def test_a_hold_is_cleared_with_the_batch_in_hands(database, clock, make_batch, person):
+    """
+    Who clears a hold has locked the batch before the message, as a merge and an erasure do: none waits for the other.
+    """
+    policy = Policy(pressure=Rules((cap(),), timedelta(days=10)))
+    with database.begin() as connection:
+        past = make_run(connection, "old", state="finished")
+        make_message(connection, past, person, accepted_at=clock.now() - timedelta(days=1), state_at=clock.now())
+    sent(database, clock, make_batch("spring", [person]), policy, when_capped={"defer": "10d"})
+    clock.step(timedelta(days=6, minutes=15))
+    (batch_id,) = due(database, clock)
+    with database.begin() as connection:
+        held = ledger.claim(connection, batch_id, worker="w", lease=LEASE, policy=policy, now=clock.now())
+    free = select(batch.c.id).where(batch.c.id == batch_id).with_for_update(skip_locked=True)
+    with database.begin() as connection, database.begin() as merging:
+        people = list(mailings.recipients(connection, held.message_ids, policy=policy, now=clock.now()))
+        _, people = hold_off(connection, held, people, Definition(when_capped={"defer": "10d"}), clock.now())
+        is_locked = not merging.execute(free).all()
+
+    assert (1, True) == (len(people), is_locked)
+    assert [("planned", None, None)] == [row[1:4] for row in rows(database) if row[0] == "spring"]
+
+
+def test_a_batch_put_off_while_its_run_is_cancelled_is_settled(database, clock, make_batch):
+    """
+    A worker that put a whole batch off leaves nothing open of a run that was cancelled meanwhile.
+    """
+    with database.begin() as connection:
+        asleep = make_customer(connection, consents=("promotions",), zone="Asia/Tokyo")
+    policy, batch_id = Policy(quiet_hours=NIGHTS), make_batch("spring", [asleep])
+    with database.begin() as connection:
+        held = ledger.claim(connection, batch_id, worker="w", lease=LEASE, policy=policy, now=clock.now())
+    with database.begin() as connection:
+        control.order(connection, "spring", "cancel", actor="test", now=clock.now())
+    with database.begin() as connection:
+        people = list(mailings.recipients(connection, held.message_ids, policy=policy, now=clock.now()))
+        held, people = hold_off(connection, held, people, Definition(), clock.now())
+    with database.begin() as connection:
+        batches.close(connection, held, clock.now())
+
+    assert [("skipped", "cancelled", None)] == [row[1:4] for row in rows(database)]
+    assert [()] == broken(database)
