@@ -161,7 +161,8 @@ def test_equal_contents_are_stored_once(shop, database, clock):
     """
     Two campaigns that send one file share its row; the stored version names it by digest and holds no content.
     """
-    workspace = shop(files=MINE | {"campaigns/second.yaml": campaign_file()})
+    again = campaign_file(limits="{piece_memory: none}")
+    workspace = shop(files=MINE | {"campaigns/second.yaml": again, "campaigns/spring-paper.yaml": again})
     apply_of(workspace, database, clock, plan_of(workspace, database, clock))
 
     with database.begin() as connection:
@@ -199,7 +200,7 @@ def test_view_in_browser_shows_the_images(shop, database, clock):
     (workspace.root / "templates/images/logo.png").unlink()
     with database.begin() as connection:
         message_id = connection.execute(select(schema.message.c.id).order_by(schema.message.c.id)).scalars().first()
-        shown = rendered_message(connection, workspace, message_id)
+        shown = rendered_message(connection, workspace, message_id, clock.now())
 
     assert "cid:" not in shown.html
     assert 2 == shown.html.count(f"data:image/png;base64,{base64.b64encode(LOGO).decode()}")
