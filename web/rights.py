@@ -15,7 +15,7 @@ from web import pages, rights_requests, widgets
 from web.languages import Words
 from web.pages import fragment, joined
 from web.reading import LONGEST, read_all
-from web.rights_requests import Asked, Kind, campaign_of
+from web.rights_requests import Asked, Kind, Outcome, campaign_of
 from web.sign_up_form import TRAP
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
@@ -110,8 +110,8 @@ async def exported(request: Request) -> Response:
     if isinstance(token, Response):
         return token
     content = await site.off_loop(rights_requests.export, site, token)
-    if content is None:
-        return was_used(site, request)
+    if isinstance(content, Outcome):
+        return _for_staff(site, request) if content is Outcome.FOR_STAFF else was_used(site, request)
     headers = {**pages.COMMON_HEADERS, "content-disposition": 'attachment; filename="my-data.json"'}
     return Response(content, media_type="application/json", headers=headers)
 
@@ -122,11 +122,20 @@ async def erased(request: Request) -> Response:
     if isinstance(token, Response):
         return token
     found = await site.off_loop(_asked, site, token)
-    if found is None or not await site.off_loop(rights_requests.erase_all, site, token):
+    outcome = Outcome.USED if found is None else await site.off_loop(rights_requests.erase_all, site, token)
+    if found is None or outcome is Outcome.USED:
         return was_used(site, request)
+    if outcome is Outcome.FOR_STAFF:
+        return _for_staff(site, request)
     words, organisation = site.words(request, found.language), site.workspace.settings.organisation.name
     spoken = words.say("erased_words", organisation=organisation)
     return site.message(request, words, words.say("erased_heading"), spoken)
+
+
+def _for_staff(site: Site, request: Request) -> Response:
+    words, organisation = site.words(request), site.workspace.settings.organisation.name
+    spoken = words.say("rights_staff_words", organisation=organisation)
+    return site.message(request, words, words.say("rights_staff_heading"), spoken)
 
 
 async def _question(request: Request, purpose: TimedPurpose) -> Response:

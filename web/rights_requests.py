@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
+from campaigns.tasks import NewTask, create
 from campaigns.transactional import post
 from core import audit
 from core.addresses import parse_address
@@ -22,7 +23,8 @@ from core.ids import address_key
 from core.people_lock import people_go, people_stay
 from core.schema import customer, rights_request
 from customers.rights.erase import erase
-from customers.rights.export import document
+from customers.rights.export import document_of
+from customers.rights.subject import Circle, Subject, subject_of
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web.languages import Words
 from web.limits import limit_key, lock_mailbox, may_mail, remember_mail
@@ -39,11 +41,26 @@ class Kind(StrEnum):
     ERASE = "erase"  #: to have it erased
 
 
+class Outcome(StrEnum):
+    """What opening a link for good came to."""
+
+    DONE = "done"  #: what was asked for
+    USED = "used"  #: nothing: the link was used, or the address is nobody's any more
+    FOR_STAFF = "for_staff"  #: a task: so many customers are at the address that somebody has to look
+
+
+#: The kind of the tasks made here.
+_TASK: Final = "rights"
+
 _PURPOSES: Final = {
     Kind.PREFERENCES: (TimedPurpose.PREFERENCES, "p"),
     Kind.EXPORT: (TimedPurpose.EXPORT, "x"),
     Kind.ERASE: (TimedPurpose.ERASE, "e"),
 }
+
+
+#: A visitor waits no longer for an import to end; the link stays good.
+_SHORT: Final = timedelta(seconds=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ def ask(site: Site, kind: Kind, email: str, words: Words) -> None:
     standing, address = site.orders.standing(campaign), parse_address(email)
     folded, key = limit_key(secret, address), address_key(secret, address.comparable)
     every = site.workspace.settings.pages.limits.mail_every
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         people_stay(connection)
         lock_mailbox(connection, folded)
         whose = select(func.min(customer.c.id)).where(customer.c.address_key == key)
@@ -93,7 +110,7 @@ def ask(site: Site, kind: Kind, email: str, words: Words) -> None:
         if customer_id is None or not is_due:
             return
         purpose, page = _PURPOSES[kind]
-        subject = customer_id if kind is Kind.PREFERENCES else number
+        subject = key.int if kind is Kind.PREFERENCES else number
         given = {
             "url": site.link(page, purpose, subject, life_of(site, kind)), "kind": kind.value, "language": words.code,
             "valid_for": words.length(life_of(site, kind)),
@@ -144,35 +161,58 @@ def _of(found: Row[Any] | None) -> Asked | None:
     return None if found is None else Asked(found.id, found.customer_id, found.email, found.language)
 
 
-def export(site: Site, token: TimedToken) -> bytes | None:
-    """Everything that is stored about the person, as JSON; None when the link was used. Atomic: yes."""
+def export(site: Site, token: TimedToken) -> bytes | Outcome:
+    """Everything that is stored about whoever has the address, as JSON; or why it is not given out. Atomic: yes."""
     now = site.clock.now()
     with site.database.begin() as connection:
         people_stay(connection)
         asked = asked_with(connection, token)
         if asked is None or not use(connection, token, now):
-            return None
-        found = document(connection, asked.customer_id, now=now)
+            return Outcome.USED
+        subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
+        if subject.is_wide:
+            return _for_staff(connection, asked, Kind.EXPORT, subject, now)
+        found = document_of(connection, subject, now=now)
         _done(connection, asked, now)
-        audit.record(
-            connection, audit.PERSON, "customer.export", f"customer:{asked.customer_id}", at=now, request=asked.number
-        )
+        for number in subject.customers:
+            audit.record(
+                connection, audit.PERSON, "customer.export", f"customer:{number}", at=now, request=asked.number
+            )
     return json.dumps(found, ensure_ascii=False, indent=2).encode()
 
 
-def erase_all(site: Site, token: TimedToken) -> bool:
-    """Nothing is stored about the person any more; False: the link was used. Atomic: yes."""
+def erase_all(site: Site, token: TimedToken) -> Outcome:
+    """Nothing is stored about whoever has the address any more, unless the outcome says otherwise. Atomic: yes.
+
+    Customers of the same `person` at other addresses stay: nobody has proven to read mail there. A task tells staff.
+    """
     now = site.clock.now()
     with site.database.begin() as connection:
         people_go(connection)
         asked = asked_with(connection, token)
         if asked is None or not use(connection, token, now):
-            return False
+            return Outcome.USED
+        subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
+        if subject.is_wide:
+            return _for_staff(connection, asked, Kind.ERASE, subject, now)
         _done(connection, asked, now)
         erase(
-            connection, site.workspace.secret, asked.customer_id, source="request", now=now, actor=audit.PERSON
+            connection, site.workspace.secret, asked.customer_id, circle=Circle.ADDRESS, source="request", now=now,
+            actor=audit.PERSON,
         )  # fmt: skip
-    return True
+        if subject.others:
+            title = f"Erased on a page: look at {subject.others:,} more of the same person at other addresses"
+            create(connection, NewTask(f"rights:{asked.number}:others", _TASK, title), now)
+    return Outcome.DONE
+
+
+def _for_staff(connection: Connection, asked: Asked, kind: Kind, subject: Subject, now: datetime) -> Outcome:
+    """Somebody looks first: behind so many customers there is hardly one person."""
+    title = f"Asked for on a page: {kind} of the data of {len(subject.customers):,} customers at one address"
+    create(connection, NewTask(f"rights:{asked.number}", _TASK, title, customer_id=asked.customer_id), now)
+    values = {"state": "confirmed", "confirmed_at": now}
+    connection.execute(update(rights_request).where(rights_request.c.id == asked.number).values(**values))
+    return Outcome.FOR_STAFF
 
 
 def _done(connection: Connection, asked: Asked, now: datetime) -> None:

@@ -8,6 +8,7 @@ is about them, but old: it fills in what is empty and changes nothing.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -19,6 +20,7 @@ from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Mailbox, Source, read_mailbox
 from customers.importing.people import EMAIL_HEADERS, EXTERNAL_ID_HEADERS
+from customers.importing.placeholders import is_placeholder
 from customers.importing.suppressions import follow_addresses
 from customers.importing.values import Rejected, clean_key, instant_reader, one_line
 
@@ -82,6 +84,7 @@ class CustomerImporter(Importer):
         require(source.columns, ("external_id", "email"), header=source.header)
         self._cell = {name: source.columns.reader(name) for name in self.fields}
         self._instant = instant_reader(source.formats)
+        self._placeholders: Counter[str] = Counter()
 
     def staged_row(self, number: int, cells: Sequence[str]) -> Sequence[Any]:
         cell = self._cell
@@ -95,11 +98,19 @@ class CustomerImporter(Importer):
             *(one_line(cell[name](cells)) or None for name in ("first_name", "last_name", "company", "phone")),
             country_code(cell["country"](cells)) or None,
             _language(cell["language"](cells)), _zone(cell["zone"](cells)), cell["owner"](cells) or None,
-            clean_key(cell["person"](cells)) or None, clean_key(cell["household"](cells)) or None,
+            self._group("person", cells), self._group("household", cells),
             cell["source"](cells) or self.source.file_name, json.dumps(attributes, ensure_ascii=False),
             self._topics(cell["topics"](cells)), self._consent_at(cell["consent_at"](cells)),
             basis_of(cell["consent_basis"](cells)),
         )  # fmt: skip
+
+    def _group(self, name: str, cells: Sequence[str]) -> str | None:
+        """What customers who belong together share; None for what stands in a cell that is not filled in."""
+        key = clean_key(self._cell[name](cells))
+        if is_placeholder(key):
+            self._placeholders[name] += 1
+            return None
+        return key or None
 
     def _topics(self, text: str) -> list[str]:
         if text.casefold() in _NO:
@@ -131,7 +142,11 @@ class CustomerImporter(Importer):
         connection.execute(text(sql.FORGET_PRESENT))
         # After the update: an opt-out at the old address that was committed meanwhile is seen.
         followed = follow_addresses(connection, now=self.source.now)
-        remarks = (f"{followed:,} opt-outs went with customers to their new addresses",) if followed else ()
+        remarks = [f"{followed:,} opt-outs went with customers to their new addresses"] if followed else []
+        remarks += (
+            f"{cells:,} cells of {name} hold a word for nobody, such as 'n/a': they are left empty"
+            for name, cells in self._placeholders.items()
+        )
         return Loaded(created, updated, rejected, (*remarks, *self._record_topics(connection)))
 
     def _record_topics(self, connection: "Connection") -> tuple[str, ...]:
@@ -145,7 +160,8 @@ class CustomerImporter(Importer):
         recorded = record_consents(connection, self.source.secret, now=self.source.now)
         remarks = [f"recorded {recorded.created:,} consents"] if recorded.created else []
         if recorded.refused:
-            remarks.append(f"{len(recorded.refused):,} consents were left out: withdrawn or erased before, and undated or older here")
+            why = "withdrawn or erased before, and undated or older here"
+            remarks.append(f"{len(recorded.refused):,} consents were left out: {why}")
         return (*remarks, *recorded.remarks)
 
 

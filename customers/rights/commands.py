@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the document to this file.")
 @click.option("--csv", "folder", type=click.Path(path_type=Path, file_okay=False),
               help="Write a CSV file for each table into this folder instead.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Also of more customers than one person has.")
 @json_option
 @click.pass_obj
-def export(desk: Desk, key: str, out: Path | None, folder: Path | None, as_json: bool) -> None:
+def export(desk: Desk, key: str, out: Path | None, folder: Path | None, yes: bool, as_json: bool) -> None:
     """Give out everything that is kept about the person KEY, an external id or an e-mail address.
 
     One JSON document with every row that names them, whichever table it is in; also of somebody who is no customer
-    and only signed up or wrote. All customers at one address are one person. That it was given out is on record; make
-    sure whom you give it to.
+    and only signed up or wrote. All customers at the address of KEY, and those of the same `person`, are one person;
+    more than eight only with --yes. That it was given out is on record; make sure whom you give it to.
     """
     from core import audit
     from customers.rights.export import document_of, row_count, write_tables
@@ -37,11 +38,26 @@ def export(desk: Desk, key: str, out: Path | None, folder: Path | None, as_json:
     now = desk.clock.now()
     with desk.database.begin() as connection:
         subject = subject_named(connection, desk.workspace.secret, key)
+        _look_at(key, subject, yes)
         exported = document_of(connection, subject, now=now)
         for name in _subjects(subject):
             audit.record(connection, acting_user(), "customer.export", name, at=now, rows=row_count(exported))
         _give(exported, out, folder, write_tables)
     remark(f"{counted(row_count(exported), 'row')} about {', '.join(subject.external_ids)}")
+
+
+def _look_at(key: str, subject: "Subject", yes: bool) -> None:
+    """These are no more customers than one person has, or somebody has looked.
+
+    Raises:
+        UsageError: nobody has.
+    """
+    if subject.is_wide and not yes:
+        raise UsageError(
+            f"{key} is one person with {len(subject.customers) - 1:,} other customers, such as "
+            f"{', '.join([name for name in subject.external_ids if name != key][:5])}",
+            hint="see that they are (`clarion customer show`, the columns e-mail and person); then give --yes",
+        )
 
 
 def _subjects(subject: "Subject") -> list[str]:
@@ -78,8 +94,9 @@ def erase(
 
     Profile, orders, behaviour, consents and mail that waits are removed; what figures and rules stand on (messages,
     openings, opt-outs) no longer names anybody. A keyed hash of the address stays, so that nothing is sent there again
-    and no import takes the person again, however they are spelled. All customers at one address are one person. This
-    cannot be undone; `clarion customer readmit` lets somebody in again who comes back.
+    and no import takes the person again, however they are spelled. All customers at the address of KEY, and those of
+    the same `person`, are one person; more than eight only with --yes. This cannot be undone; `clarion customer
+    readmit` lets somebody in again who comes back.
     """
     if replay == (key is not None):
         raise UsageError("got both KEY and --replay" if replay else "got neither KEY nor --replay", hint="give one")
@@ -100,6 +117,7 @@ def _erase(desk: Desk, key: str, yes: bool, dry_run: bool, as_json: bool) -> Non
     with desk.database.begin() as connection:
         subject = subject_named(connection, desk.workspace.secret, key)
     if not (yes or dry_run):
+        _look_at(key, subject, yes)
         _agree(key, subject)
     with desk.database.begin() as connection:
         savepoint = connection.begin_nested()
@@ -118,16 +136,19 @@ def _erase(desk: Desk, key: str, yes: bool, dry_run: bool, as_json: bool) -> Non
 
 
 def _agree(key: str, subject: "Subject") -> None:
-    """Somebody at the keyboard is asked; without one, the key alone is enough for a single customer."""
+    """Somebody at the keyboard is asked.
+
+    Raises:
+        UsageError: nobody is there.
+    """
     others = [name for name in subject.external_ids if name != key]
-    if sys.stdin.isatty():
-        also = f", with {', '.join(others)}," if others else ""
-        click.confirm(f"Erase {key}{also} for good?", abort=True, err=True)
-    elif len(subject.customers) > 1:
+    also = f", with {', '.join(others)}," if others else ""
+    if not sys.stdin.isatty():
         raise UsageError(
-            f"{key} is one person with other customers: {', '.join(subject.external_ids)}",
-            hint="--yes erases all of them; `clarion customer show` shows each",
+            f"nobody is there to be asked whether to erase {key}{also} for good; nothing was erased",
+            hint="give --yes; `clarion customer show` shows who it is",
         )
+    click.confirm(f"Erase {key}{also} for good?", abort=True, err=True)
 
 
 def _tell(erased: "Erased", dry_run: bool) -> None:

@@ -11,18 +11,19 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, delete, insert, or_, select
+from sqlalchemy import Connection, Table, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
 from core.people_lock import people_go
-from core.schema import blocked_digest, customer, customer_address, erasure, suppression
+from core.schema import blocked_digest, customer_address, erasure, suppression
+from customers.identity import find_customer
 from customers.importing.refused import external_key
 from customers.rights import traces
 from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
 from customers.rights.refusals import keep_refusals
-from customers.rights.subject import Subject, of_keys, subject_named, subject_of
+from customers.rights.subject import Circle, Subject, of_keys, subject_named, subject_of
 from customers.rights.ties import about, tied_tables
 
 OPERATOR: Final = "operator"
@@ -39,10 +40,10 @@ class Erased:
 
 
 def erase(
-    connection: Connection, secret: bytes, customer_id: int, *, source: str = OPERATOR, now: datetime,
-    actor: str = audit.ITSELF,
+    connection: Connection, secret: bytes, customer_id: int, *, circle: Circle = Circle.PERSON,
+    source: str = OPERATOR, now: datetime, actor: str = audit.ITSELF,
 ) -> Erased:  # fmt: skip
-    """The person this customer is has gone from the database, with every customer that is the same person.
+    """The person this customer is has gone from the database, with every customer who is the same by `circle`.
 
     Nothing is sent to their addresses any more, and no import takes them again, until somebody says so
     (`readmit.readmit`). Waits for audiences being frozen and imports under way. Call it first in its transaction.
@@ -52,7 +53,8 @@ def erase(
         NotFound: there is no such customer.
     """
     people_go(connection)
-    return _erased(connection, secret, subject_of(connection, customer_id, lock=True), source, now, actor)
+    subject = subject_of(connection, customer_id, circle=circle, lock=True)
+    return _erased(connection, secret, subject, source, now, actor)
 
 
 def erase_named(
@@ -66,10 +68,10 @@ def erase_named(
         NotFound: nobody has this external id.
     """
     people_go(connection)
-    subject = subject_named(connection, secret, named)
-    if subject.customers:
-        subject = subject_of(connection, subject.customers[0], lock=True)
-    return _erased(connection, secret, subject, source, now, actor)
+    row = find_customer(connection, named, secret)
+    if row is not None:
+        return erase(connection, secret, row["id"], source=source, now=now, actor=actor)
+    return _erased(connection, secret, subject_named(connection, secret, named), source, now, actor)
 
 
 def erase_address(connection: Connection, subject: Subject, *, now: datetime) -> Erased:
@@ -79,7 +81,7 @@ def erase_address(connection: Connection, subject: Subject, *, now: datetime) ->
 
 
 def _erased(connection: Connection, secret: bytes, subject: Subject, source: str, now: datetime, actor: str) -> Erased:
-    blocked = _nobody_elses(connection, subject)
+    blocked = subject.keys
     skipped = skip_waiting(connection, subject.messages, now)
     keep_conversions(connection, subject)
     keep_refusals(connection, subject.customers, blocked, source=source, now=now)
@@ -102,15 +104,6 @@ def _forgotten(connection: Connection, subject: Subject) -> tuple[Mapping[str, i
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: rows for name, rows in counts.items() if rows}
-
-
-def _nobody_elses(connection: Connection, subject: Subject) -> tuple[UUID, ...]:
-    """Their addresses, but for a former one that is another customer's by now."""
-    taken = select(customer.c.address_key).where(
-        of_keys(customer.c.address_key, subject.keys), customer.c.id.not_in(subject.customers)
-    )
-    others = set(connection.execute(taken).scalars())
-    return tuple(key for key in subject.keys if key not in others)
 
 
 def _emptied(connection: Connection, table: Table, subject: Subject) -> int:
@@ -151,6 +144,13 @@ def forbid(connection: Connection, keys: Sequence[UUID], *, now: datetime, sourc
     """Nothing is sent to the addresses any more, whoever is imported with them. Repeat: safe."""
     if not keys:
         return
+    ending = (
+        update(suppression)
+        .where(of_keys(suppression.c.address_key, tuple(keys)), suppression.c.reason == reason)
+        .where(suppression.c.scope == "global", suppression.c.channel == "email", suppression.c.scope_name == "")
+        .where(suppression.c.lifted_at.is_(None), suppression.c.expires_at.is_not(None))
+    )
+    connection.execute(ending.values(lifted_at=now, lifted_because="replaced by a later entry"))
     entries = [
         {"address_key": key, "scope": "global", "reason": reason, "source": source, "created_at": now} for key in keys
     ]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, Table, select
 from core.commands import writing
 from core.guard import GuardedWriter
 from core.schema import kept_content
-from customers.rights.subject import Subject, subject_of
+from customers.rights.subject import Circle, Subject, subject_of
 from customers.rights.ties import about, tied_tables
 
 FORMAT: Final = "clarion-customer-export/1"
@@ -22,16 +22,18 @@ FORMAT: Final = "clarion-customer-export/1"
 _LEFT_OUT: Final[Mapping[str, frozenset[str]]] = {"audit": frozenset({"actor", "number", "seal"})}
 
 
-def document(connection: Connection, customer_id: int, *, now: datetime | None = None) -> dict[str, Any]:
+def document(
+    connection: Connection, customer_id: int, *, circle: Circle = Circle.PERSON, now: datetime | None = None
+) -> dict[str, Any]:
     """Every row that names the person this customer is, by table; values as JSON has them.
 
     `tables` has every table with rows about people, also the empty ones; `about` says what each holds. The person is
-    all customers at the same address, or with the same `person`.
+    the customers in the `circle`; of others of the same `person` it says how many there are (`others`).
 
     Raises:
         NotFound: there is no such customer.
     """
-    return document_of(connection, subject_of(connection, customer_id), now=now)
+    return document_of(connection, subject_of(connection, customer_id, circle=circle), now=now)
 
 
 def document_of(connection: Connection, subject: Subject, *, now: datetime | None = None) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def document_of(connection: Connection, subject: Subject, *, now: datetime | Non
         **found,
         "customers": list(subject.external_ids),
         "addresses": list(subject.emails),
+        "others": subject.others,
         "about": {table.name: table.comment for table in tied_tables() if table.comment},
         "tables": tables,
     }

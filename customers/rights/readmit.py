@@ -20,7 +20,8 @@ def readmit(
     """Whoever was erased by this external id or address is no longer refused; how many addresses this frees.
 
     What they had said before (an opt-out, a withdrawal, a complaint) still holds: only the entry of the erasure is
-    lifted, with the reason. Consent has to be given anew: imports take no older one. Repeat: the second time nobody is found.
+    lifted, with the reason. Consent has to be given anew: imports take no older one. Repeat: the second time
+    nobody is found.
 
     Raises:
         UsageError: without a reason.

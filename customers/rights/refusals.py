@@ -1,4 +1,4 @@
-"""What somebody who is erased had said no to: the ledger that holds it goes, so the keyed hash of the address says it."""
+"""What somebody who is erased had said no to: their consents go, so the keyed hash of the address says it."""
 
 from collections.abc import Sequence
 from datetime import datetime

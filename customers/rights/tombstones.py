@@ -19,7 +19,7 @@ from core.errors import EngineError
 from core.schema import customer, erasure
 from customers.importing.refused import external_key
 from customers.rights.erase import erase, erase_address, forbid
-from customers.rights.subject import subject_of_keys
+from customers.rights.subject import Circle, subject_of_keys
 
 FILE: Final = "erasures.jsonl"
 REPLAY: Final = "replay"
@@ -120,9 +120,9 @@ def replay(
     everyone = list((stored | forgotten).values())
     count = 0
     for customer_id in _still_there(connection, secret, everyone):
-        known = connection.execute(select(customer.c.id).where(customer.c.id == customer_id)).scalar()
-        if known is not None:  # else they were one person with another one of them
-            count += erase(connection, secret, customer_id, source=REPLAY, now=now, actor=actor).customers
+        # Alone: whoever else was erased with them is found by a tombstone of their own.
+        erased = erase(connection, secret, customer_id, circle=Circle.ALONE, source=REPLAY, now=now, actor=actor)
+        count += erased.customers
     absent = sorted({stone.address_key for stone in everyone if stone.address_key and not stone.readmitted_at}, key=str)
     forbid(connection, absent, now=now, source=REPLAY)
     erase_address(connection, subject_of_keys(connection, absent), now=now)
