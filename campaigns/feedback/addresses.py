@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, text
 from sqlalchemy import UUID as UUID_TYPE
 
 from campaigns.feedback.matching import Match
+from campaigns.feedback.moving import Moved
 from campaigns.feedback.records import UNPROVEN
 from campaigns.feedback.soft_rule import Bounce, suppressed_until
 from campaigns.refusals import doubtful_domains
@@ -35,14 +36,29 @@ _BY_MAIL: Final = "mailto"
 _BY_PROVIDER: Final = "provider"
 
 
-def dead(connection: Connection, found: Sequence[Match], policy: Refusals, now: datetime) -> Told:
+def count_dead(connection: Connection, found: Iterable[Match], moved: Moved) -> None:
+    """Each message that came back now, for the first time, is counted for its domain (S-1.43); of reports that name
+    none, and that a provider vouches for, each address.
+
+    Reports are not counted: whoever has one return path could write any number of them. Repeat: not safe.
+    """
+    domains: dict[object, str] = {}
+    for one in found:
+        is_nameless = one.message is None and one.feedback.is_verified and one.key is not None
+        is_first = one.message is not None and one.message.id in moved.dead
+        if one.feedback.kind is FeedbackKind.HARD and one.domain is not None and (is_first or is_nameless):
+            domains.setdefault(one.message.id if one.message is not None else one.key, one.domain)
+    count_hard(connection, Counter(domains.values()))
+
+
+def dead(connection: Connection, found: Sequence[Match], moved: Moved, policy: Refusals, now: datetime) -> Told:
     """No e-mail goes to the addresses that do not exist, unless their domain seems to be out of order (S-1.43)."""
     known = [one for one in found if one.key is not None]
     if not known:
         return {}
-    domains = Counter(one.domain for one in known if one.domain is not None)
-    count_hard(connection, domains)
-    _, doubtful = doubtful_domains(connection, None, set(domains), policy.outage, now)
+    count_dead(connection, known, moved)
+    domains = {one.domain for one in known if one.domain is not None}
+    _, doubtful = doubtful_domains(connection, None, domains, policy.outage, now)
     entries = {one.feedback.event_key: _dead(one) for one in known if one.domain not in doubtful}
     suppress_refused(connection, list(entries.values()), now)
     return {

@@ -192,7 +192,8 @@ def _match(
     is_proven = row is not None and by is not MatchedBy.ADDRESS
     about = row.address_key if row is not None and is_proven else key
     person = by_id.get(row.customer_id) if row is not None else by_key.get(about or _NIL)
-    email = person.email if person is not None and person.address_key == about else feedback.address
+    reported = feedback.address if key == about else None  # never of a proven message, unless it is the same one
+    email = person.email if person is not None and person.address_key == about else reported
     columns = ("id", "run_id", "campaign", "topic", "customer_id", "address_key", "accepted_at")
     meant = Meant(*(row._mapping[name] for name in columns)) if row is not None else None
     return Match(

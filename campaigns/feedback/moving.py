@@ -56,6 +56,7 @@ class Moved:
 
     states: Mapping[int, State]  # of messages that changed, or whose bounce turned out to be of a worse class
     pending: frozenset[int]
+    dead: frozenset[int] = frozenset()  # of messages that came back now, for the first time, as of nobody there
 
     def is_made(self, wanted: Move) -> bool:
         """Whether the message is now in the state that this one said."""
@@ -103,7 +104,12 @@ def move(connection: Connection, moves: Iterable[Move], now: datetime) -> Moved:
     if made:
         connection.execute(_MOVE, _columns(made) | {"now": now, "worker": WORKER})
     handed_over = {row.id for row in rows.values() if row.state == State.HANDED_OVER}
-    return Moved({one.message_id: one.to for one in made}, frozenset(locked | handed_over))
+    dead = {one.message_id for one in made if _is_of_nobody(one, State(rows[one.message_id].state))}
+    return Moved({one.message_id: one.to for one in made}, frozenset(locked | handed_over), frozenset(dead))
+
+
+def _is_of_nobody(made: Move, before: State) -> bool:
+    return made.to is State.BOUNCED and before is not State.BOUNCED and made.bounce_class is BounceClass.HARD
 
 
 def _worst(moves: Iterable[Move]) -> dict[int, Move]:

@@ -16,6 +16,7 @@ from campaigns.feedback.receiver import Receiver
 from campaigns.feedback.records import keep, note
 from campaigns.refusals import pause_faulty
 from campaigns.states import State
+from core.people_lock import people_stay
 from tracking.feedback import Feedback, FeedbackKind, MatchedBy
 
 #: So many events are taken by one set of statements.
@@ -48,6 +49,7 @@ def take(connection: Connection, feedbacks: Sequence[Feedback], receiver: Receiv
 
 
 def _take(connection: Connection, feedbacks: Sequence[Feedback], receiver: Receiver, now: datetime) -> list[Effect]:
+    people_stay(connection)  # an opt-out names its customer, and must not be lost when that one is merged meanwhile
     matches = match(connection, feedbacks, receiver.secret)
     added = keep(connection, matches)
     fresh = list({one.feedback.event_key: one for one in matches if one.feedback.event_key in added}.values())
@@ -81,7 +83,7 @@ def _follow(
         if (wanted := move_of(one)) is not None and moved.is_made(wanted):
             told[one.feedback.event_key].append(f"message: {wanted.to}")
     _pause_faulty(connection, fresh, moved, receiver)
-    for kinds, follow in _consequences(connection, receiver, now):
+    for kinds, follow in _consequences(connection, receiver, moved, now):
         concerned = [one for one in fresh if one.feedback.kind in kinds and (one.counts or kinds == _REPLIES)]
         for key, words in follow(concerned).items() if concerned else ():
             told[key] += [words] if words else []
@@ -107,11 +109,11 @@ Follow = Callable[[Sequence[Match]], Mapping[str, str]]
 
 
 def _consequences(
-    connection: Connection, receiver: Receiver, now: datetime
+    connection: Connection, receiver: Receiver, moved: Moved, now: datetime
 ) -> Iterable[tuple[frozenset[FeedbackKind], Follow]]:
     """Kinds, and what follows from them. A reply is passed on whoever wrote it: it changes no permission."""
     kinds = FeedbackKind
-    yield frozenset({kinds.HARD}), lambda found: addresses.dead(connection, found, receiver.refusals, now)
+    yield frozenset({kinds.HARD}), lambda found: addresses.dead(connection, found, moved, receiver.refusals, now)
     yield frozenset({kinds.COMPLAINT}), lambda found: addresses.complaining(connection, found, now)
     yield frozenset({kinds.UNSUBSCRIBE}), lambda found: addresses.unsubscribed(connection, found, now)
     yield (
@@ -154,6 +156,7 @@ _PENDING: Final = text("""
 def catch_up(connection: Connection, receiver: Receiver, now: datetime, *, most: int = _SLICE) -> int:
     """Events whose messages were in a worker's hands have changed them, as far as these are out of them by now; how
     many are settled. Repeat: safe. Atomic with the connection's transaction."""
+    people_stay(connection)
     rows = connection.execute(_PENDING, {"most": most}).all()
     if not rows:
         return 0
@@ -162,6 +165,7 @@ def catch_up(connection: Connection, receiver: Receiver, now: datetime, *, most:
     moves = {row_id: move_of(one) for row_id, one in matches.items()}
     moved = move(connection, [each for each in moves.values() if each is not None], now)
     _pause_faulty(connection, list(matches.values()), moved, receiver)
+    addresses.count_dead(connection, matches.values(), moved)
     complaints.count(connection, _complained(matches.values(), moved), receiver, now)
     still = [row_id for row_id, each in moves.items() if each is not None and each.message_id in moved.pending]
     told = {row.id: [row.effect] if row.effect else [] for row in rows}

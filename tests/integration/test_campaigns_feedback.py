@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from campaigns.feedback import catch_up, take
 from campaigns.message_ids import identity_of, message_id_of
 from core import schema
 from core.database import Database
+from core.people_lock import _LOCK
 from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.policy import Policy
 from tests.factories import SECRET, key_of, make_customer, make_message, make_run, make_version
@@ -293,3 +294,57 @@ def test_an_outage_of_a_domain_suppresses_nobody(database: OneTransaction) -> No
 
         assert ["domain:down.example"] == list(held)
         assert {None} == {gate(connection, email=f"p{number}@down.example") for number in (0, 30, 59)}
+
+
+def test_many_reports_of_one_message_are_one_dead_address(database: OneTransaction) -> None:
+    """
+    Whoever has one return path may write any number of reports, naming any domain: the domain of that message counts
+    one dead address, the one named none, and neither is held.
+    """
+    with database.begin() as connection:
+        message_id = sent(connection, email="mallory@big.example")
+        minute = connection.execute(select(func.date_trunc("minute", func.clock_timestamp()))).scalar()
+        rows = [
+            {"domain": name, "attempt_count": 400, "hard_count": 0, "minute": minute}
+            for name in ("big.example", "other.example")
+        ]
+        connection.execute(schema.domain_tally.insert(), rows)
+        for name in ("mallory@big.example", "anybody@other.example") * 30:
+            take(connection, [make_feedback("hard", message_id, address=name, status="5.1.1")], RECEIVER, NOON)
+        tally = schema.domain_tally.c
+        counted = connection.execute(select(tally.domain, func.sum(tally.hard_count)).group_by(tally.domain)).all()
+        held = select(schema.throttle.c.key).where(schema.throttle.c.held_at.is_not(None))
+
+        assert {"big.example": 1, "other.example": 0} == {row[0]: row[1] for row in counted}
+        assert [] == list(connection.execute(held).scalars())
+
+
+def test_reports_of_an_address_the_customer_left_count_for_no_other_domain(database: OneTransaction) -> None:
+    """
+    The domain of a proven message is not the one that the report names: anybody could name any.
+    """
+    with database.begin() as connection:
+        message_id = sent(connection, email="old@left.example")
+        moved_to = {"email": "new@present.example", "address_key": key_of("new@present.example")}
+        customer = schema.customer
+        connection.execute(customer.update().where(customer.c.email == "old@left.example").values(**moved_to))
+        report = make_feedback("hard", message_id, address="anybody@named.example", status="5.1.1")
+        take(connection, [report], RECEIVER, NOON)
+        counted = list(connection.execute(select(schema.domain_tally.c.domain)).scalars())
+
+        assert [] == counted
+        assert [("channel", "hard_bounce", "mail")] == entries(connection, "old@left.example")
+
+
+def test_customers_stay_while_feedback_is_taken(module_database: Database) -> None:
+    """
+    Nobody is merged or erased between the choice of whose event it is and the commit of what follows: nothing is lost.
+    """
+    go = text(f"SELECT pg_try_advisory_xact_lock({_LOCK})")
+    with module_database.begin() as taking:
+        take(taking, [make_feedback("unknown")], RECEIVER, NOON)
+        with module_database.begin() as merging:
+            may_go = merging.execute(go).scalar()
+        taking.rollback()
+    with module_database.begin() as merging:
+        assert (False, True) == (may_go, merging.execute(go).scalar())
