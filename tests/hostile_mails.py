@@ -18,6 +18,34 @@ def _of(head: bytes, repeated: bytes, tail: bytes = b"") -> Callable[[int], byte
     return lambda size: head + repeated * (size // len(repeated)) + tail
 
 
+def _reports(size: int) -> bytes:
+    """Thousands of groups of fields, no two of one recipient, beside words that take long to judge."""
+    head = (
+        b'From: <>\r\nSubject: Undelivered\r\nContent-Type: multipart/report; boundary="B"\r\n\r\n--B\r\n'
+        b"Content-Type: text/plain\r\n\r\n" + (b"user " * 49 + b"\r\n") * 66
+    )
+    part = b"--B\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+    group = b"Final-Recipient: rfc822; a%d@customers.example\r\nAction: failed\r\nDiagnostic-Code: " + b"user " * 190
+    parts = min(max(1, size // 100_000), 290)
+    of_part = b"".join(group % number + b"\r\n\r\n" for number in range(100))
+    return head + (part + of_part) * parts + b"--B--\r\n"
+
+
+def _ids(size: int) -> bytes:
+    """Hundreds of enclosed mails with ids, and fields that name where it was delivered, which never come to an @."""
+    fields = b"".join(
+        name + b": " + b"a" * 8000 + b"\r\n"
+        for name in (b"Delivered-To", b"X-Original-To", b"Envelope-To", b"X-Rcpt-To")
+        for _ in range(7)
+    )
+    head = b'From: a@customers.example\r\nContent-Type: multipart/mixed; boundary="B"\r\n' + fields + b"\r\n"
+    ids = b"".join(
+        name + b": " + b"a" * 8000 + b"\r\n" for name in (b"Message-ID", b"Return-Path", b"Original-Message-ID")
+    )
+    part = b"--B\r\nContent-Type: message/rfc822\r\n\r\nFrom: a\r\n" + ids + b"\r\nx\r\n"
+    return head + part * max(310, size // len(part))
+
+
 #: What it is → its bytes, about as many as asked for. After each, whether it is too strange to be acted upon.
 HOSTILE: Final[dict[str, tuple[Callable[[int], bytes], bool]]] = {
     "nested": (_nested, True),
@@ -59,6 +87,8 @@ HOSTILE: Final[dict[str, tuple[Callable[[int], bytes], bool]]] = {
         ),
         False,
     ),
+    "reports and words": (_reports, False),
+    "ids without an end": (_ids, True),
     "encoded words": (_of(b"From: a@customers.example\r\nSubject: ", b"=?utf-8?q?=41?= "), True),
     "references": (_of(b"From: a@customers.example\r\nReferences: ", b"<a@b>\r\n "), True),
 }

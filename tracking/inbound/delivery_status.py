@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from tracking.feedback import FeedbackKind
@@ -11,16 +12,21 @@ from tracking.inbound.failures import failure
 from tracking.inbound.findings import Action, Finding
 from tracking.inbound.mime import Mail, Part
 from tracking.inbound.report_text import near
+from tracking.inbound.spotting import recipient_in
 
 _KINDS: Final = ("message/delivery-status", "message/global-delivery-status")
 _LONGEST: Final = 128 * 1024
-_RECIPIENTS: Final = 1000
+#: Of one mail: parts, groups of fields, and recipients. A message of ours has one recipient.
+_PARTS: Final = 20
+_GROUPS: Final = 1000
+_RECIPIENTS: Final = 100
 _FIELD: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,60})[ \t]*:[ \t]*(.{0,2000})")
-_BARE: Final = re.compile(r"<?([^\s<>;@]{1,256}@[^\s<>;@]{1,256})>?")
 _ACTIONS: Final = {
     "fail": Action.FAILED, "error": Action.FAILED, "delay": Action.DELAYED, "delivered": Action.DELIVERED,
     "relay": Action.RELAYED, "expand": Action.EXPANDED,
 }  # fmt: skip
+_NAMED: Final = frozenset({"final-recipient", "original-recipient"})
+_COMMENT: Final = 1000
 Fields = dict[str, str]
 
 
@@ -37,17 +43,20 @@ def notification(mail: Mail, words: str) -> Notification | None:
 
     `words`: the text for people beside them, for causes that the fields do not give.
     """
-    parts = [part for part in mail.top.walk() if part.kind in _KINDS]
-    if not parts:
-        return None
-    envelope_id, found = None, []
+    parts = [part for part in mail.top.walk() if part.kind in _KINDS][:_PARTS]
+    envelope_id = None
+    groups: dict[tuple[str | None, Action], Fields] = {}
+    room = _GROUPS
     for part in parts:
-        head, *groups = list(blocks(part)) or [{}]
-        if "final-recipient" in head or "original-recipient" in head:
-            groups = [head, *groups]
-        envelope_id = envelope_id or head.get("original-envelope-id")
-        found += [finding for block in groups[:_RECIPIENTS] if (finding := _finding(block, words)) is not None]
-    return Notification(envelope_id, _unique(found)) if found else None
+        for number, block in enumerate(islice(blocks(part), room)):
+            room -= 1
+            if number == 0:
+                envelope_id = envelope_id or block.get("original-envelope-id")
+            if (number or _NAMED & block.keys()) and (place := _place(block)) is not None:
+                groups.setdefault(place, block)  # each recipient once with each action: servers repeat themselves
+    chosen = islice(groups.items(), _RECIPIENTS)
+    found = tuple(_finding(action, block, words) for (_, action), block in chosen)
+    return Notification(envelope_id, found) if found else None
 
 
 def blocks(part: Part) -> Iterator[Fields]:
@@ -68,19 +77,27 @@ def blocks(part: Part) -> Iterator[Fields]:
         yield block
 
 
-def _finding(block: Fields, words: str) -> Finding | None:
-    """None for a group that is about no recipient."""
-    recipient = address_in(block.get("original-recipient", "")) or address_in(block.get("final-recipient", ""))
+def _place(block: Fields) -> tuple[str | None, Action] | None:
+    """The recipient, in lower case, and what became of the message; None for a group that is about no recipient."""
+    recipient = _recipient(block)
     said = block.get("action", "").lower()
     if recipient is None and not said:
         return None
     action = next((known for start, known in _ACTIONS.items() if said.startswith(start)), None)
-    status = block.get("status", "")
     if action is None:  # left out, or a word of nobody else's
-        action = Action.DELAYED if status.startswith("4") else Action.FAILED
+        action = Action.DELAYED if block.get("status", "").startswith("4") else Action.FAILED
+    return recipient.lower() if recipient is not None else None, action
+
+
+def _recipient(block: Fields) -> str | None:
+    return address_in(block.get("original-recipient", "")) or address_in(block.get("final-recipient", ""))
+
+
+def _finding(action: Action, block: Fields, words: str) -> Finding:
+    recipient, status = _recipient(block), block.get("status", "")
     if action in (Action.FAILED, Action.DELAYED):
         diagnostic = " ".join(filter(None, (block.get("diagnostic-code"), block.get("x400-supplementary-info"))))
-        comment = said.partition("(")[2].removesuffix(")")
+        comment = block.get("action", "").lower()[:_COMMENT].partition("(")[2].removesuffix(")")
         return failure(recipient, status, diagnostic, (comment, near(words, recipient or "", []), words), action)
     kind = FeedbackKind.DELIVERED if action is Action.DELIVERED else FeedbackKind.UNKNOWN
     return Finding(kind, recipient, status[:5] or None, block.get("diagnostic-code", ""), action)
@@ -93,13 +110,5 @@ def address_in(field: str) -> str | None:
         kind, rest = "", field
     if kind.strip().lower() not in ("", "rfc822", "utf-8", "smtp", "system"):
         return None
-    found = _BARE.search(rest)
-    return found[1].rstrip(".,;") if found else None
-
-
-def _unique(found: list[Finding]) -> tuple[Finding, ...]:
-    """Each recipient once with each action: servers repeat themselves."""
-    kept: dict[tuple[str | None, Action | None], Finding] = {}
-    for finding in found:
-        kept.setdefault((finding.recipient.lower() if finding.recipient else None, finding.action), finding)
-    return tuple(kept.values())
+    found = recipient_in(rest)
+    return found.rstrip(".,;") if found else None

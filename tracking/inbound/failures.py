@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from core.refusal_codes import BounceClass, class_of_code, class_of_words
@@ -16,6 +17,8 @@ _BASIC: Final = re.compile(r"(?:^|smtp;|error(?: code)?|[:\s>])\s*([45]\d\d)(?=[
 
 #: Characters of a diagnostic that are kept.
 _LONGEST: Final = 1000
+#: Texts whose meaning is remembered: the words of a report stand beside every one of its recipients.
+_REMEMBERED: Final = 32
 
 _K = FeedbackKind
 _DISABLED: Final = "5.2.1"
@@ -39,7 +42,7 @@ def failure(
     texts for people, the ones nearest to the recipient first. Of codes and words the more precise one decides, and
     among equals the one said first. A failure for which no cause is given is hard, with status 5.0.0.
     """
-    texts = [status, diagnostic, *words]
+    texts = [status[:_LONGEST], diagnostic[:_LONGEST], *words]
     said = next((" ".join(text.split()) for text in (diagnostic, *texts[2:], status) if text.strip()), "")[:_LONGEST]
     if action is Action.DELAYED:
         return Finding(FeedbackKind.DELAYED, recipient, _first_code(texts) or "4.0.0", said, action)
@@ -65,6 +68,7 @@ def _judged(texts: list[str]) -> tuple[FeedbackKind, str, bool]:
     return FeedbackKind.HARD, spoken or "5.0.0", False
 
 
+@lru_cache(_REMEMBERED)
 def _by_words(text: str) -> tuple[FeedbackKind, str] | None:
     if not text:
         return None
@@ -74,8 +78,10 @@ def _by_words(text: str) -> tuple[FeedbackKind, str] | None:
     return next(((kind, code) for pattern, kind, code in WORDS if pattern.search(text)), None)
 
 
-def _codes(text: str) -> list[str]:
-    return [f"{kind}.{int(subject)}.{int(detail)}" for kind, subject, detail in _CODE.findall(text) if kind != "2"]
+@lru_cache(_REMEMBERED)
+def _codes(text: str) -> tuple[str, ...]:
+    found = _CODE.findall(text)
+    return tuple(f"{kind}.{int(subject)}.{int(detail)}" for kind, subject, detail in found if kind != "2")
 
 
 def _first_code(texts: Iterable[str]) -> str | None:
@@ -86,4 +92,10 @@ def _first_code(texts: Iterable[str]) -> str | None:
 
 def _basic(texts: Iterable[str]) -> str | None:
     """The first digit of the first basic code that is quoted."""
-    return next((match[1][0] for text in texts if (match := _BASIC.search(text))), None)
+    return next((digit for text in texts if (digit := _basic_of(text)) is not None), None)
+
+
+@lru_cache(_REMEMBERED)
+def _basic_of(text: str) -> str | None:
+    found = _BASIC.search(text)
+    return found[1][0] if found else None

@@ -10,17 +10,17 @@ from tracking.feedback import MatchedBy
 from tracking.inbound.mime import Mail, Part
 from tracking.inbound.reading import Reading
 from tracking.inbound.report_text import texts
+from tracking.inbound.spotting import addresses_in, identities_in
 from tracking.return_paths import ReturnPaths
 from tracking.tokens import Purpose, Signer
 
 _DELIVERED_TO: Final = ("delivered-to", "x-original-to", "envelope-to", "x-rcpt-to", "to")
-_ADDRESS: Final = re.compile(r"[^\s<>,;:\"()]{1,256}@[^\s<>,;:\"()]{1,256}")
 #: The last part of an unsubscribe link, and of an address or subject that stands for it.
 _TOKEN: Final = re.compile(r"(?<![\w-])[\w-]{31,120}(?![\w-])")
-_IDENTITY: Final = re.compile(r"<?([^\s<>]{1,255}@[^\s<>]{1,255})>?")
 _HEADERS: Final = 64 * 1024
 _TOKENS: Final = 20
 _NAMES: Final = 50
+_OF_ONE_FIELD: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Prover:
             return Proof(found, MatchedBy.HEADER, named)
         for fields in returned:
             values = [fields.get(name, "") for name in ("return-path", "list-unsubscribe")]
-            found = self._by_path(_ADDRESS.findall(values[0])) or self._by_token(values[1])
+            found = self._by_path(addresses_in(values[0])) or self._by_token(values[1])
             if found is not None:
                 return Proof(found, MatchedBy.HEADER, named)
         return Proof(None, None, named)
@@ -81,10 +81,10 @@ class Prover:
 
 def _delivered_to(mail: Mail, envelope_to: str | None) -> Iterator[str]:
     """Where it was sent: by the envelope, else as mail servers note it."""
-    yield from _ADDRESS.findall(envelope_to or "")
+    yield from addresses_in(envelope_to or "", 100)
     for name in _DELIVERED_TO:
         for value in mail.top.every(name)[:10]:
-            yield from _ADDRESS.findall(value)[:10]
+            yield from addresses_in(value)
 
 
 def _asking(mail: Mail, envelope_to: str | None) -> str:
@@ -130,8 +130,8 @@ def _named(reading: Reading, returned: Iterable[Mapping[str, str]]) -> tuple[str
     """The ids that came back, each once: of the envelope, of the mails returned, of those that are answered."""
     top = reading.mail.top
     values = [fields.get("message-id", "") for fields in returned]
-    values += [top.first("in-reply-to"), *reversed(top.first("references").split())]
+    values += [top.first("in-reply-to"), *top.first("references").split()[: -_NAMES - 1 : -1]]
     values += [field.first("original-message-id") for field in reading.mail.top.walk()]
-    names = [match[1] for value in values for match in _IDENTITY.finditer(value[:8192])]
+    names = [name for value in values for name in identities_in(value, _OF_ONE_FIELD)]
     envelope = [reading.envelope_id] if reading.envelope_id else []
     return tuple(dict.fromkeys([*envelope, *names]))[:_NAMES]
