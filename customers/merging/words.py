@@ -18,7 +18,7 @@ _STATES: Final = ("withdrawn", "granted", "confirmed")
 #: From the weakest ground for writing to the strongest.
 _BASES: Final = ("implied", "legitimate_interest", "soft_opt_in", "contract", "consent")
 #: Entries with these reasons tell of a mailbox; the others of the person behind it, wherever their mail goes.
-OF_MAILBOX: Final = ("hard_bounce", "soft_bounce", "mailbox_full")
+OF_MAILBOX: Final = ("hard_bounce", "soft_bounces", "mailbox_full")
 
 
 #: What a proof may tell of the ground; a word that tells less is the weaker one.

@@ -19,7 +19,8 @@ from customers import metrics
 from customers.identity import find_customer
 from customers.merging.merge import Merged, merge
 from customers.merging.rows import naming_columns
-from customers.merging.words import words_of
+from customers.merging.words import OF_MAILBOX, words_of
+from suppression import refused
 from suppression.record import unsubscribe
 from tests import factories
 from tests.processes import wait_for
@@ -166,7 +167,8 @@ def test_suppression_follows_the_person(database: Database) -> None:
         factories.make_suppression(
             connection, "new@customers.example", reason="paused", expires_at=NOW + timedelta(days=1)
         )
-        factories.make_suppression(connection, "old@customers.example", reason="hard_bounce", scope="channel")
+        for reason in (refused.REASON, refused.SOFT_BOUNCES, refused.MAILBOX_FULL):
+            factories.make_suppression(connection, "old@customers.example", reason=reason, scope="channel")
         factories.make_suppression(connection, "old@customers.example", reason="legal", lifted_at=NOW)
         merged = merged_into(connection, merged_id, into_id)
         entry = schema.suppression
@@ -175,6 +177,7 @@ def test_suppression_follows_the_person(database: Database) -> None:
             .where(entry.c.address_key == factories.key_of("new@customers.example"), entry.c.lifted_at.is_(None))
         )  # fmt: skip
 
+        assert {refused.REASON, refused.SOFT_BOUNCES, refused.MAILBOX_FULL} == set(OF_MAILBOX)
         assert 2 == merged.suppressions
         assert {("complaint", None, "merge"), ("paused", until, "merge")} == {tuple(row) for row in rows}
 
