@@ -21,11 +21,15 @@ PERSON = "person"
 
 _MAILBOX = re.compile(r"[^\s<>\"',;:@]+@(?=[^\s@]*[^\s@.])")
 
+#: The head and the entries as one statement sees them: entries that are committed meanwhile are in neither.
 _ENTRIES = """
-    SELECT id, number, seal, at, actor, action, subject, detail, jsonb_build_array(
-        number, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), actor, action, subject, detail
-    )::text AS words
-    FROM audit ORDER BY number NULLS LAST, id
+    SELECT * FROM (
+        SELECT true AS is_head, NULL AS id, number, seal, NULL AS words FROM audit_head
+        UNION ALL
+        SELECT false, id, number, seal, jsonb_build_array(
+            number, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), actor, action, subject, detail
+        )::text FROM audit
+    ) AS chain ORDER BY is_head DESC, number NULLS LAST, id
 """
 
 
@@ -78,14 +82,17 @@ def _masked(value: Any) -> Any:
 def verify(connection: "Connection") -> Verdict:
     """The whole chain was computed again; every changed, removed or inserted entry is a flaw.
 
-    Entries cut off at the end show by `audit_head`. Whoever can write the database can also compute a new chain:
-    compare the seal with one that was noted elsewhere (`find`).
+    Entries cut off at the end show by `audit_head`. It is one look: entries made meanwhile do no harm. Whoever can
+    write the database can also compute a new chain: compare the seal with one that was noted elsewhere (`holds_seal`).
     """
     from sqlalchemy import text
 
     flaws: list[Flaw] = []
-    number, seal = 0, b""
+    number, seal, head = 0, b"", None
     for row in connection.execute(text(_ENTRIES).execution_options(stream_results=True, yield_per=2000)):
+        if row.is_head:
+            head = row
+            continue
         if row.number is None:
             flaws.append(Flaw(None, f"entry {row.id} was never sealed"))
             continue
@@ -94,7 +101,7 @@ def verify(connection: "Connection") -> Verdict:
         if is_next and bytes(row.seal or b"") != _sealed(seal, row.words):
             flaws.append(Flaw(row.number, "the entry or the one before it was changed"))
         number, seal = row.number, bytes(row.seal or b"")
-    return Verdict(number, seal.hex(), (*flaws, *_cut(connection, number, seal)))
+    return Verdict(number, seal.hex(), (*flaws, *_cut(head, number, seal)))
 
 
 def _sealed(previous: bytes, words: str) -> bytes:
@@ -110,12 +117,7 @@ def _gap(last: int, number: int) -> Iterator[Flaw]:
         yield Flaw(last + 1, f"the entries {last + 1} to {number - 1} were removed")
 
 
-def _cut(connection: "Connection", number: int, seal: bytes) -> Iterator[Flaw]:
-    from sqlalchemy import select
-
-    from core.schema import audit_head
-
-    head = connection.execute(select(audit_head.c.number, audit_head.c.seal)).one_or_none()
+def _cut(head: Any, number: int, seal: bytes) -> Iterator[Flaw]:
     if head is None:
         yield Flaw(None, "the end of the chain is not known any more (audit_head is empty)")
     elif head.number > number:

@@ -54,6 +54,29 @@ def test_an_untouched_audit_has_no_flaw(written):
         assert not audit.holds_seal(connection, "00" * 32)
 
 
+def test_entries_made_while_it_is_checked_are_no_flaw(written, monkeypatch):
+    """
+    Whatever is committed between one look and the next, there is but one look.
+    """
+    sealed, cut = audit._sealed, audit._cut
+
+    def busy(way):
+        def during(*given):
+            with written.begin() as other:
+                audit.record(other, "ben", "customer.export", "customer:2")
+            return way(*given)
+
+        return during
+
+    monkeypatch.setattr(audit, "_sealed", busy(sealed))
+    monkeypatch.setattr(audit, "_cut", busy(cut))
+
+    verdict = _verdict(written)
+    assert (5, ()) == (verdict.count, verdict.flaws)
+    monkeypatch.undo()
+    assert (11, ()) == (_verdict(written).count, _verdict(written).flaws)
+
+
 def test_a_changed_entry_is_found(written):
     """
     A change of any column breaks the chain at that entry, the last one included.
