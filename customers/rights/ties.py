@@ -1,6 +1,7 @@
 """Which rows are about a person, found by walking the schema: a table made later cannot be forgotten."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +23,7 @@ class By(StrEnum):
     MESSAGE = "message"  #: the number of a message
     ADDRESS = "address"  #: the key of an address
     DIGEST = "digest"  #: the MD5 or SHA-256 of an address
-    CONTENT = "content"  #: octets in which an address stands
+    CONTENT = "content"  #: the header of a mail
     NAME = "name"  #: `customer:<number>` or `address:<key>`, in words
 
 
@@ -33,6 +34,8 @@ class Tie:
     column: str
     by: By
 
+
+_ASCII_END: Final = 0x80
 
 #: Columns whose numbers are messages of many people: they say nothing about one of them.
 _OF_MANY: Final = frozenset({"batch.message_ids"})
@@ -102,14 +105,47 @@ def _meets(column: ColumnElement[object], by: By, subject: Subject) -> ColumnEle
         case By.DIGEST:
             return column == any_(literal(list(subject.digests), ARRAY(types.LargeBinary)))
         case By.CONTENT:
-            return and_(column.is_not(None), func.encode(column, "escape").op("~*")(_addresses(subject)))
+            return _is_theirs(column, subject)
         case By.NAME:
             return column == any_(literal(list(_names(subject)), ARRAY(types.Text)))
 
 
-def _addresses(subject: Subject) -> str:
-    """A regular expression of PostgreSQL; of nobody's addresses, one that matches nothing."""
-    return rf"(?<![\w.+-])(?:{'|'.join(map(re.escape, subject.emails))})(?![\w-])" if subject.emails else r"(?!)"
+#: Fields that say who wrote, or who a server could not reach. An address in a text, or in a name, says neither.
+_FIELDS: Final = (
+    "from", "sender", "reply-to", "return-path", "resent-from", "resent-sender", "envelope-from", "x-envelope-from",
+    "x-envelope-sender", "x-sender", "x-original-from", "x-failed-recipients",
+)  # fmt: skip
+_BLANK: Final = r"(?:[ \t]|\n[ \t])*"
+_REPORT: Final = r"(?:^|\n)content-type:(?:[^\n]|\n[ \t])*multipart/report"
+
+
+def _is_theirs(raw: ColumnElement[object], subject: Subject) -> ColumnElement[bool]:
+    """SQL: the mail came from one of their addresses, or reports that one could not be reached.
+
+    One that nobody has read yet is nobody's: it may be anything.
+    """
+    if not subject.own_emails:
+        return false()
+    spelled = "|".join(sorted({re.escape(form) for email in _forms(subject) for form in _octets(email)}))
+    fields, end = "|".join(_FIELDS), rf"{_BLANK}(?:[>,;(]|$|\n)"
+    written = rf"(?:^|\n)(?:{fields}):(?:(?:[^\n]|\n[ \t])*[<,])?{_BLANK}(?:{spelled}){end}"
+    failed = rf"\n(?:final|original)-recipient:[^\n;]*;{_BLANK}<?(?:{spelled}){end}"
+    whole = func.replace(func.encode(raw, "escape"), "\r", "")
+    head = func.split_part(whole, "\n\n", 1)
+    reports = and_(head.op("~*")(_REPORT), whole.op("~*")(failed))
+    return and_(raw.is_not(None), inbound_mail.c.state != "received", or_(head.op("~*")(written), reports))
+
+
+def _forms(subject: Subject) -> Iterator[str]:
+    for email in (*subject.own_emails, *subject.spellings):
+        yield from (email, email.lower(), email.upper())
+
+
+def _octets(email: str) -> Iterator[str]:
+    """The address as `encode(…, 'escape')` shows it in UTF-8, composed and decomposed."""
+    for form in ("NFC", "NFD"):
+        octets = unicodedata.normalize(form, email).encode()
+        yield "".join(f"\\{octet:03o}" if octet >= _ASCII_END else chr(octet) for octet in octets)
 
 
 def _names(subject: Subject) -> Iterator[str]:
