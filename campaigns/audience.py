@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, FromClause, Select, case, exists, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Connection, Select, case, exists, func, literal, select
 
 from campaigns import duplicates, holding
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
 from segments.membership import audience
+from suppression.contacts import Ahead
 from suppression.gate import skip_reason
 from suppression.mailboxes import unfit
 from suppression.policy import Policy
@@ -34,6 +35,14 @@ class Counts:
     held: Mapping[str, int] = field(default_factory=dict)  # of `would_send`: who would wait at first, by the reason
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a campaign will have sent that is planned together with another one, and applied before it."""
+
+    piece: str
+    messages: Ahead
+
+
 def decided(
     version: Version,
     occurrence: str,
@@ -41,17 +50,19 @@ def decided(
     policy: Policy,
     *,
     only: ColumnElement[bool] | None = None,
-    earlier: Sequence[FromClause] = (),
+    earlier: Sequence[Earlier] = (),
 ) -> CTE:
     """One row per person of the audience: customer_id, address_key, skip_reason (NULL: would be sent).
 
     Of several customers at one address, or of one person, household or company where the campaign says so, the one
     known longest is kept. `only` restricts the customers that are looked at; it must keep those together on whom a
-    decision depends (`duplicates.twins_of`). `earlier`: who gets the same piece by a campaign planned before this one.
+    decision depends (`duplicates.twins_of`). `earlier`: the campaigns planned before this one.
     """
     which = duplicates.one_per(version, policy)
-    gets_piece = duplicates.got_piece(version, now, policy, earlier)
-    alone = duplicates.without_twins(_gated(version, occurrence, now, policy, gets_piece, only), which)
+    same_piece = [one.messages.people for one in earlier if one.piece == version.piece]
+    gets_piece = duplicates.got_piece(version, now, policy, same_piece)
+    dropped = holding.dropped(version, now, policy, [one.messages for one in earlier])
+    alone = duplicates.without_twins(_gated(version, occurrence, now, policy, gets_piece, dropped, only), which)
     return select(alone.c.customer_id, alone.c.address_key, alone.c.skip_reason).cte("decided")
 
 
@@ -61,6 +72,7 @@ def _gated(
     now: datetime,
     policy: Policy,
     gets_piece: ColumnElement[bool],
+    dropped: ColumnElement[str | None],
     only: ColumnElement[bool] | None,
 ) -> CTE:
     """The members of the segment who are in no excluded one, each with what the gate says, and what they share."""
@@ -76,7 +88,7 @@ def _gated(
         case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
         duplicates.messaged_twin(version, occurrence, which),
         case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
-        holding.dropped(version, now, policy),
+        dropped,
     )
     query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
     query = query.add_columns(*duplicates.keys(customer, which))
@@ -104,14 +116,15 @@ def count(
     occurrence: str,
     now: datetime,
     policy: Policy,
-    earlier: Sequence[FromClause] = (),
+    earlier: Sequence[Earlier] = (),
 ) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
     rows = decided(version, occurrence, now, policy, earlier=earlier)
     query = select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason)
     if not holding.may_hold(connection, version, policy):
         return counted(connection, query)
-    asked = query.add_columns(*holding.columns(rows, version, now, policy))
+    ahead = [one.messages for one in earlier]
+    asked = query.add_columns(*holding.columns(rows, version, now, policy, ahead))
     groups = _grouped(connection, asked.join_from(rows, customer, customer.c.id == rows.c.customer_id))
     would_send = [group for group in groups if group.skip_reason is None]
     return replace(_summed(groups), held=holding.held(would_send, version, now, policy))

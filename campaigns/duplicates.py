@@ -4,7 +4,7 @@ Customers are compared by equal keys and ranked by how long they are known, so a
 keep the same ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -179,14 +179,17 @@ def keep_planned(connection: Connection, rows: CTE, number: int) -> FromClause:
     connection.execute(text(f"CREATE TEMP TABLE {name} (customer_id bigint) ON COMMIT DROP"))
     people = table(name, column("customer_id", BigInteger))
     connection.execute(people.insert().from_select(["customer_id"], going))
+    connection.execute(text(f"CREATE INDEX ON pg_temp.{name} (customer_id)"))
+    connection.execute(text(f"ANALYZE pg_temp.{name}"))
     return people
 
 
-def lock_piece(connection: Connection, version: Version, policy: Policy) -> None:
-    """Freezes of campaigns that send one piece wait for each other until the end of their transaction."""
-    if piece_memory(version, policy) != timedelta(0):
-        key = func.hashtextextended("piece:" + version.piece, 0)
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
+def lock_pieces(connection: Connection, versions: Iterable[Version], policy: Policy) -> None:
+    """Freezes of campaigns that send one of the pieces wait for each other until the end of their transaction. Who
+    freezes several asks for all at once: they are locked in one order."""
+    pieces = {version.piece for version in versions if piece_memory(version, policy) != timedelta(0)}
+    for piece in sorted(pieces):
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("piece:" + piece, 0))))
 
 
 def _runs_of_piece(version: Version) -> ColumnElement[Any]:

@@ -16,7 +16,7 @@ from campaigns.versions import Version
 from core.schema import customer, preference
 from suppression.caps import Rules
 from suppression.care import OPEN_CASE, open_case_since
-from suppression.contacts import Pressed, moments
+from suppression.contacts import Ahead, Pressed, moments
 from suppression.policy import Policy
 from suppression.pressure import has_wishes, hold_reason
 from suppression.quiet_hours import QUIET_HOURS, QuietHours
@@ -27,18 +27,23 @@ _ROUND_THE_WORLD: Final = timedelta(hours=26)
 _NOBODYS: Final = -1
 
 
-def dropped(version: Version, now: datetime, policy: Policy) -> ColumnElement[str | None]:
-    """SQL, for a row of `customer`: `frequency_cap` for whom the campaign skips for that."""
+def dropped(version: Version, now: datetime, policy: Policy, ahead: Sequence[Ahead] = ()) -> ColumnElement[str | None]:
+    """SQL, for a row of `customer`: `frequency_cap` for whom the campaign skips for that.
+
+    `ahead`: what campaigns that are planned together with this one will have sent.
+    """
     if waits_for_caps(version, policy) is not None:
         return literal(None, Text)
     starts_at = first_instant(version, now) or now
-    return _capped(version, policy, starts_at + _ROUND_THE_WORLD if in_recipient_zone(version) else starts_at)
+    at = starts_at + _ROUND_THE_WORLD if in_recipient_zone(version) else starts_at
+    return _capped(version, policy, at, ahead)
 
 
-def _capped(version: Version, policy: Policy, at: datetime) -> ColumnElement[str | None]:
+def _capped(version: Version, policy: Policy, at: datetime, ahead: Sequence[Ahead]) -> ColumnElement[str | None]:
     """SQL: `frequency_cap` for the customer whom a cap, or their own wish, would hold at that time."""
     topic, priority = version.definition.consent_topic, version.definition.limits.priority
-    pressed = Pressed(customer, literal(_NOBODYS, BigInteger), topic, priority, moments(policy.pressure, at))
+    nobodys, at_moments = literal(_NOBODYS, BigInteger), moments(policy.pressure, at)
+    pressed = Pressed(customer, nobodys, topic, priority, at_moments, ahead=tuple(ahead))
 
     # Whether anybody wishes is asked once a statement, not once a person.
     anybody = select(preference.c.customer_id).where(preference.c.most_messages.is_not(None)).exists()
@@ -55,10 +60,12 @@ def may_hold(connection: Connection, version: Version, policy: Policy) -> bool:
     return bool(rules) or has_wishes(connection)
 
 
-def columns(people: FromClause, version: Version, now: datetime, policy: Policy) -> list[ColumnElement[Any]]:
+def columns(
+    people: FromClause, version: Version, now: datetime, policy: Policy, ahead: Sequence[Ahead] = ()
+) -> list[ColumnElement[Any]]:
     """SQL: what `held` is told by, for rows of the decided `people` joined to `customer`: few different values."""
     quiet = policy.quiet_hours
-    asked = [_reason(version, policy, first_instant(version, now) or now)]
+    asked = [_reason(version, policy, first_instant(version, now) or now, ahead)]
     if quiet is not None:
         asked += [customer.c.zone, customer.c.country, customer.c.attributes[quiet.subdivision].astext]
     names = ("reason", "zone", "country", "part")
@@ -92,12 +99,12 @@ def hold_of(
     return next(iter(held(connection.execute(mine).all(), version, now, policy)), None)
 
 
-def _reason(version: Version, policy: Policy, at: datetime) -> ColumnElement[str | None]:
+def _reason(version: Version, policy: Policy, at: datetime, ahead: Sequence[Ahead]) -> ColumnElement[str | None]:
     """SQL: what would hold a message to the customer at that time, quiet hours aside."""
     # A campaign that drops capped people has left them out already.
     capped: ColumnElement[str | None] = literal(None, Text)
     if waits_for_caps(version, policy) is not None:
-        capped = _capped(version, policy, at)
+        capped = _capped(version, policy, at, ahead)
     if policy.care.cases is None or not policy.care.waits_for_cases(version.definition.consent_topic):
         return capped
     is_open = open_case_since(customer.c.id, policy.care.cases, at).is_not(None)

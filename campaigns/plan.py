@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
-from sqlalchemy import Connection, FromClause, select
+from sqlalchemy import Connection, select
 
 from campaigns import audience, duplicates, versions
-from campaigns.audience import Counts
+from campaigns.audience import Counts, Earlier
 from campaigns.catalogue import Catalogue
 from campaigns.outlook import Outlook, outlook
 from campaigns.rollout_file import heads
@@ -21,7 +21,9 @@ from core.field_types import Name
 from core.schema import campaign_version, run, schedule
 from core.units import quoted
 from core.yaml_files import Section
+from suppression.contacts import Ahead
 from suppression.policy import Policy
+from suppression.pressure import has_wishes
 
 #: The layout of a plan file; one of another number is refused.
 FORMAT = 1
@@ -78,25 +80,39 @@ def _in_order(
     connection: Connection, catalogue: Catalogue, pinned: Iterable[Version], now: datetime
 ) -> Mapping[str, CampaignPlan]:
     """The plans by campaign, made in the order in which they are applied: who gets a piece by one of them does not get
-    it by a later one."""
+    it by a later one, and what one of them sends counts for the caps of one with a lower priority."""
     made: dict[str, CampaignPlan] = {}
-    earlier: dict[str, list[FromClause]] = {}
+    earlier: list[Earlier] = []
     policy = Policy.of(catalogue.settings)
-    left = sorted({version.campaign: version for version in pinned}.values(), key=lambda version: version.campaign)
+    left = sorted({version.campaign: version for version in pinned}.values(), key=applied_by)
     while left:
         version = left.pop(0)
-        before = earlier.get(version.piece, [])
-        plan = made[version.campaign] = _told(connection, catalogue, version, now, before)
+        plan = made[version.campaign] = _told(connection, catalogue, version, now, earlier)
         is_frozen = any(isinstance(stage, FreezeAudience) for stage in plan.stages)
-        if is_frozen and any(later.piece == version.piece for later in left):
-            rows = audience.decided(version, ONCE, now, policy, earlier=before)
+        if is_frozen and any(_is_asked(connection, version, later, policy) for later in left):
+            rows = audience.decided(version, ONCE, now, policy, earlier=earlier)
             people = duplicates.keep_planned(connection, rows, len(made))
-            earlier[version.piece] = [*before, people]
+            limits, starts_at = version.definition.limits, first_instant(version, now) or now
+            messages = Ahead(people, version.definition.consent_topic, limits.priority, starts_at)
+            earlier.append(Earlier(version.piece, messages))
     return made
 
 
+def applied_by(version: Version) -> tuple[int, str]:
+    """The place of the version among those that are applied together: higher priorities come first."""
+    return -version.definition.limits.priority, version.campaign
+
+
+def _is_asked(connection: Connection, version: Version, later: Version, policy: Policy) -> bool:
+    """Whether it matters to the later version who gets the first one."""
+    if later.piece == version.piece:
+        return True
+    goes_first = later.definition.limits.priority < version.definition.limits.priority
+    return goes_first and (bool(policy.pressure.caps) or has_wishes(connection))
+
+
 def _told(
-    connection: Connection, catalogue: Catalogue, version: Version, now: datetime, earlier: Sequence[FromClause]
+    connection: Connection, catalogue: Catalogue, version: Version, now: datetime, earlier: Sequence[Earlier]
 ) -> CampaignPlan:
     """The plan of one campaign, with what a person should know before they agree."""
     settings = catalogue.settings
@@ -122,7 +138,7 @@ def plan_version(
     now: datetime,
     batch_size: int,
     policy: Policy,
-    earlier: Sequence[FromClause] = (),
+    earlier: Sequence[Earlier] = (),
 ) -> CampaignPlan:
     """The plan of one pinned campaign, in batches of `batch_size` messages. `earlier`: as `audience.decided` takes."""
     if version.is_transactional:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from campaigns import audience, duplicates, key_accounts, rollout, versions
 from campaigns.audience import Counts
 from campaigns.catalogue import Catalogue
-from campaigns.plan import CampaignPlan, Reviewed, plan_version
+from campaigns.plan import CampaignPlan, Reviewed, applied_by, plan_version
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone, zone_of
 from campaigns.versions import SEND_STEP, Version
@@ -64,18 +64,21 @@ def apply_reviewed(
     """
     items = sorted(reviewed, key=lambda item: item.campaign)
     people_stay(connection)
+    policy, batch_size = Policy.of(catalogue.settings), catalogue.settings.workers.batch_size
+    pinned = [(_unchanged(catalogue, item), item) for item in items]
     for item in items:  # in one order, so that two applications never wait for each other
         lock_campaign(connection, item.campaign)
+    duplicates.lock_pieces(connection, [version for version, _ in pinned], policy)
     started: list[Started] = []
-    policy, batch_size = Policy.of(catalogue.settings), catalogue.settings.workers.batch_size
-    for item in items:
-        version = _unchanged(catalogue, item)
+    for version, item in sorted(pinned, key=lambda one: applied_by(one[0])):
         plan = plan_version(connection, version, now, batch_size, policy)
-        if not plan.stages or _was_applied(connection, item, plan):
+        if _was_applied(connection, item, plan):
             continue
         broadcast = catalogue.campaign(item.campaign).kind == "broadcast"
-        if broadcast and plan.counts.digest != item.counts.digest:
+        if broadcast and (plan.stages or item.pending) and plan.counts.digest != item.counts.digest:
             raise StalePlan(_moved(item.campaign, item.counts, plan.counts), hint="make the plan again and review it")
+        if not plan.stages:
+            continue
         begun = apply_plan(connection, plan, now, policy)
         _note(connection, begun, version, actor, now)
         started += begun
@@ -170,7 +173,7 @@ def carry_out(stage: Stage, work: _Work) -> None:
 def _run_freeze(stage: FreezeAudience, work: _Work) -> None:
     connection, version, now = work.connection, stage.version, work.now
     version_id = versions.store(connection, version)
-    duplicates.lock_piece(connection, version, work.policy)
+    duplicates.lock_pieces(connection, [version], work.policy)
     starts_at = first_instant(version, now) or now
     run_id = connection.execute(
         insert(run)

@@ -60,11 +60,21 @@ def _calendars(rules: Rules) -> set[str]:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """Messages that are planned together with others and not in the ledger: one for each `customer_id` of `people`."""
+
+    people: FromClause
+    topic: str
+    priority: int
+    starts_at: datetime
+
+
+@dataclass(frozen=True)
 class Pressed:
     """One bulk message that is to go to `person`, a row of customer or of an alias.
 
-    Of other runs' messages that wait, those of a higher `priority` go first. `message_id` does not count against
-    itself.
+    Of other runs' messages that wait, and of those `ahead`, those of a higher `priority` go first. `message_id` does
+    not count against itself.
     """
 
     person: FromClause
@@ -73,6 +83,7 @@ class Pressed:
     priority: int
     moments: Moments
     channel: str = "email"
+    ahead: tuple[Ahead, ...] = ()
 
     def free_at(self, rules: Rules, *, wishes: bool) -> ColumnElement[datetime | None]:
         """When it may go at the earliest; NULL: now. `wishes`: whether people's preferences are asked."""
@@ -109,7 +120,7 @@ class _Contacts:
     def __init__(self, pressed: Pressed, of: str, topic: str | None, *, bulk_only: bool) -> None:
         self._message, self._run = schema.message.alias("contact"), schema.run.alias("pressing")
         self._version = schema.campaign_version.alias("pressing_version")
-        self._pressed, self._topic, self._bulk_only = pressed, topic, bulk_only
+        self._pressed, self._of, self._topic, self._bulk_only = pressed, of, topic, bulk_only
         self._now = pressed.moments["now"]
         contact = self._message.c
         self._counted = contact.customer_id.in_(together(pressed.person, of)) & (contact.id != pressed.message_id)
@@ -136,9 +147,22 @@ class _Contacts:
             query = query.where(self._version.c.message_class == "bulk")
         if self._topic is not None:
             query = query.where(self._version.c.topic == self._topic)
-        query = query.where(self._counted, self._went() | self._goes_first(until), since)
-        ordered = query.order_by(self.at.desc()).offset(place - 1).limit(1)
-        return ordered.correlate_except(self._message, self._run, self._version).scalar_subquery()
+        query = query.where(self._counted, self._went() | self._goes_first(until), since).order_by(self.at.desc())
+        # What is planned will be newer than everything in the ledger.
+        ahead = [self._ahead(one, until) for one in self._pressed.ahead if self._is_ahead(one)]
+        left = place - sum(ahead[1:], ahead[0]) if ahead else place
+        ordered = query.offset((func.greatest(left, 1) if ahead else left) - 1).limit(1)
+        nth = ordered.correlate_except(self._message, self._run, self._version).scalar_subquery()
+        return case((left < 1, until), else_=nth) if ahead else nth
+
+    def _is_ahead(self, one: Ahead) -> bool:
+        return one.priority > self._pressed.priority and self._topic in (None, one.topic)
+
+    def _ahead(self, one: Ahead, until: ColumnElement[Any]) -> ColumnElement[int]:
+        """How many of those messages go to somebody who is counted with the person."""
+        mine = one.people.c.customer_id.in_(together(self._pressed.person, self._of))
+        counted = select(func.count()).select_from(one.people).where(mine, literal(one.starts_at, _INSTANT) < until)
+        return counted.correlate_except(one.people).scalar_subquery()
 
     def _went(self) -> ColumnElement[bool]:
         contact = self._message.c
