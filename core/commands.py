@@ -139,9 +139,22 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None
         click.echo("  ".join(padded).rstrip())
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`: the number with its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`: the number with its noun. `plural`: of nouns that do not take an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
+
+
+def in_zone(rows: Iterable[Mapping[str, Any]], zone: str) -> list[dict[str, Any]]:
+    """The rows for a table, their instants as a clock in `zone` shows them, with its offset."""
+    from zoneinfo import ZoneInfo
+
+    def local(value: Any) -> Any:
+        if not isinstance(value, datetime):
+            return value
+        there = value.astimezone(ZoneInfo(zone))
+        return f"{there:%Y-%m-%d %H:%M} {there.isoformat()[-6:]}"
+
+    return [{name: local(value) for name, value in row.items()} for row in rows]
 
 
 def shown(value: Any) -> str:

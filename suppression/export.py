@@ -71,6 +71,18 @@ def exported(connection: Connection, form: Form, *, reason: str | None, now: dat
     yield from connection.execute(text(query), given).mappings()
 
 
+_DIGESTS: Final = """
+    SELECT count(*) FROM blocked_digest
+    WHERE lifted_at IS NULL AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+      AND octet_length(digest) <> CASE :form WHEN 'md5' THEN 16 WHEN 'sha256' THEN 32 ELSE 0 END
+"""
+
+
+def digest_count(connection: Connection, *, reason: str | None, other_than: Form = "plain") -> int:
+    """How many digests of imported lists are in force; without those that an export of this form has."""
+    return int(connection.execute(text(_DIGESTS), {"reason": reason, "form": other_than}).scalar_one())
+
+
 def unknown_count(connection: Connection, *, reason: str | None, now: datetime) -> int:
     """How many entries are of addresses that nobody has, and so cannot be exported."""
     return int(connection.execute(text(_UNKNOWN), {"reason": reason, "now": now}).scalar_one())

@@ -23,33 +23,38 @@ class Person:
 
 def find_people(connection: Connection, secret: bytes, named: str) -> Sequence[Person]:
     """Everybody `named` means: the customer with this external id, or all customers at this address, or, when there
-    are none, the address alone.
+    are none, the address alone. The former external ids and addresses of merged customers mean who they became.
 
     Raises:
         NotFound: there is no such external id.
         AddressError: what looks like an address is none.
     """
-    customer = schema.customer
-    if "@" not in named:
-        condition = customer.c.external_id == named
+    customer, alias, address = schema.customer, schema.customer_alias, schema.customer_address
+    key = address_key(secret, parse_address(named).comparable) if "@" in named else None
+    if key is None:
+        former = select(alias.c.customer_id).where(alias.c.external_id == named)
+        ways = [customer.c.external_id == named, customer.c.id.in_(former)]
     else:
-        key = address_key(secret, parse_address(named).comparable)
-        condition = customer.c.address_key == key
+        former = select(address.c.customer_id).where(address.c.address_key == key)
+        ways = [customer.c.address_key == key, customer.c.id.in_(former)]
     columns = select(customer.c.external_id, customer.c.id, customer.c.address_key).order_by(customer.c.external_id)
-    found = [Person(*row) for row in connection.execute(columns.where(condition))]
-    if not found and "@" not in named:
+    for way in ways:
+        if found := [Person(*row) for row in connection.execute(columns.where(way))]:
+            return found
+    if key is None:
         raise NotFound(f"no customer has the external id {named!r}", hint="give an external id or an e-mail address")
-    return found or [Person(named, None, key)]
+    return [Person(named, None, key)]
 
 
-def key_of(connection: Connection, secret: bytes, named: str) -> UUID:
-    """The address key of the person named.
+def keys_of(connection: Connection, secret: bytes, named: str) -> list[UUID]:
+    """The address keys of the person named: of the address that is given, and of where its people are written to now.
 
     Raises:
         NotFound: nobody has this external id, or the customer has no address.
         AddressError: what looks like an address is none.
     """
-    key = find_people(connection, secret, named)[0].key
-    if key is None:
+    given = [address_key(secret, parse_address(named).comparable)] if "@" in named else []
+    keys = [*given, *(person.key for person in find_people(connection, secret, named) if person.key is not None)]
+    if not keys:
         raise NotFound(f"the customer {named!r} has no e-mail address", hint="there is nothing to suppress")
-    return key
+    return list(dict.fromkeys(keys))

@@ -9,7 +9,8 @@ from sqlalchemy import UUID, BigInteger, Connection, Integer, RowMapping, and_, 
 from core import schema
 from core.addresses import masked
 from core.consent_settings import profile_of
-from suppression.gate import TRANSACTIONAL, in_force, skip_reason, without_consent
+from core.units import format_duration
+from suppression.gate import PAUSED, SUPPRESSED, TRANSACTIONAL, in_force, skip_reason, without_consent
 from suppression.people import Person
 from suppression.policy import Policy
 from suppression.profiles import CONSENT_EXPIRED, GIVEN, REQUESTED
@@ -93,6 +94,16 @@ def _answer(
     return reason
 
 
+def suppressed_topics(
+    connection: Connection, customer_id: int, topics: Iterable[str], now: datetime, policy: Policy
+) -> list[str]:
+    """Those of the topics that a suppression of the customer's address keeps away, whatever they agree to."""
+    key = select(schema.customer.c.address_key).where(schema.customer.c.id == customer_id)
+    person = Person("", customer_id, connection.execute(key).scalar_one_or_none())
+    reasons = {topic: _answer(connection, person, topic, "", now, policy) for topic in topics}
+    return [topic for topic, reason in reasons.items() if reason is not None and reason.startswith(SUPPRESSED)]
+
+
 def consents_of(connection: Connection, customer_id: int, now: datetime, policy: Policy) -> Sequence[Mapping[str, Any]]:
     """Every consent row of the customer, newest first; `counts` marks the latest of its channel and topic, requests
     aside, and `holds` those that say yes at `now`; where one that counts does not, `because` says why.
@@ -100,7 +111,7 @@ def consents_of(connection: Connection, customer_id: int, now: datetime, policy:
     `expires_at` is when the yes ends by itself or by law, a purchase since then considered.
     """
     consent = schema.consent
-    newest_first = (consent.c.captured_at.desc(), consent.c.id.desc())
+    newest_first = (consent.c.captured_at.desc(), (consent.c.state == "withdrawn").desc(), consent.c.id.desc())
     place = func.row_number().over(
         partition_by=(consent.c.channel, consent.c.topic, consent.c.state == REQUESTED), order_by=newest_first
     )
@@ -109,6 +120,26 @@ def consents_of(connection: Connection, customer_id: int, now: datetime, policy:
         select(consent, counts.label("counts")).where(consent.c.customer_id == customer_id).order_by(*newest_first)
     ).mappings()
     return [_judged(connection, row, now, policy) for row in rows.all()]
+
+
+def wishes_of(connection: Connection, person: Person, now: datetime) -> Mapping[str, Any] | None:
+    """What the customer chose beside yes and no: `at_most` so many messages `within` a time, and `paused_until`; None
+    when nothing."""
+    wish, entry = schema.preference, schema.suppression
+    asked = select(wish.c.most_messages, wish.c.most_within, wish.c.source, wish.c.updated_at)
+    said = connection.execute(asked.where(wish.c.customer_id == person.customer_id)).one_or_none()
+    ends = select(func.max(entry.c.expires_at)).where(entry.c.address_key == person.key, in_force(entry, now))
+    paused_until = connection.execute(ends.where(entry.c.reason == PAUSED)).scalar()
+    if paused_until is None and (said is None or said.most_messages is None):
+        return None
+    within = said.most_within if said is not None else None
+    return {
+        "at_most": said.most_messages if said is not None else None,
+        "within": format_duration(within) if within is not None else None,
+        "source": said.source if said is not None else None,
+        "updated_at": said.updated_at if said is not None else None,
+        "paused_until": paused_until,
+    }
 
 
 def _judged(connection: Connection, row: RowMapping, now: datetime, policy: Policy) -> Mapping[str, Any]:

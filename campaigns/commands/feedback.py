@@ -46,11 +46,12 @@ def list_(desk: Desk, key: str | None, kind: str | None, most: int, as_json: boo
     `counts: no`: nobody vouches for the event, so nothing follows from it.
     """
     from campaigns.feedback.listing import events
-    from suppression.people import key_of
+    from suppression.people import keys_of
 
     with desk.database.begin() as connection:
-        found = key_of(connection, desk.workspace.secret, key) if key else None
-        rows = events(connection, key=found, kind=kind, most=most)
+        asked = keys_of(connection, desk.workspace.secret, key) if key else [None]
+        found = [row for each in asked for row in events(connection, key=each, kind=kind, most=most)]
+        rows = sorted(found, key=lambda row: row["recorded_at"], reverse=True)[:most] if len(asked) > 1 else found
     if as_json:
         print_json({"events": rows})
     else:

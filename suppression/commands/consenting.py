@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, in_zone, json_option, print_json, print_table, remark
 from core.errors import NotFound, UsageError
-from suppression.commands.shared import audited, known_topic
+from suppression.commands.shared import DRY, audited, known_topic, undone
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -39,20 +39,27 @@ def show(desk: Desk, key: str, as_json: bool) -> None:
     country.
     """
     from suppression.policy import Policy
-    from suppression.register import consents_of
+    from suppression.register import consents_of, wishes_of
 
     rows: list[Mapping[str, Any]] = []
+    wishes: list[Mapping[str, Any]] = []
     policy = Policy.of(desk.workspace.settings)
     with desk.database.begin() as connection:
         for person in _customers(connection, desk, key):
             assert person.customer_id is not None  # noqa: S101  of a customer
             said = consents_of(connection, person.customer_id, desk.clock.now(), policy)
             rows += [{**row, "customer": person.shown} for row in said]
+            wished = wishes_of(connection, person, desk.clock.now())
+            wishes += [{"customer": person.shown, **wished}] if wished else []
     if as_json:
-        print_json({"consents": rows})
+        print_json({"consents": rows, "wishes": wishes})
         return
+    zone = desk.workspace.settings.organisation.zone
     columns = ["customer", "topic", "channel", "state", "holds", "because", "basis", "source", "captured_at"]
-    print_table(rows, [*columns, "expires_at"])
+    print_table(in_zone(rows, zone), [*columns, "expires_at"])
+    if wishes:
+        click.echo("\nwishes")
+        print_table(in_zone(wishes, zone))
 
 
 @consent.command("grant")
@@ -65,26 +72,30 @@ def show(desk: Desk, key: str, as_json: bool) -> None:
 @click.option("--until", metavar="WHEN", help="When it ends (default: never, or as the law says).")
 @click.option("--wording", help="The version of the text they agreed to.")
 @click.option("--proof", "proofs", multiple=True, metavar="NAME=TEXT", help="Evidence; may be given several times.")
+@click.option("--dry-run", is_flag=True, help="Do everything, then undo it.")
 @json_option
 @click.pass_obj
 def grant(
     desk: Desk, key: str, topics: tuple[str, ...], about: str | None, basis: str, source: str, said_at: str | None,
-    until: str | None, wording: str | None, proofs: tuple[str, ...], as_json: bool,
+    until: str | None, wording: str | None, proofs: tuple[str, ...], dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Record that a customer said yes.
 
-    No suppression is lifted, and a later no still counts. A soft opt-in needs its evidence: --proof sale=ORDER
-    --proof similar_products=yes --proof opt_out_offered=yes --proof subscriber=individual (or corporate). An implied
-    consent says what it comes from: --proof relation=purchase (or contract, donation, inquiry).
+    No suppression is lifted, not that of an earlier no either, and a later no still counts. A soft opt-in needs its
+    evidence: --proof sale=ORDER --proof similar_products=yes --proof opt_out_offered=yes --proof
+    subscriber=individual (or corporate). An implied consent says what it comes from: --proof relation=purchase (or
+    contract, donation, inquiry).
     """
     from suppression.consent_ledger import Wording, choose, grant_consent
+    from suppression.policy import Policy
+    from suppression.register import suppressed_topics
 
     _one_of(topics, about)
     now, proof = desk.clock.now(), _proof(proofs)
     named = [known_topic(desk, topic) for topic in topics]
     at, ends = _instant(desk, "--at", said_at), _instant(desk, "--until", until)
     count = 0
-    with desk.database.begin() as connection:
+    with undone(desk, dry_run) as connection:
         person = _customer(connection, desk, key)
         if about is not None:
             count += choose(connection, person, about, allowed=True, source=source, proof=proof, now=now)  # type: ignore[arg-type]
@@ -95,7 +106,10 @@ def grant(
             )  # fmt: skip
         told = {"topics": named, "about": about, "basis": basis, "source": source}
         audited(connection, desk, "consent.grant", f"customer:{person}", told)
-    _told(key, count, as_json)
+        stopped = suppressed_topics(connection, person, named, now, Policy.of(desk.workspace.settings))
+    _told(key, count, as_json, dry_run)
+    if stopped:
+        remark(f"still suppressed: {', '.join(stopped)}; `clarion suppress remove` lifts that, with a reason")
 
 
 @consent.command("withdraw")
@@ -104,25 +118,29 @@ def grant(
 @click.option("--all", "everything", is_flag=True, help="Every topic.")
 @click.option("--about", type=click.Choice(_ABOUT), help="Being tracked, or chosen by behaviour, in place of a topic.")
 @click.option("--source", required=True, help="Where they said so, such as `phone`.")
+@click.option("--dry-run", is_flag=True, help="Do everything, then undo it.")
 @json_option
 @click.pass_obj
 def withdraw(
-    desk: Desk, key: str, topics: tuple[str, ...], everything: bool, about: str | None, source: str, as_json: bool
-) -> None:
-    """Record that a customer said no. It binds everybody at the address, from this second on.
+    desk: Desk, key: str, topics: tuple[str, ...], everything: bool, about: str | None, source: str, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Record that somebody said no. It binds everybody at the address, from this second on, and whoever comes there.
 
-    Only a newer yes of their own brings a topic back. `clarion suppress add` keeps mail away whatever they say later.
+    The person comes back by a link or page of their own; you lift it by `clarion suppress remove`, with a reason, and
+    record what they said by `clarion consent grant`.
     """
     from suppression.consent_ledger import choose
+    from suppression.people import find_people
     from suppression.record import withdraw as withdraw_consent
 
     _one_of(topics or ("",) * everything, about)
     now, named = desk.clock.now(), [known_topic(desk, topic) for topic in topics]
     count = 0
-    with desk.database.begin() as connection:
-        for person in _customers(connection, desk, key):
-            assert person.customer_id is not None  # noqa: S101  of a customer
-            if about is not None:
+    with undone(desk, dry_run) as connection:
+        people = _customers(connection, desk, key) if about else find_people(connection, desk.workspace.secret, key)
+        for person in people:
+            if about is not None and person.customer_id is not None:
                 count += choose(connection, person.customer_id, about, allowed=False, source=source, now=now)  # type: ignore[arg-type]
             refused: list[str | None] = [None] if everything else [*named]
             for topic in refused:
@@ -130,8 +148,9 @@ def withdraw(
                     connection, person.key, customer_id=person.customer_id, topic=topic, source=source, now=now
                 )
             told = {"topics": named or None, "everything": everything, "about": about, "source": source}
-            audited(connection, desk, "consent.withdraw", f"customer:{person.customer_id}", told)
-    _told(key, count, as_json)
+            subject = f"customer:{person.customer_id}" if person.customer_id else f"address:{person.key}"
+            audited(connection, desk, "consent.withdraw", subject, told)
+    _told(key, count, as_json, dry_run)
 
 
 def _one_of(topics: tuple[str, ...], about: str | None) -> None:
@@ -139,11 +158,11 @@ def _one_of(topics: tuple[str, ...], about: str | None) -> None:
         raise UsageError("expected topics, or --about, and not both", hint="name what they agreed to: --topic NAME")
 
 
-def _told(key: str, count: int, as_json: bool) -> None:
+def _told(key: str, count: int, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        print_json({"key": key, "recorded": count})
+        print_json({"key": key, "recorded": count} | ({"dry_run": True} if dry_run else {}))
     else:
-        remark(f"{count} recorded" if count else "nothing new")
+        remark((f"{count} recorded" if count else "nothing new") + (DRY if dry_run else ""))
 
 
 def _customers(connection: "Connection", desk: Desk, key: str) -> "list[Person]":

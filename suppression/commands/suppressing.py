@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, counted, json_option, print_json, print_table, remark
 from core.errors import NotFound, UsageError
 from core.units import parse_duration
-from suppression.commands.shared import audited, known_topic
+from suppression.commands.shared import DRY, audited, known_topic, undone
 
 #: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
@@ -51,35 +51,42 @@ def _length(_context: click.Context, _parameter: click.Parameter, value: str | N
     "--for", "length", callback=_length, metavar="DURATION", help="How long, such as 90d (default: for good)."
 )
 @click.option("--note", help="What happened, kept as evidence.")
+@click.option("--dry-run", is_flag=True, help="Do everything, then undo it.")
 @json_option
 @click.pass_obj
 def add(
     desk: Desk, keys: tuple[str, ...], scope: str | None, topic: str | None, campaign: str | None, reason: str,
-    length: timedelta | None, note: str | None, as_json: bool,
+    length: timedelta | None, note: str | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Forbid writing to people."""
-    from suppression.people import key_of
+    """Forbid writing to people.
+
+    An address or external id that a customer had before means the address they have now, as well.
+    """
+    from suppression.people import keys_of
     from suppression.record import suppress as suppress_address
 
     place = _place(desk, scope, topic, campaign) or {"scope": "global", "scope_name": ""}
     now = desk.clock.now()
     expires_at = now + length if length else None
     results: list[dict[str, Any]] = []
-    with desk.database.begin() as connection:
+    told = {**place, "reason": reason, "note": note}
+    with undone(desk, dry_run) as connection:
         for named in keys:
-            key = key_of(connection, desk.workspace.secret, named)
-            is_new = suppress_address(
-                connection, key, **place, reason=reason, source="operator", evidence={"note": note} if note else None,
-                expires_at=expires_at, now=now,
-            )  # fmt: skip
+            is_new = False
+            for key in keys_of(connection, desk.workspace.secret, named):
+                written = suppress_address(
+                    connection, key, **place, reason=reason, source="operator",
+                    evidence={"note": note} if note else None, expires_at=expires_at, now=now,
+                )  # fmt: skip
+                if written:
+                    audited(connection, desk, "suppress.add", f"address:{key}", told)
+                is_new = is_new or written
             results.append({"key": named, **place, "reason": reason, "expires_at": expires_at, "new": is_new})
-            if is_new:
-                audited(connection, desk, "suppress.add", f"address:{key}", {**place, "reason": reason, "note": note})
     if as_json:
-        print_json({"entries": results})
+        print_json({"entries": results} | ({"dry_run": True} if dry_run else {}))
     else:
         new_count = sum(result["new"] for result in results)
-        remark(f"{new_count} added, {len(results) - new_count} already there")
+        remark(f"{new_count} added, {len(results) - new_count} already there{DRY if dry_run else ''}")
 
 
 @suppress.command("remove")
@@ -97,20 +104,21 @@ def remove(
 
     They stay in the list as lifted. Withdrawn consent stays withdrawn: only the customer can give it again.
     """
-    from suppression.people import key_of
+    from suppression.people import keys_of
     from suppression.record import lift
 
     place = _place(desk, scope, topic, campaign)
     results: list[dict[str, Any]] = []
     with desk.database.begin() as connection:
         for named in keys:
-            key = key_of(connection, desk.workspace.secret, named)
-            count = lift(connection, key, because=because, reason=reason, now=desk.clock.now(), **place)
+            count, told = 0, {**place, "reason": reason, "because": because}
+            for key in keys_of(connection, desk.workspace.secret, named):
+                lifted = lift(connection, key, because=because, reason=reason, now=desk.clock.now(), **place)
+                if lifted:
+                    audited(connection, desk, "suppress.remove", f"address:{key}", told)
+                count += lifted
             if not count:
                 raise NotFound(f"no entry of {named!r} fits", hint="`clarion suppress list` shows what there is")
-            audited(
-                connection, desk, "suppress.remove", f"address:{key}", {**place, "reason": reason, "because": because}
-            )
             results.append({"key": named, "lifted": count})
     if as_json:
         print_json({"entries": results})
@@ -126,12 +134,19 @@ def remove(
 @click.pass_obj
 def list_(desk: Desk, key: str | None, reason: str | None, ended: bool, as_json: bool) -> None:
     """List the entries in force, newest first."""
-    from suppression.people import key_of
+    from suppression.export import digest_count
+    from suppression.people import keys_of
     from suppression.register import entries
 
     with desk.database.begin() as connection:
-        found = key_of(connection, desk.workspace.secret, key) if key else None
-        rows = entries(connection, desk.clock.now(), key=found, reason=reason, ended=ended)
+        asked = keys_of(connection, desk.workspace.secret, key) if key else [None]
+        rows = [
+            row for each in asked
+            for row in entries(connection, desk.clock.now(), key=each, reason=reason, ended=ended)
+        ]  # fmt: skip
+        digests = digest_count(connection, reason=reason) if key is None else 0
+    if digests:
+        remark(f"beside these, {counted(digests, 'digest')} of hashed lists, which block whoever has such an address")
     if as_json:
         print_json({"entries": rows})
         return
@@ -184,7 +199,7 @@ def export(desk: Desk, file: Path, algorithm: str, plain: bool, reason: str | No
 
     from core.commands import write_file
     from core.guard import GuardedWriter
-    from suppression.export import Form, columns_of, exported, unknown_count
+    from suppression.export import Form, columns_of, digest_count, exported, unknown_count
 
     form: Form = "plain" if plain else algorithm  # type: ignore[assignment]  # one of the choices
     now, content = desk.clock.now(), StringIO(newline="")
@@ -195,14 +210,19 @@ def export(desk: Desk, file: Path, algorithm: str, plain: bool, reason: str | No
             writer.write(_cell(row[name]) for name in columns_of(form))
             count += 1
         unknown = unknown_count(connection, reason=reason, now=now)
+        digests = digest_count(connection, reason=reason, other_than=form)
         audited(connection, desk, "suppress.export", "suppressions", {"form": form, "reason": reason, "rows": count})
     write_file(file, content.getvalue())
     if as_json:
-        print_json({"file": str(file), "form": form, "rows": count, "unknown": unknown})
+        print_json({"file": str(file), "form": form, "rows": count, "unknown": unknown, "digests": digests})
         return
     remark(f"{count:,} written to {file}")
     if unknown:
-        remark(f"{unknown:,} entries are of addresses no customer has: only a keyed hash of them is kept")
+        entries = counted(unknown, "entry", "entries")
+        remark(f"{entries} of addresses no customer has: only a keyed hash of them is kept")
+    if digests:
+        left = "are hashes and no addresses: export them with --hash" if plain else f"are no {algorithm}"
+        remark(f"left out: {counted(digests, 'digest')} of hashed lists {left}")
 
 
 def _cell(value: object) -> str:

@@ -106,7 +106,7 @@ def test_dry_run_tells_what_erasing_then_does(run, database, person):
     """
     dry = json.loads(run("customer", "erase", EXTERNAL, "--dry-run", "--json").stdout)
     count = _customers(database)
-    done = json.loads(run("customer", "erase", EXTERNAL, "--json").stdout)
+    done = json.loads(run("customer", "erase", EXTERNAL, "--yes", "--json").stdout)
 
     assert (1, 0) == (count, _customers(database))
     assert dry | {"dry_run": False} == done
@@ -118,7 +118,7 @@ def test_erased_person_is_not_imported_in_another_spelling(run, database, person
     However the mailbox is written, with whatever external id: the row is rejected with the reason, and the address is
     suppressed.
     """
-    run("customer", "erase", EMAIL)
+    run("customer", "erase", EMAIL, "--yes")
     rows = "".join(f"NEW-{number},{spelling},Annelore\n" for number, spelling in enumerate(SPELLINGS))
 
     counts = _import(run, "customers", f"external_id,email,first_name\n{rows}")
@@ -136,7 +136,7 @@ def test_erased_person_is_not_imported_by_the_old_external_id(run, database, per
     """
     The external id, with another address or none, is the same person; so it is in purchases and events.
     """
-    run("customer", "erase", EXTERNAL)
+    run("customer", "erase", EXTERNAL, "--yes")
 
     people = _import(run, "customers", f"external_id,email\n{EXTERNAL},new@x.example\nKD-9,other@x.example\n")
     orders = _import(
@@ -153,7 +153,7 @@ def test_idna_spelling_of_an_erased_address_is_refused(run, database):
     """
     with database.begin() as connection:
         make_customer(connection, email="Jörg@exämple.example", external_id="U1")
-    run("customer", "erase", "U1")
+    run("customer", "erase", "U1", "--yes")
 
     counts = _import(run, "customers", "external_id,email\nU2,jörg@xn--exmple-cua.example\nU3,JÖRG@EXÄMPLE.example\n")
 
@@ -162,7 +162,7 @@ def test_idna_spelling_of_an_erased_address_is_refused(run, database):
 
 def test_people_of_one_mailbox_are_erased_together_only_when_that_is_meant(run, database):
     """
-    Without somebody at the keyboard, several customers at one address need --yes.
+    Without somebody at the keyboard nobody is erased but with --yes; the others at the address are named.
     """
     with database.begin() as connection:
         for number in (1, 2):
@@ -171,7 +171,8 @@ def test_people_of_one_mailbox_are_erased_together_only_when_that_is_meant(run, 
     refused = run("customer", "erase", "B1", code=2).stderr
     run("customer", "erase", "B1", "--yes")
 
-    assert "B1 is one person with other customers: B1, B2" in refused
+    assert "whether to erase B1, with B2, for good; nothing was erased" in refused
+    assert "--yes" in refused
     assert 0 == _customers(database)
 
 
@@ -182,14 +183,14 @@ def test_files_that_still_name_the_person_are_told(run, database, person):
     (run.workspace.root / "lists").mkdir()
     (run.workspace.root / "lists" / "fair.csv").write_text(f"name,email\nA,{EMAIL.lower()}\n", encoding="utf-8")
 
-    assert "still named in lists/fair.csv:2" in run("customer", "erase", EXTERNAL).stderr
+    assert "still named in lists/fair.csv:2" in run("customer", "erase", EXTERNAL, "--yes").stderr
 
 
 def test_readmitted_person_is_imported_again_and_must_agree_anew(run, database, person):
     """
     With a reason, imports take them again; the opt-out of before still holds, and what they agreed to is gone.
     """
-    run("customer", "erase", EMAIL)
+    run("customer", "erase", EMAIL, "--yes")
     run("customer", "readmit", EMAIL, "--because", "ordered again")
 
     counts = _import(run, "customers", f"external_id,email\n{EXTERNAL},{EMAIL}\n")
@@ -205,7 +206,7 @@ def test_restored_database_is_brought_up_to_date(run, database, person):
     The file beside the database remembers who was erased, also when the database has forgotten: a replay erases them
     again, and does nothing the second time.
     """
-    run("customer", "erase", EMAIL)
+    run("customer", "erase", EMAIL, "--yes")
     with database.begin() as connection:  # what a backup from before the erasure gives back
         connection.execute(text("TRUNCATE erasure"))
         connection.execute(text("DELETE FROM suppression"))
@@ -229,7 +230,7 @@ def test_readmitted_person_survives_a_replay(run, database, person):
     """
     Who came back after the erasure is a customer again, and a replay leaves them alone.
     """
-    run("customer", "erase", EMAIL)
+    run("customer", "erase", EMAIL, "--yes")
     run("customer", "readmit", EMAIL, "--because", "ordered again")
     _import(run, "customers", f"external_id,email\n{EXTERNAL},{EMAIL}\n")
 

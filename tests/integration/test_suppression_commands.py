@@ -16,6 +16,7 @@ from core.clock import SteppedClock
 from core.commands import Desk
 from core.database import Database
 from core.workspace import Workspace
+from suppression.wishes import wish_for_at_most
 from tests import factories
 
 Run = Callable[..., Result]
@@ -288,7 +289,8 @@ def test_consent_withdrawn_in_person_binds_everybody_at_the_address(
     run: Run, customer_id: int, database: Database
 ) -> None:
     """
-    By topic or for all topics, also of whoever shares the address; only a newer yes brings a topic back.
+    By topic or for all topics, also of whoever shares the address, or is known nowhere yet; a yes that a colleague
+    records lifts nothing, and says so.
     """
     with database.begin() as connection:
         factories.make_customer(
@@ -299,7 +301,7 @@ def test_consent_withdrawn_in_person_binds_everybody_at_the_address(
 
     assert [2, 1] == [json.loads(result.stdout)["recorded"] for result in (one, rest)]
     for key in ("A1", "A2"):
-        assert [(topic, False, "not_consented") for topic in ("promotions", "news")] == answers(
+        assert [(topic, False, "suppressed:unsubscribed") for topic in ("promotions", "news")] == answers(
             run("suppress", "check", key, "--json")
         )
 
@@ -349,7 +351,10 @@ def test_show_says_why_a_yes_does_not_hold_and_when_it_ends(run: Run, database: 
             "subscriber: got 'robot'",
         ),
         (("consent", "withdraw", "A1", "--source", "x"), "expected topics, or --about"),
-        (("consent", "withdraw", "nobody@x.example", "--all", "--source", "x"), "no customer has the address"),
+        (
+            ("consent", "withdraw", "nobody@x.example", "--about", "tracking", "--source", "x"),
+            "no customer has the address",
+        ),
         (("suppress", "add", "A1", "--reason", "paused"), "a pause without an end"),
     ],
 )
@@ -394,7 +399,7 @@ def test_export_is_hashed_and_blocks_the_same_people_elsewhere(
     run("suppress", "remove", "A1", "--because", "a test of the list")
     run("import", "suppressions", str(listed))
 
-    assert {"file": str(listed), "form": "sha256", "rows": 1, "unknown": 1} == json.loads(result.stdout)
+    assert {"file": str(listed), "form": "sha256", "rows": 1, "unknown": 1, "digests": 0} == json.loads(result.stdout)
     assert [digest] == [line.split(",")[0] for line in listed.read_text().splitlines()[1:]]
     assert [("promotions", False, "suppressed:complaint")] == answers(
         run("suppress", "check", "A1", "--topic", "promotions", "--json")
@@ -420,3 +425,43 @@ def test_plain_export_holds_every_entry_with_scope_and_end(run: Run, customer_id
     assert sorted([entry[name] for name in names] for entry in before) == sorted(
         [entry[name] for name in names] for entry in after
     )
+
+
+def test_former_names_of_a_merged_customer_mean_who_they_became(run: Run, database: Database, customer_id: int) -> None:
+    """
+    A no on the phone under a former external id or address reaches the address that mail goes to now.
+    """
+    with database.begin() as connection:
+        connection.execute(
+            schema.customer_alias.insert().values(external_id="A2", customer_id=customer_id, merged_because="the same")
+        )
+        former = {"customer_id": customer_id, "address_key": factories.key_of("old@customers.example")}
+        connection.execute(schema.customer_address.insert().values(**former, email="old@customers.example"))
+
+    shown = [json.loads(run("consent", "show", key, "--json").stdout) for key in ("A2", "old@customers.example")]
+    dry = run("suppress", "add", "old@customers.example", "--reason", "manual", "--dry-run", "--json")
+    before = answers(run("suppress", "check", "A2", "--topic", "promotions", "--json"))
+    run("suppress", "add", "old@customers.example", "--reason", "manual")
+    after = answers(run("suppress", "check", "A2", "--topic", "promotions", "--json"))
+
+    assert [["A1"], ["A1"]] == [[row["customer"] for row in each["consents"]] for each in shown]
+    assert json.loads(dry.stdout)["entries"][0]["new"]
+    assert [("promotions", True, None)] == before
+    assert [("promotions", False, "suppressed:manual")] == after
+
+
+def test_consent_show_tells_wishes_and_pauses(
+    run: Run, database: Database, customer_id: int, clock: SteppedClock
+) -> None:
+    """
+    How often somebody wants mail, and until when they rest, is shown beside what they agreed to.
+    """
+    with database.begin() as connection:
+        wish_for_at_most(connection, customer_id, 1, timedelta(days=7), source="preferences", now=clock.now())
+    run("suppress", "add", "A1", "--reason", "paused", "--for", "30d")
+
+    wish = json.loads(run("consent", "show", "A1", "--json").stdout)["wishes"][0]
+
+    assert (1, "7d", (clock.now() + timedelta(days=30)).isoformat()) == (
+        wish["at_most"], wish["within"], wish["paused_until"],
+    )  # fmt: skip
