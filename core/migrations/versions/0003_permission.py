@@ -520,3 +520,114 @@ def _keep_conversions_of_erased_people() -> None:
             END $$
         """)
         op.execute(f"CREATE TRIGGER {name} AFTER {given} FOR EACH STATEMENT EXECUTE FUNCTION {name}()")
+    _keep_opt_outs_with_the_person()
+
+
+def _keep_opt_outs_with_the_person() -> None:
+    """Customers with the same `person` are one human being: what one says no to at an address holds at the others.
+
+    Entries that tell of a mailbox stay there (`customers.merging.words.OF_MAILBOX`). A copy has the source
+    of its entry, which it names as evidence, and is not copied on: nobody is reached by way of a shared mailbox.
+    """
+    personal = "reason NOT IN ('hard_bounce', 'soft_bounces', 'mailbox_full', 'erased')"
+    entry = "channel, scope, scope_name, reason"
+    op.execute(f"""
+        CREATE FUNCTION copy_entries(ids bigint[], places uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+        -- Each entry holds at the place beside it, too.
+        BEGIN
+            UPDATE suppression AS s SET lifted_at = now(), lifted_because = 'replaced by a later entry'
+            FROM unnest(ids, places) AS pair (id, place) JOIN suppression AS e USING (id)
+            WHERE s.address_key = pair.place AND s.lifted_at IS NULL
+              AND (s.channel, s.scope, s.scope_name, s.reason) = (e.channel, e.scope, e.scope_name, e.reason)
+              AND s.expires_at < coalesce(e.expires_at, 'infinity');
+            INSERT INTO suppression (address_key, {entry}, source, evidence, created_at, expires_at)
+            SELECT DISTINCT ON (place, {entry}) place, {entry}, source,
+                   jsonb_build_object('same_person', e.id), created_at, expires_at
+            FROM unnest(ids, places) AS pair (id, place) JOIN suppression AS e USING (id)
+            ORDER BY place, {entry}, coalesce(expires_at, 'infinity') DESC, e.id
+            ON CONFLICT (address_key, {entry}) WHERE lifted_at IS NULL DO NOTHING;
+        END $$
+    """)  # noqa: S608  made of our own names
+    # Two who write at two addresses of one person would wait for each other's copies: the second waits from the start.
+    op.execute("""
+        CREATE FUNCTION suppression_person_alone() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock(hashtextextended('person:' || person, 0)) FROM (
+                SELECT DISTINCT person FROM customer
+                WHERE address_key = NEW.address_key AND person IS NOT NULL ORDER BY person
+            ) AS people;
+            RETURN NEW;
+        END $$
+    """)
+    op.execute(f"""
+        CREATE TRIGGER suppression_person_alone BEFORE INSERT ON suppression
+        FOR EACH ROW WHEN (NOT NEW.evidence ? 'same_person' AND NEW.{personal})
+        EXECUTE FUNCTION suppression_person_alone()
+    """)
+    op.execute(f"""
+        CREATE FUNCTION suppression_of_person() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE ids bigint[]; places uuid[];
+        BEGIN
+            SELECT array_agg(id), array_agg(place) INTO ids, places FROM (
+                SELECT DISTINCT w.id, other.address_key AS place
+                FROM written AS w
+                JOIN customer AS mine ON mine.address_key = w.address_key AND mine.person IS NOT NULL
+                JOIN customer AS other ON other.person = mine.person AND other.address_key <> w.address_key
+                WHERE w.lifted_at IS NULL AND NOT w.evidence ? 'same_person' AND w.{personal}
+            ) AS pair;
+            IF ids IS NOT NULL THEN
+                PERFORM copy_entries(ids, places);
+            END IF;
+            RETURN NULL;
+        END $$
+    """)  # noqa: S608  made of our own names
+    op.execute("""
+        CREATE TRIGGER suppression_of_person AFTER INSERT ON suppression REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION suppression_of_person()
+    """)
+    # A break is over at all addresses when the person ends it at one.
+    op.execute("""
+        CREATE FUNCTION suppression_pause_over() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE suppression SET lifted_at = NEW.lifted_at, lifted_because = NEW.lifted_because
+            FROM customer AS mine JOIN customer AS other ON other.person = mine.person
+            WHERE mine.address_key = NEW.address_key AND suppression.address_key = other.address_key
+              AND suppression.lifted_at IS NULL AND suppression.reason = 'paused'
+              AND (suppression.evidence ? 'same_person' OR NEW.evidence ? 'same_person')
+              AND suppression.expires_at = NEW.expires_at;
+            RETURN NULL;
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER suppression_pause_over AFTER UPDATE OF lifted_at ON suppression
+        FOR EACH ROW WHEN (OLD.lifted_at IS NULL AND NEW.lifted_at IS NOT NULL AND NEW.reason = 'paused'
+                           AND NEW.lifted_because <> 'replaced by a later entry')
+        EXECUTE FUNCTION suppression_pause_over()
+    """)
+    for name, given, condition in (
+        ("customer_one_person", "INSERT ON customer REFERENCING NEW TABLE AS now_known", "true"),
+        ("customer_one_person_anew", "UPDATE ON customer REFERENCING OLD TABLE AS known NEW TABLE AS now_known",
+         """NOT EXISTS (SELECT FROM known WHERE known.id = n.id AND known.person = n.person
+                        AND known.address_key = n.address_key)"""),
+    ):  # fmt: skip
+        op.execute(f"""
+            CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE ids bigint[]; places uuid[];
+            BEGIN
+                IF NOT EXISTS (SELECT FROM now_known WHERE person IS NOT NULL) THEN
+                    RETURN NULL;
+                END IF;
+                SELECT array_agg(e.id), array_agg(way.place) INTO ids, places FROM (
+                    SELECT DISTINCT place.*
+                    FROM now_known AS n JOIN customer AS other ON other.person = n.person
+                    CROSS JOIN LATERAL (VALUES (n.address_key, other.address_key), (other.address_key, n.address_key))
+                        AS place (of, place)
+                    WHERE other.address_key <> n.address_key AND {condition}
+                ) AS way JOIN suppression AS e ON e.address_key = way.of AND e.lifted_at IS NULL AND e.{personal};
+                IF ids IS NOT NULL THEN
+                    PERFORM copy_entries(ids, places);
+                END IF;
+                RETURN NULL;
+            END $$
+        """)  # noqa: S608  made of our own names
+        op.execute(f"CREATE TRIGGER {name} AFTER {given} FOR EACH STATEMENT EXECUTE FUNCTION {name}()")
