@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, false, func, literal, or_, select, text, true, update
+from sqlalchemy import Connection, and_, false, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core import schema
@@ -232,10 +232,14 @@ def withdraw(
 ) -> int:
     """Nobody at the address, nor the customer given, agrees to `topic` (None: to any topic) any more.
 
-    What they were asked to confirm cannot be confirmed any more, either. Returns how many consents and requests were
-    withdrawn; each is a new row. Repeat: safe, what is withdrawn stays as it is.
+    The address is suppressed for it, and that which the customer has by now: the no binds whoever comes there later,
+    and an address nobody is known at. What they were asked to confirm cannot be confirmed any more, either.
+    Returns how many consents and requests were withdrawn, each a new row; when there were none, how many addresses
+    are suppressed anew. Repeat: safe, what is withdrawn stays as it is.
     """
-    lock_addresses(connection, [key])
+    present = select(schema.customer.c.address_key).where(schema.customer.c.id == customer_id)
+    keys = {key, connection.execute(present).scalar_one_or_none() if customer_id is not None else None} - {None}
+    lock_addresses(connection, keys)
     latest, mine = _consent.alias("latest"), schema.customer
     at_address = false() if key is None else mine.c.address_key == key
     people = select(mine.c.id).where(or_(at_address, mine.c.id == customer_id))
@@ -261,5 +265,28 @@ def withdraw(
         captured_at,
     ).where(newest.c.state != "withdrawn")
     columns = ["customer_id", "channel", "topic", "state", "basis", "source", "proof", "captured_at"]
-    written = connection.execute(insert(_consent).from_select(columns, rows).returning(_consent.c.id))
-    return len(written.all())
+    written = connection.execute(insert(_consent).from_select(columns, rows).returning(_consent.c.id)).all()
+    evidence = {**(proof or {}), "withdrawal": True} | ({} if customer_id is None else {"customer": customer_id})
+    stopped = [_stop(connection, each, topic, channel, source, evidence, now) for each in keys if each is not None]
+    return len(written) or sum(stopped)
+
+
+def _stop(
+    connection: Connection, key: UUID, topic: str | None, channel: str, source: str,
+    evidence: Mapping[str, Any], now: datetime,
+) -> bool:  # fmt: skip
+    """An opt-out for good keeps the topic (None: every one) of the channel from the address; True: it is new."""
+    entry = _suppression.c
+    within = entry.scope == "channel"
+    if topic is not None:
+        within = or_(within, and_(entry.scope == "topic", entry.scope_name == topic))
+    there = select(entry.id).where(
+        entry.address_key == key, entry.reason == UNSUBSCRIBED, entry.lifted_at.is_(None), entry.expires_at.is_(None),
+        or_(entry.scope == "global", and_(entry.channel == channel, within)),
+    )  # fmt: skip
+    if connection.execute(there.limit(1)).first() is not None:
+        return False
+    return suppress(
+        connection, key, scope="channel" if topic is None else "topic", scope_name=topic or "", reason=UNSUBSCRIBED,
+        source=source, channel=channel, evidence=evidence, now=now,
+    )  # fmt: skip

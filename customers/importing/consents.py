@@ -19,6 +19,7 @@ from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
 from customers.importing.people import WHO_FIELDS, WHO_STAGE, find_people, who_reader
 from customers.importing.readmitted import refuse_older
+from customers.importing.suppressions import lifted_before, record_entries
 from customers.importing.values import Rejected, end_of_day, instant_reader
 from customers.importing.words import channel_of
 
@@ -121,9 +122,13 @@ class ConsentImporter(Importer):
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
-        rejected = find_people(connection)
+        unknown = find_people(connection)
         connection.execute(text(_AGREEMENTS))
-        recorded = record_consents(connection, self.source.secret, now=self.source.now)
+        connection.execute(text(_NO_AT))
+        # A no needs nobody to be known at the address: it waits for whoever comes.
+        kept = set(connection.scalars(text("SELECT row FROM no_at")))
+        rejected = {row: reason for row, reason in unknown.items() if row not in kept}
+        recorded = record_consents(connection, self.source.secret, file=self.source.file_name, now=self.source.now)
         remarks = recorded.remarks
         if self._unproven:
             remarks += (f"{self._unproven:,} soft opt-ins lack {', '.join(SOFT_OPT_IN)}: they count in few countries",)
@@ -177,6 +182,17 @@ _AGREEMENTS = f"""
     SELECT {", ".join(CONSENT_STAGE)} FROM bound JOIN staged USING (row)
 """  # noqa: S608  made of our own names
 
+#: What the addresses are suppressed for: those the rows name, and those of the customers they name.
+_NO_AT = """
+    CREATE TEMP TABLE no_at ON COMMIT DROP AS
+    WITH named AS (SELECT * FROM staged JOIN known USING (who) WHERE state = 'withdrawn')
+    SELECT row, who_key AS address_key, customer_id, channel, 'topic' AS scope, topic AS scope_name, captured_at
+    FROM named WHERE who_key IS NOT NULL
+    UNION
+    SELECT row, customer.address_key, customer_id, channel, 'topic', topic, captured_at
+    FROM named JOIN customer ON customer.id = customer_id WHERE customer.address_key IS NOT NULL
+"""
+
 #: A request for confirmation is no word, and hides none. Of two words of one instant the no is the later one.
 _LATEST = """
     SELECT state, captured_at FROM consent
@@ -213,8 +229,17 @@ _REFUSE = f"""
     RETURNING row, (SELECT captured_at FROM ({_LATEST}) latest)
 """  # noqa: S608  made of our own names
 
+#: Of them, those whom a no keeps out all the same: a file lifts nothing.
 _AGREED_AGAIN = f"""
-    SELECT count(DISTINCT customer_id) FROM agreement CROSS JOIN LATERAL ({_LATEST}) latest
+    SELECT count(DISTINCT customer_id),
+           count(DISTINCT customer_id) FILTER (WHERE EXISTS (
+               SELECT FROM customer JOIN suppression AS e USING (address_key)
+               WHERE customer.id = agreement.customer_id AND e.lifted_at IS NULL AND e.reason = 'unsubscribed'
+                 AND (e.expires_at IS NULL OR e.expires_at > :now)
+                 AND (e.scope = 'global' OR e.channel = agreement.channel
+                      AND (e.scope = 'channel' OR e.scope = 'topic' AND e.scope_name = agreement.topic))
+           ))
+    FROM agreement CROSS JOIN LATERAL ({_LATEST}) latest
     WHERE agreement.state <> 'withdrawn' AND latest.state = 'withdrawn'
       AND agreement.captured_at > latest.captured_at
 """  # noqa: S608  made of our own names
@@ -232,13 +257,35 @@ _RECORD = f"""
         WHERE coalesce(agreement.captured_at, :now) = recorded.captured_at
         GROUP BY customer_id, channel, topic, recorded.captured_at, state, source
     )
-    SELECT count(DISTINCT row) FROM first_said
+    INSERT INTO news SELECT DISTINCT row FROM first_said
+"""  # noqa: S608  made of our own names
+
+#: The opt-outs that the noes of the file are, in the table `entry`. One with a date is old news when the customer it
+#: names has agreed later, or when it was lifted since; one without counts from now on.
+_OPT_OUTS = f"""
+    CREATE TEMP TABLE entry ON COMMIT DROP AS
+    SELECT DISTINCT ON (address_key, channel, scope, scope_name)
+           row, 'import' AS source, address_key, channel, scope, scope_name, 'unsubscribed' AS reason,
+           jsonb_strip_nulls(jsonb_build_object(
+               'file', CAST(:file AS text), 'withdrawal', true, 'customer', customer_id)) AS evidence,
+           coalesce(captured_at, :now) AS created_at, CAST(NULL AS timestamptz) AS expires_at
+    FROM (SELECT *, scope_name AS topic FROM no_at WHERE address_key IS NOT NULL) AS agreement
+    WHERE captured_at IS NULL OR (
+        coalesce((SELECT state FROM ({_LATEST}) latest), 'withdrawn') = 'withdrawn'
+        AND NOT EXISTS (
+            SELECT FROM suppression AS s
+            WHERE (s.address_key, s.channel, s.scope, s.scope_name, s.reason)
+                = (agreement.address_key, agreement.channel, agreement.scope, agreement.scope_name, 'unsubscribed')
+              AND s.lifted_at >= agreement.captured_at AND s.lifted_because <> 'replaced by a later entry'
+        )
+    )
+    ORDER BY address_key, channel, scope, scope_name, row
 """  # noqa: S608  made of our own names
 
 
-def record_consents(connection: "Connection", secret: bytes, *, now: datetime) -> Recorded:
+def record_consents(connection: "Connection", secret: bytes, *, file: str, now: datetime) -> Recorded:
     """The facts of the temporary table `agreement` are on record, except undated grants after or beside a withdrawal,
-    and grants from before somebody erased was readmitted.
+    and grants from before somebody erased was readmitted. The noes of the table `no_at` suppress the addresses.
 
     Repeat: safe.
     """
@@ -255,7 +302,27 @@ def record_consents(connection: "Connection", secret: bytes, *, now: datetime) -
         (row, f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at")
         for row, at in connection.execute(text(_REFUSE))
     ]
-    again = connection.execute(text(_AGREED_AGAIN)).scalar_one()
-    created = connection.execute(text(_RECORD), {"now": now}).scalar_one()
+    again, stopped = connection.execute(text(_AGREED_AGAIN), {"now": now}).one()
+    connection.execute(text("CREATE TEMP TABLE news (row integer) ON COMMIT DROP"))
+    connection.execute(text(_RECORD), {"now": now})
     remarks = (f"{again:,} customers who had withdrawn have agreed again later",) if again else ()
+    if stopped:
+        remarks += (
+            f"{stopped:,} of them stay suppressed, until they come back by a link of their own "
+            "or `clarion suppress remove` lifts it",
+        )
+    remarks += _suppress_noes(connection, file, now=now)
+    created = connection.execute(text("SELECT count(DISTINCT row) FROM news")).scalar_one()
     return Recorded(created, tuple(refused), remarks)
+
+
+def _suppress_noes(connection: "Connection", file: str, *, now: datetime) -> tuple[str, ...]:
+    """The addresses of `no_at` are suppressed: whoever comes to one later is bound, too."""
+    from sqlalchemy import text
+
+    connection.execute(text("DROP TABLE IF EXISTS entry"))
+    connection.execute(text(_OPT_OUTS), {"file": file, "now": now})
+    connection.execute(text("ANALYZE entry"))
+    again = lifted_before(connection, now=now)
+    record_entries(connection, now=now, tell=True)
+    return again

@@ -56,7 +56,7 @@ CANDIDATES: Final = f"""
            coalesce(c.source, a.source) AS source,
            CASE WHEN a.is_former THEN a.attributes || coalesce(c.attributes, '{{}}')
                 ELSE coalesce(c.attributes, '{{}}') || a.attributes END AS attributes,
-           a.topics, a.consent_at, a.consent_basis
+           a.topics, a.says_no, a.consent_at, a.consent_basis
     FROM addressed a LEFT JOIN customer c ON c.external_id = a.known_as
     CROSS JOIN LATERAL (SELECT a.email IS NULL OR (a.is_former AND c.email IS NOT NULL) AS address) keeps
 """  # noqa: S608  made of our own names
@@ -108,4 +108,27 @@ AGREEMENTS: Final = """
     SELECT n.row, c.id, 'email', topic, 'granted', n.consent_basis, :source, '{}', n.consent_at
     FROM candidate n JOIN customer c USING (external_id) CROSS JOIN LATERAL unnest(n.topics) AS topic
     WHERE n.row = n.first_row OR n.is_former
+"""
+
+#: An outright no in place of topics is about every topic, and the mailbox.
+NO_AT: Final = """
+    CREATE TEMP TABLE no_at ON COMMIT DROP AS
+    SELECT n.row, c.address_key, c.id AS customer_id, 'email' AS channel, 'channel' AS scope, '' AS scope_name,
+           CAST(NULL AS timestamptz) AS captured_at
+    FROM candidate n JOIN customer c USING (external_id)
+    WHERE (n.row = n.first_row OR n.is_former) AND n.says_no
+"""
+#: Whatever they, and everybody at the address, had agreed to or were asked about.
+REFUSALS: Final = """
+    INSERT INTO agreement (row, customer_id, channel, topic, state, basis, source, proof)
+    SELECT DISTINCT bound.row, bound.id, 'email', said.topic, 'withdrawn', 'consent', :source, CAST('{}' AS jsonb)
+    FROM (
+        SELECT row, customer_id AS id FROM no_at
+        UNION
+        SELECT no_at.row, customer.id FROM no_at JOIN customer USING (address_key)
+    ) AS bound CROSS JOIN LATERAL (
+        SELECT DISTINCT ON (topic) topic, state FROM consent WHERE customer_id = bound.id AND channel = 'email'
+        ORDER BY topic, captured_at DESC, id DESC
+    ) AS said
+    WHERE said.state <> 'withdrawn'
 """

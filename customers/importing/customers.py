@@ -23,11 +23,11 @@ from customers.importing.people import EMAIL_HEADERS, EXTERNAL_ID_HEADERS
 from customers.importing.placeholders import is_placeholder
 from customers.importing.suppressions import follow_addresses
 from customers.importing.values import Rejected, clean_key, instant_reader, one_line
+from customers.importing.words import says_no
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_NO: Final = frozenset({"", "no", "none", "false", "0", "n", "nein", "keine", "否", "无"})
 _TAG_LENGTHS: Final = range(1, 9)  # of the parts of a BCP 47 tag
 
 
@@ -74,6 +74,7 @@ class CustomerImporter(Importer):
         "source": "text",
         "attributes": "jsonb",
         "topics": "text[]",
+        "says_no": "boolean",
         "consent_at": "timestamptz",
         "consent_basis": "text",
     }
@@ -92,7 +93,7 @@ class CustomerImporter(Importer):
         if not external_id and not email:
             raise Rejected("no customer (the row has neither an external id nor an e-mail address)")
         mailbox = _flat(read_mailbox(email, self.source.secret)) if email else _NOWHERE
-        attributes = self.source.columns.attribute_texts(cells)
+        attributes, topics = self.source.columns.attribute_texts(cells), cell["topics"](cells)
         return (
             number, external_id or None, *mailbox,
             *(one_line(cell[name](cells)) or None for name in ("first_name", "last_name", "company", "phone")),
@@ -100,7 +101,7 @@ class CustomerImporter(Importer):
             _language(cell["language"](cells)), _zone(cell["zone"](cells)), cell["owner"](cells) or None,
             self._group("person", cells), self._group("household", cells),
             cell["source"](cells) or self.source.file_name, json.dumps(attributes, ensure_ascii=False),
-            self._topics(cell["topics"](cells)), self._consent_at(cell["consent_at"](cells)),
+            self._topics(topics), says_no(topics), self._consent_at(cell["consent_at"](cells)),
             basis_of(cell["consent_basis"](cells)),
         )  # fmt: skip
 
@@ -113,7 +114,7 @@ class CustomerImporter(Importer):
         return key or None
 
     def _topics(self, text: str) -> list[str]:
-        if text.casefold() in _NO:
+        if not text or says_no(text):
             return []
         known = self.source.settings.topics
         topics = [topic.strip() for topic in text.replace(",", ";").split(";") if topic.strip()]
@@ -157,11 +158,16 @@ class CustomerImporter(Importer):
         columns = ", ".join(f"{name} {kind}" for name, kind in CONSENT_STAGE.items())
         connection.execute(text(f"CREATE TEMP TABLE agreement ({columns}) ON COMMIT DROP"))
         connection.execute(text(sql.AGREEMENTS), {"source": self.source.label})
-        recorded = record_consents(connection, self.source.secret, now=self.source.now)
+        connection.execute(text(sql.NO_AT))
+        connection.execute(text(sql.REFUSALS), {"source": self.source.label})
+        noes = connection.execute(text("SELECT count(DISTINCT row) FROM no_at")).scalar_one()
+        recorded = record_consents(connection, self.source.secret, file=self.source.file_name, now=self.source.now)
         remarks = [f"recorded {recorded.created:,} consents"] if recorded.created else []
         if recorded.refused:
             why = "withdrawn or erased before, and undated or older here"
             remarks.append(f"{len(recorded.refused):,} consents were left out: {why}")
+        if noes:
+            remarks.append(f"{noes:,} customers say no: they get mail about no topic")
         return (*remarks, *recorded.remarks)
 
 

@@ -123,9 +123,8 @@ class SuppressionImporter(Importer):
 
         now, label = self.source.now, self.source.label
         connection.execute(text(_OF_FILE))
-        again = connection.execute(text(_LIFTED_BEFORE), {"now": now}).scalar_one()
-        remarks = (f"{again:,} entries had been lifted before, and forbid again",) if again else ()
-        created = _record_entries(connection, now=now)
+        remarks = lifted_before(connection, now=now)
+        created = record_entries(connection, now=now)
         connection.execute(text(_VOID_REQUESTS), {"now": now, "source": label})
         listed, of_list = record_digests(connection, label, now)
         return Loaded(created + listed, remarks=(*remarks, *of_list))
@@ -141,15 +140,26 @@ def follow_addresses(connection: "Connection", *, now: datetime) -> int:
     from sqlalchemy import text
 
     connection.execute(text(_OF_OLD_ADDRESSES), {"now": now, "of_mailbox": list(_OF_MAILBOX)})
-    return _record_entries(connection, now=now)
+    return record_entries(connection, now=now)
 
 
-def _record_entries(connection: "Connection", *, now: datetime) -> int:
-    """The longest entries of the temporary table `entry` are in force; returns how many were written."""
+def lifted_before(connection: "Connection", *, now: datetime) -> tuple[str, ...]:
+    """A remark that entries of the temporary table `entry` had been lifted, if any were; before they are recorded."""
+    from sqlalchemy import text
+
+    again = connection.execute(text(_LIFTED_BEFORE), {"now": now}).scalar_one()
+    return (f"{again:,} entries had been lifted before, and forbid again",) if again else ()
+
+
+def record_entries(connection: "Connection", *, now: datetime, tell: bool = False) -> int:
+    """The longest entries of the temporary table `entry` are in force; returns how many were written.
+
+    With `tell` the rows that said something new are in the temporary table `news` as well.
+    """
     from sqlalchemy import text
 
     connection.execute(text(_CLOSE_SHORTER), {"now": now})
-    return connection.execute(text(_INSERT)).rowcount
+    return connection.execute(text(_INSERT_AND_TELL if tell else _INSERT)).rowcount
 
 
 _KEY: Final = "address_key, channel, scope, scope_name, reason"
@@ -213,4 +223,8 @@ _INSERT = f"""
     INSERT INTO suppression ({_ENTRY})
     SELECT {_ENTRY} FROM entry ORDER BY row
     ON CONFLICT ({_KEY}) WHERE lifted_at IS NULL DO NOTHING
+"""  # noqa: S608  made of our own names
+_INSERT_AND_TELL = f"""
+    WITH written AS ({_INSERT} RETURNING {_KEY})
+    INSERT INTO news SELECT entry.row FROM entry JOIN written USING ({_KEY})
 """  # noqa: S608  made of our own names

@@ -12,13 +12,16 @@ from core import schema
 from core.database import Database
 from core.workspace import Workspace
 from customers.importing.files import How, Imported, import_file
-from suppression.consent_ledger import confirm_consent, request_consent
+from suppression.consent_ledger import choose, confirm_consent, grant_consent, request_consent
 from suppression.gate import skip_reason
 from suppression.policy import Policy
+from suppression.record import lift
+from suppression.watching import tracked
 from tests.factories import key_of, make_consent, make_customer, make_suppression
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=80)
+HOUR = timedelta(hours=1)
 
 
 class Desk:
@@ -75,7 +78,7 @@ def test_withdrawal_binds_everybody_at_the_address(desk: Desk, named: str, at: s
     content = f"customer,topic,state,captured_at\n{named},news,withdrawn,{at}\n"
     first, again = desk.run("consents", content), desk.run("consents", content)
 
-    assert {"C1": "not_consented", "C2": "not_consented", "C3": None} == desk.gate()
+    assert {"C1": "suppressed:unsubscribed", "C2": "suppressed:unsubscribed", "C3": None} == desk.gate()
     assert (1, 0) == (first.counts.created, first.counts.unchanged)
     assert (0, 1) == (again.counts.created, again.counts.unchanged)
 
@@ -87,7 +90,7 @@ def test_withdrawal_binds_the_named_customer_and_the_named_address(desk: Desk) -
     desk.run("customers", FAMILY)
     desk.run("consents", "customer,email,topic,state\nC3,fam@x.example,news,withdrawn\n")
 
-    assert {"C1", "C2", "C3"} == {name for name, reason in desk.gate().items() if reason == "not_consented"}
+    assert {"suppressed:unsubscribed"} == set(desk.gate().values())
 
 
 def test_consent_binds_only_the_customer_who_gave_it(desk: Desk) -> None:
@@ -102,18 +105,21 @@ def test_consent_binds_only_the_customer_who_gave_it(desk: Desk) -> None:
 
 def test_withdrawal_without_date_counts_again_after_a_newer_consent(desk: Desk) -> None:
     """
-    A list of opt-outs imported again withdraws what was granted since, once.
+    A list of opt-outs imported again withdraws what was granted since it was lifted, once, and says so.
     """
     opt_outs = "email,topic,state\nother@x.example,news,withdrawn\n"
     desk.run("customers", FAMILY)
     desk.run("consents", opt_outs)
     granted_at = NOW + timedelta(days=40)
     desk.run("consents", f"email,topic,captured_at\nother@x.example,news,{granted_at:%Y-%m-%d}\n", now=granted_at)
+    with desk.database.begin() as connection:
+        lift(connection, key_of("other@x.example"), because="asked on the phone", now=granted_at)
     between = desk.gate(now=granted_at)["C3"]
     again, repeated = (desk.run("consents", opt_outs, now=LATER) for _ in range(2))
 
-    assert (None, "not_consented") == (between, desk.gate()["C3"])
+    assert (None, "suppressed:unsubscribed") == (between, desk.gate()["C3"])
     assert (1, 0) == (again.counts.created, repeated.counts.created)
+    assert "1 entries had been lifted before, and forbid again" in again.remarks
 
 
 @pytest.mark.parametrize("states", [("withdrawn", "granted"), ("granted", "withdrawn")])
@@ -125,7 +131,7 @@ def test_consent_without_date_beside_a_withdrawal_is_refused(desk: Desk, states:
     content = "customer,topic,state\n" + "".join(f"C1,news,{state}\n" for state in states)
     imported, again = desk.run("consents", content), desk.run("consents", content)
 
-    assert {"C1": "not_consented"} == desk.gate()
+    assert {"C1": "suppressed:unsubscribed"} == desk.gate()
     assert (1, 1) == (imported.counts.created, imported.counts.rejected)
     assert (0, 1, 1) == (again.counts.created, again.counts.unchanged, again.counts.rejected)
     assert "withdrawn in the same file" in Path(str(imported.counts.rejects_file)).read_text(encoding="utf-8-sig")
@@ -138,7 +144,86 @@ def test_withdrawal_at_the_instant_of_a_consent_holds(desk: Desk) -> None:
     desk.run("customers", "id,email\nC1,a@x.example\n")
     desk.run("consents", "customer,topic,state,captured_at\nC1,news,withdrawn,2026-01-01\nC1,news,granted,2026-01-01\n")
 
-    assert {"C1": "not_consented"} == desk.gate()
+    assert {"C1": "suppressed:unsubscribed"} == desk.gate()
+
+
+def test_a_no_binds_whoever_comes_to_the_address_later(desk: Desk) -> None:
+    """
+    An arrival, a changed address, and an address nobody was known at when the no was imported.
+    """
+    desk.run("customers", FAMILY)
+    said = desk.run("consents", "email,topic,state\nfam@x.example,news,no\nnobody@x.example,news,no\n")
+    desk.run("customers", "id,email,topics\nNEW,fam@x.example,news\nC3,nobody@x.example,news\n", now=LATER)
+
+    assert (2, 0) == (said.counts.created, said.counts.rejected)
+    assert {"suppressed:unsubscribed"} == set(desk.gate().values())
+
+
+def test_a_dated_consent_after_a_no_is_recorded_and_lifts_nothing(desk: Desk) -> None:
+    """
+    A file brings nobody back: the import says how many it left out; the confirmed link does.
+    """
+    desk.run("customers", FAMILY)
+    desk.run("consents", "customer,topic,state\nC3,news,no\n")
+    imported = desk.run("consents", "customer,topic,captured_at\nC3,news,2026-04-01\n", now=LATER)
+    kept_out = desk.gate()["C3"]
+    with desk.database.begin() as connection:
+        find = select(schema.customer.c.id).where(schema.customer.c.external_id == "C3")
+        person = connection.execute(find).scalar_one()
+        request_consent(connection, person, ["news"], source="form", now=LATER)
+        confirm_consent(connection, person, ["news"], source="form", known_topics=["news"], now=LATER + HOUR)
+
+    assert "1 of them stay suppressed" in imported.remarks[-1]
+    assert ("suppressed:unsubscribed", None) == (kept_out, desk.gate(now=LATER + 2 * HOUR)["C3"])
+
+
+def test_a_history_of_words_counts_by_its_dates(desk: Desk) -> None:
+    """
+    A no that the same person took back later is old news; imported again after a lifting, it stays so.
+    """
+    desk.run("customers", "id,email\nC1,a@x.example\nC2,b@x.example\n")
+    history = (
+        "customer,topic,state,captured_at\nC1,news,withdrawn,2025-01-01\nC1,news,granted,2025-06-01\n"
+        "C2,news,withdrawn,2025-01-01\n"
+    )
+    desk.run("consents", history)
+    before = desk.gate()
+    with desk.database.begin() as connection:
+        lift(connection, key_of("b@x.example"), because="wrote to us", now=NOW)
+        find = select(schema.customer.c.id).where(schema.customer.c.external_id == "C2")
+        grant_consent(connection, connection.execute(find).scalar_one(), ["news"], source="letter", now=NOW)
+    desk.run("consents", history, now=LATER)
+
+    assert {"C1": None, "C2": "suppressed:unsubscribed"} == before
+    assert {"C1": None, "C2": None} == desk.gate()
+
+
+def test_a_plain_no_in_a_file_of_customers_is_about_every_topic(desk: Desk) -> None:
+    """
+    It withdraws, binds the mailbox and is told of; an empty cell says nothing.
+    """
+    desk.run("customers", FAMILY)
+    imported = desk.run("customers", "id,email,consent\nC1,fam@x.example,No\nC3,other@x.example,\n", now=LATER)
+
+    assert {"C1": "suppressed:unsubscribed", "C2": "suppressed:unsubscribed", "C3": None} == desk.gate()
+    assert "1 customers say no: they get mail about no topic" in imported.remarks
+
+
+def test_a_refusal_to_be_watched_binds_whoever_comes_to_the_address(desk: Desk) -> None:
+    """
+    As an arrival or by a changed address, until they choose for themselves.
+    """
+    desk.run("customers", FAMILY)
+    with desk.database.begin() as connection:
+        first = connection.execute(select(schema.customer.c.id).order_by(schema.customer.c.id)).scalars().first()
+        choose(connection, first, "tracking", allowed=False, source="page", now=NOW)
+    desk.run("customers", "id,email\nNEW,fam@x.example\nC3,fam@x.example\nC9,far@x.example\n", now=LATER)
+    customer = schema.customer.c
+    may = tracked(customer.id, customer.country, now=LATER + HOUR, policy=Policy())
+    with desk.database.begin() as connection:
+        watched = {row[0] for row in connection.execute(select(customer.external_id).where(may))}
+
+    assert {"C9"} == watched
 
 
 def test_a_request_hides_no_withdrawal(desk: Desk) -> None:
@@ -153,7 +238,7 @@ def test_a_request_hides_no_withdrawal(desk: Desk) -> None:
     imported = desk.run("consents", "customer,topic,source\nC3,news,crm\n", now=NOW + timedelta(days=2))
 
     assert (0, 1) == (imported.counts.created, imported.counts.rejected)
-    assert "not_consented" == desk.gate()["C3"]
+    assert "suppressed:unsubscribed" == desk.gate()["C3"]
 
 
 def test_a_date_alone_counts_as_the_end_of_its_day_for_a_no(desk: Desk) -> None:

@@ -198,7 +198,7 @@ def test_confirming_again_after_a_withdrawal_needs_a_new_request(desk):
     desk.confirm()
     desk.withdraw()
 
-    assert ((), "not_consented") == (desk.confirm().topics, desk.reason())
+    assert ((), "suppressed:unsubscribed") == (desk.confirm().topics, desk.reason())
 
 
 def test_topics_that_want_confirmation_take_nothing_less(desk):

@@ -96,13 +96,13 @@ class Said:
         return f"suppressed:{strongest(forbidding)}" if forbidding else None
 
     def latest(self, number: int, topic: str, channel: str) -> tuple[str, datetime | None] | None:
-        """The state and end of the customer's latest word; of two at one instant the one that came last."""
+        """The state and end of the customer's latest word; of two at one instant a no, else what came last."""
         words = [
-            (at, place, state, until)
+            (at, state == "withdrawn", place, state, until)
             for place, (at, about, by, state, until) in enumerate(self.consents[number])
             if (about, by) == (topic, channel) and state != "requested"
         ]
-        return max(words)[2:] if words else None
+        return max(words)[3:] if words else None
 
     def newest(self, number: int, topic: str, channel: str) -> tuple[datetime, int, str] | None:
         """The customer's latest row, requests included: when, its place, its state."""
@@ -160,6 +160,8 @@ class World:
     def withdraw(self, address: str, topic: str | None) -> None:
         self.count += 1
         withdraw(self.connection, self.keys[address], topic=topic, source=f"s{self.count}", now=self.now)
+        place = ("topic", topic) if topic else ("channel", "")
+        self.said.entries.append((address, place, "email", "unsubscribed", None))
         for number, held in enumerate(self.said.addresses):
             for about in TOPICS:
                 newest = self.said.newest(number, about, "email")
