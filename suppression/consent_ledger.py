@@ -61,12 +61,13 @@ def request_consent(
 
 def confirm_consent(
     connection: Connection, customer_id: int, topics: Iterable[str], *, source: str, known_topics: Collection[str],
-    proof: Mapping[str, Any] | None = None, channel: str = "email", now: datetime,
+    proof: Mapping[str, Any] | None = None, channel: str = "email", sign_up: int | None = None, now: datetime,
 ) -> Confirmed:  # fmt: skip
     """What was requested of these topics is confirmed: only the owner of the mailbox could do that.
 
     A request that the customer, or anybody at the address, answered with an opt-out since is void. What they opted
-    out of before the request is lifted for these topics; a wider opt-out goes on for the other `known_topics`.
+    out of before the request is lifted for these topics; a wider opt-out goes on for the other `known_topics`. With
+    `sign_up` only what that sign-up requested is: each link confirms the wording its own form showed.
     Repeat: safe. Atomic: with the connection's transaction.
 
     Raises:
@@ -75,8 +76,9 @@ def confirm_consent(
     key = _address(connection, customer_id)
     lock_addresses(connection, [key])
     confirmed, fresh, void = [], [], []
+    named = {"person": customer_id, "channel": channel, "key": key, "sign_up": sign_up}
     for topic in sorted(set(topics)):
-        asked = connection.execute(_ASKED, {"person": customer_id, "channel": channel, "topic": topic, "key": key})
+        asked = connection.execute(_ASKED, named | {"topic": topic})
         row = asked.mappings().one_or_none()
         if row is None or row["is_void"]:
             void.append(topic)
@@ -87,7 +89,7 @@ def confirm_consent(
             _confirm(connection, customer_id, channel, topic, row, source, proof, now)
     if fresh and key is not None:
         come_back(
-            connection, key, fresh, channel=channel, others=known_topics, source=source,
+            connection, key, customer_id, fresh, channel=channel, others=known_topics, source=source,
             because="agreed again, and confirmed it", now=now,
         )  # fmt: skip
     return Confirmed(tuple(confirmed), tuple(void), bool(fresh))
@@ -114,6 +116,7 @@ _ASKED: Final = text("""
            ) AS is_void
     FROM consent AS r
     WHERE r.customer_id = :person AND r.channel = :channel AND r.topic = :topic AND r.state = 'requested'
+      AND (CAST(:sign_up AS bigint) IS NULL OR r.proof @> jsonb_build_object('sign_up', CAST(:sign_up AS bigint)))
     ORDER BY r.captured_at DESC, r.id DESC LIMIT 1
 """)
 

@@ -5,18 +5,20 @@ Writes the tables preference and suppression.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from core.schema import preference, suppression
+from core.schema import customer, message, preference, suppression
 from suppression.gate import PAUSED, UNSUBSCRIBED, in_force
-from suppression.record import lift, suppress
+from suppression.record import suppress
 
 #: The ways to reach people.
 CHANNELS: Final = ("email", "sms", "letter", "phone")
+#: Where people opt out by themselves, beside forms: from what others entered for them they cannot come back alone.
+_THEMSELVES: Final = ("one_click", "page", "preferences", "form", "mailto", "provider")
 
 
 def wish_for_at_most(
@@ -38,43 +40,70 @@ def wish_for_at_most(
 
 
 def pause(connection: Connection, key: UUID, until: datetime | None, *, source: str, now: datetime) -> None:
-    """No bulk mail goes to the address before `until`; None: nothing of this kind holds it back. Repeat: safe."""
-    lift(connection, key, because="another wish", reason=PAUSED, now=now)
+    """No bulk mail goes to the address before `until`; None: no break of their own holds it back. Repeat: safe.
+
+    A pause that came from elsewhere stays.
+    """
+    mine = (suppression.c.scope == "global") & (suppression.c.reason == PAUSED) & (suppression.c.source == source)
+    _lift(connection, mine & (suppression.c.address_key == key), "another wish", now)
     if until is not None:
         suppress(connection, key, scope="global", reason=PAUSED, source=source, expires_at=until, now=now)
 
 
 def come_back(
-    connection: Connection, key: UUID, topics: Iterable[str], *, channel: str, others: Iterable[str], source: str,
-    because: str, now: datetime,
+    connection: Connection, key: UUID, customer_id: int, topics: Iterable[str], *, channel: str, others: Iterable[str],
+    source: str, because: str, now: datetime,
 ) -> None:  # fmt: skip
-    """No opt-out of the person's own keeps mail about `topics` from the address any more.
+    """No opt-out of the customer's own keeps mail about `topics` from the address any more.
 
     One that was wider goes on: for each of `others` in the channel, and for every other channel. Only `unsubscribed`
-    entries are lifted: a complaint, a bounce, or what an operator wrote stays. Repeat: safe.
+    entries are lifted that people made themselves, and at a shared address only those of this customer: a complaint, a
+    bounce, what an operator or a list says, and another's no stay. Repeat: safe.
     """
-    entry, wanted = suppression.c, set(topics)
-    wide = select(entry.scope).where(
-        entry.address_key == key, entry.reason == UNSUBSCRIBED, in_force(suppression, now),
-        (entry.scope == "global") | ((entry.scope == "channel") & (entry.channel == channel)),
-    )  # fmt: skip
-    scopes = set(connection.execute(wide).scalars()) if wanted else set()
-    if scopes:
+    wanted = set(topics)
+    mine = [entry for entry in _own(connection, key, customer_id, now) if _concerns(entry, channel, wanted)]
+    wide = [entry for entry in mine if entry.scope != "topic"] if wanted else []
+    named: dict[str, Any] = {"source": source, "evidence": {"customer": customer_id}, "now": now}
+    if wide:
         for topic in others:
             if topic not in wanted:
                 suppress(
-                    connection, key, scope="topic", scope_name=topic, reason=UNSUBSCRIBED, source=source,
-                    channel=channel, now=now,
+                    connection, key, scope="topic", scope_name=topic, reason=UNSUBSCRIBED, channel=channel, **named
                 )  # fmt: skip
+    if any(entry.scope == "global" for entry in wide):
         for other in CHANNELS:
-            if other != channel and "global" in scopes:
-                suppress(
-                    connection, key, scope="channel", reason=UNSUBSCRIBED, source=source, channel=other, now=now
-                )  # fmt: skip
-        lift(connection, key, because=because, scope="global", reason=UNSUBSCRIBED, now=now)
-        lift(connection, key, because=because, scope="channel", reason=UNSUBSCRIBED, channel=channel, now=now)
-    for topic in wanted:
-        lift(
-            connection, key, because=because, scope="topic", scope_name=topic, reason=UNSUBSCRIBED, channel=channel,
-            now=now,
-        )  # fmt: skip
+            if other != channel:
+                suppress(connection, key, scope="channel", reason=UNSUBSCRIBED, channel=other, **named)
+    lifted = [entry.id for entry in mine] if wanted else []
+    _lift(connection, suppression.c.id.in_(lifted), because, now)
+
+
+def _concerns(entry: Any, channel: str, topics: set[str]) -> bool:
+    is_topic = entry.scope == "topic" and entry.scope_name in topics
+    return bool(entry.scope == "global" or (entry.channel == channel and (entry.scope == "channel" or is_topic)))
+
+
+def _own(connection: Connection, key: UUID, customer_id: int, now: datetime) -> list[Any]:
+    """The opt-outs in force at the address that the customer made, as far as can be told."""
+    entry = suppression.c
+    in_the_way = select(suppression).where(
+        entry.address_key == key, entry.reason == UNSUBSCRIBED, in_force(suppression, now),
+        entry.source.in_(_THEMSELVES) | entry.source.startswith("form:", autoescape=True)
+        | entry.evidence.has_key("withdrawal"),  # of a consent, which a newer one takes back
+    )  # fmt: skip
+    found = list(connection.execute(in_the_way).all())
+    neighbours = select(customer.c.id).where(customer.c.address_key == key, customer.c.id != customer_id).limit(1)
+    if not found or connection.execute(neighbours).first() is None:
+        return found
+    named = {entry.evidence.get("message_id") for entry in found} - {None}
+    written = select(message.c.id).where(message.c.id.in_(named), message.c.customer_id == customer_id)
+    theirs = set(connection.execute(written).scalars())
+    return [
+        entry for entry in found
+        if entry.evidence.get("customer") == customer_id or entry.evidence.get("message_id") in theirs
+    ]  # fmt: skip
+
+
+def _lift(connection: Connection, which: ColumnElement[bool], because: str, now: datetime) -> None:
+    values = {"lifted_at": now, "lifted_because": because}
+    connection.execute(update(suppression).where(which, suppression.c.lifted_at.is_(None)).values(**values))

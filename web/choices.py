@@ -12,10 +12,17 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, select
 
 from core import audit
-from core.people_lock import people_stay
-from core.schema import consent, customer, message, preference, suppression
+from core.schema import consent, customer, customer_address, message, preference, suppression
 from core.settings import Settings
-from suppression.consent_ledger import PROFILING, TRACKING, About, choose, confirm_consent, request_consent
+from suppression.consent_ledger import (
+    PROFILING,
+    TRACKING,
+    About,
+    Wording,
+    choose,
+    confirm_consent,
+    request_consent,
+)
 from suppression.gate import PAUSED, UNSUBSCRIBED, in_force, without_consent
 from suppression.locks import lock_addresses
 from suppression.policy import Policy
@@ -54,23 +61,28 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the page was sent with. `keeps_pause`: the break was not touched, and `pause_until` means nothing."""
+    """What the page was sent with, as far as it differs from what the page showed: what was not touched is not
+    wished. A page may have lain open for long, or come a second time."""
 
     wanted: frozenset[Offer]
+    shown_off: frozenset[Offer]
+    shown_at: datetime | None
+    keeps_most: bool
     most: tuple[int, timedelta] | None
     keeps_pause: bool
     pause_until: datetime | None
-    may_track: bool | None  # None: the page did not ask
-    may_profile: bool
+    may_track: bool | None  # None: not touched
+    may_profile: bool | None  # None: not touched
+    wording: Wording
 
 
 _PERSON: Final = (customer.c.id, customer.c.address_key, customer.c.email, customer.c.language, customer.c.country)
 
 
-def person_with(connection: Connection, customer_id: int) -> Person | None:
-    """The customer, if they can be reached by mail."""
-    row = connection.execute(select(*_PERSON).where(customer.c.id == customer_id)).one_or_none()
-    return _person(row)
+def person_at(connection: Connection, key: UUID) -> Person | None:
+    """Who has the mailbox now: of several customers the first."""
+    here = select(*_PERSON).where(customer.c.address_key == key).order_by(customer.c.id).limit(1)
+    return _person(connection.execute(here).one_or_none())
 
 
 def recipient_of(connection: Connection, message_id: int) -> Person | None:
@@ -79,6 +91,39 @@ def recipient_of(connection: Connection, message_id: int) -> Person | None:
     same = (message.c.id == message_id) & (customer.c.address_key == message.c.address_key)
     joined = select(*_PERSON).join(message, message.c.customer_id == customer.c.id)
     return _person(connection.execute(joined.where(same)).one_or_none())
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Where all mail is to stop: at the address a link was mailed to, and at the one its owner has now."""
+
+    keys: tuple[UUID, ...]
+    customer_id: int | None
+
+
+def mailbox_at(connection: Connection, key: UUID) -> Mailbox:
+    """The address, and of its owner, who may have another one by now, or have been merged, their present one."""
+    known = select(customer_address.c.customer_id).where(customer_address.c.address_key == key)
+    whose = select(customer.c.id, customer.c.address_key).where(
+        (customer.c.address_key == key) | customer.c.id.in_(known)
+    )
+    same = customer.c.address_key == key
+    row = connection.execute(whose.order_by(same.desc().nulls_last(), customer.c.id).limit(1)).one_or_none()
+    return Mailbox((key,), None) if row is None else Mailbox(_distinct(key, row.address_key), row.id)
+
+
+def mailbox_of(connection: Connection, message_id: int) -> Mailbox | None:
+    """The address a message went to, and its recipient's present one; None: it went nowhere."""
+    whose = select(message.c.address_key, customer.c.address_key.label("present"), customer.c.id)
+    joined = whose.outerjoin_from(message, customer, customer.c.id == message.c.customer_id)
+    row = connection.execute(joined.where(message.c.id == message_id)).one_or_none()
+    if row is None or row.address_key is None:
+        return None
+    return Mailbox(_distinct(row.address_key, row.present), row.id)
+
+
+def _distinct(*keys: UUID | None) -> tuple[UUID, ...]:
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def _person(row: Any) -> Person | None:
@@ -128,45 +173,69 @@ def _stops(entry: Any, channel: str, topic: str) -> bool:
 
 def save(
     connection: Connection, person: Person, settings: Settings, wishes: Wishes, proof: Mapping[str, Any], now: datetime
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """What the person wishes is so, from now on, as far as it is theirs to say: what an operator, a complaint or a
-    bounce stopped stays stopped. Repeat: safe. Atomic with the connection's transaction."""
-    people_stay(connection)
+    bounce stopped stays stopped. A topic is switched on only if it was shown off, and nothing was stopped since; False: something was.
+
+    To be called while `people_stay` holds. Repeat: safe. Atomic with the connection's transaction.
+    """
+    proof = {"customer": person.customer_id, **proof}
     lock_addresses(connection, [person.key])
     before = choices_of(connection, person, settings, now)
-    changed = {offer for offer, is_on in before.wanted.items() if is_on != (offer in wishes.wanted)}
-    for channel, topic in sorted(changed - wishes.wanted):
+    is_on = {offer for offer, is_on in before.wanted.items() if is_on}
+    stopping = is_on - wishes.wanted - wishes.shown_off
+    is_fresh = not _stopped_since(connection, person, wishes.shown_at)
+    ticked = wishes.shown_off & wishes.wanted if is_fresh else frozenset()
+    starting = {offer for offer in ticked if before.wanted.get(offer) is False}
+    for channel, topic in sorted(stopping):
         _stop(connection, person, channel, topic, proof, now)
-    for channel in sorted({channel for channel, _ in changed & wishes.wanted}):
-        _start(connection, person, channel, [topic for its, topic in changed & wishes.wanted if its == channel],
-               settings, proof, now)  # fmt: skip
-    if wishes.most != before.most:
+    for channel in sorted({channel for channel, _ in starting}):
+        _start(connection, person, channel, sorted(topic for its, topic in starting if its == channel), settings,
+               wishes.wording, proof, now)  # fmt: skip
+    if not wishes.keeps_most and wishes.most != before.most:
         most, within = wishes.most or (None, None)
         wish_for_at_most(connection, person.customer_id, most, within, source=SOURCE, now=now)
     if not wishes.keeps_pause and wishes.pause_until != before.paused_until:
         pause(connection, person.key, wishes.pause_until, source=SOURCE, now=now)
-    will_track = before.may_track if wishes.may_track is None else wishes.may_track
-    _let_record(connection, person, "tracking", before.may_track, will_track, proof, now)
+    _let_record(connection, person, "tracking", before.may_track, wishes.may_track, proof, now)
     _let_record(connection, person, "profiling", before.may_profile, wishes.may_profile, proof, now)
     audit.record(
         connection, audit.PERSON, "preferences.save", f"customer:{person.customer_id}", at=now,
-        changed=sorted(f"{channel}:{topic}" for channel, topic in changed),
+        changed=sorted(f"{channel}:{topic}" for channel, topic in stopping | starting),
     )  # fmt: skip
+    return is_fresh
+
+
+def _stopped_since(connection: Connection, person: Person, shown_at: datetime | None) -> bool:
+    """Whether anything was stopped after the page was shown: then its ticks are older than a no."""
+    if shown_at is None:
+        return True
+    entry, said = suppression.c, consent.c
+    stopped = select(entry.id).where(
+        entry.address_key == person.key, entry.reason == UNSUBSCRIBED, entry.created_at > shown_at
+    )
+    withdrawn = select(said.id).where(
+        said.customer_id == person.customer_id, said.state == "withdrawn", said.channel.not_in((TRACKING, PROFILING)),
+        said.captured_at > shown_at,
+    )  # fmt: skip
+    return any(connection.execute(one.limit(1)).first() is not None for one in (stopped, withdrawn))
 
 
 def _let_record(
-    connection: Connection, person: Person, about: About, was: bool, will: bool, proof: Mapping[str, Any], now: datetime
+    connection: Connection, person: Person, about: About, was: bool, will: bool | None, proof: Mapping[str, Any], now: datetime
 ) -> None:  # fmt: skip
-    if was != will:
+    if will is not None and was != will:
         choose(connection, person.customer_id, about, allowed=will, source=SOURCE, proof=proof, now=now)
 
 
 def _start(
     connection: Connection, person: Person, channel: str, topics: list[str], settings: Settings,
-    proof: Mapping[str, Any], now: datetime,
+    wording: Wording, proof: Mapping[str, Any], now: datetime,
 ) -> None:  # fmt: skip
     """Asked for and confirmed at once: the link came to their own mailbox."""
-    request_consent(connection, person.customer_id, topics, source=SOURCE, proof=proof, channel=channel, now=now)
+    request_consent(
+        connection, person.customer_id, topics, source=SOURCE, wording=wording, proof=proof, channel=channel, now=now
+    )  # fmt: skip
     confirm_consent(
         connection, person.customer_id, topics, source=SOURCE, known_topics=list(settings.topics), proof=proof,
         channel=channel, now=now,
@@ -186,17 +255,23 @@ def _stop(
     )  # fmt: skip
 
 
-def stop_all(
-    connection: Connection, person: Person, settings: Settings, proof: Mapping[str, Any], now: datetime
-) -> None:  # fmt: skip
-    """No bulk message goes to the person any more, by any channel. Repeat: safe."""
-    suppress(
-        connection, person.key, scope="global", reason=UNSUBSCRIBED, source=SOURCE, evidence=proof, now=now
-    )  # fmt: skip
-    before = choices_of(connection, person, settings, now)
-    for channel in sorted({channel for channel, _ in before.wanted}):
-        withdraw(
-            connection, person.key, customer_id=person.customer_id, topic=None, source=SOURCE, proof=proof,
-            channel=channel, now=now,
-        )  # fmt: skip
-    audit.record(connection, audit.PERSON, "preferences.stop", f"customer:{person.customer_id}", at=now)
+def stop_all(connection: Connection, mailbox: Mailbox, proof: Mapping[str, Any], now: datetime) -> None:
+    """No bulk message goes to the mailbox any more, nor to its owner, by any channel.
+
+    To be called while `people_stay` holds. Repeat: safe.
+    """
+    number = mailbox.customer_id
+    proof = {"customer": number, **proof}
+    lock_addresses(connection, mailbox.keys)
+    for key in mailbox.keys:
+        suppress(connection, key, scope="global", reason=UNSUBSCRIBED, source=SOURCE, evidence=proof, now=now)
+    said = select(consent.c.channel).where(
+        consent.c.customer_id == number, consent.c.channel.not_in((EMAIL, TRACKING, PROFILING))
+    )
+    for channel in (EMAIL, *connection.execute(said.distinct().order_by(consent.c.channel)).scalars()):
+        for key in mailbox.keys:
+            withdraw(
+                connection, key, customer_id=number, topic=None, source=SOURCE, proof=proof, channel=channel, now=now
+            )  # fmt: skip
+    subject = f"customer:{number}" if number is not None else f"address:{mailbox.keys[0]}"
+    audit.record(connection, audit.PERSON, "preferences.stop", subject, at=now)

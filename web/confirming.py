@@ -58,7 +58,7 @@ def _spoken(site: Site, words: Words, done: Confirmed) -> list[str | Html]:
         spoken.append(words.say("confirmed_words", organisation=settings.organisation.name, topics=labels))
     if done.blocked:
         spoken.append(words.say("confirmed_blocked", address=site.mailbox))
-    target = site.link("p", TimedPurpose.PREFERENCES, done.customer_id, settings.pages.links.preferences)
+    target = site.link("p", TimedPurpose.PREFERENCES, done.address_key.int, settings.pages.links.preferences)
     return [*spoken, fragment("link.html", {"target": target, "words": words.say("confirmed_manage")})]
 
 

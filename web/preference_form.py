@@ -1,5 +1,6 @@
 """The preference page: how choices are shown, and what is made of what was chosen."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -7,6 +8,7 @@ from typing import Final
 
 from core.settings import Settings
 from core.units import format_duration, parse_duration
+from suppression.consent_ledger import Wording
 from web import widgets
 from web.choices import Choices, Offer, Person, Wishes
 from web.languages import Words
@@ -18,27 +20,60 @@ from web.widgets import Choice
 _OFTEN: Final = ((1, timedelta(days=7)), (2, timedelta(days=30)), (1, timedelta(days=30)))
 _KEEP: Final = "keep"
 _NONE: Final = "none"
+#: The version of the page's own words.
+WORDING: Final = "preferences-1"
 _CHANNELS: Final = ("email", "sms", "letter", "phone")
 
 
-def read(fields: Mapping[str, list[str]], settings: Settings, now: datetime) -> Wishes | None:
-    """What the page was sent with; None when it is not the page's form."""
+def read(fields: Mapping[str, list[str]], settings: Settings, words: Words, now: datetime) -> Wishes | None:
+    """What the page was sent with; None when it is not the page's form.
+
+    Without what was shown nothing is switched on, and what is not ticked is switched off.
+    """
     often, pause = fields.get("often", [""])[-1], fields.get("pause", [""])[-1]
     lengths = {format_duration(length): length for length in settings.pages.pauses}
     most = _parsed_often(often)
     if (most is None and often != _NONE) or pause not in {_NONE, _KEEP, *lengths}:
         return None
-    wanted: set[Offer] = set()
-    for name, values in fields.items():
-        kind, _, channel = name.partition(":")
-        if kind == "topics":
-            wanted |= {(channel, topic) for topic in values}
-    privacy = fields.get("privacy", [])
+    shown_at = _instant(fields.get("shown_at", [""])[-1], now)
+    was_often, was_pause = fields.get("was_often", [_NONE])[-1], fields.get("was_pause", [_NONE])[-1]
     return Wishes(
-        frozenset(wanted), most, keeps_pause=pause == _KEEP,
-        pause_until=now + lengths[pause] if pause in lengths else None,
-        may_track="tracking" in privacy if _tracks(settings) else None, may_profile="profiling" in privacy,
+        _offers(fields, "topics"), _offers(fields, "off"), shown_at, keeps_most=often == was_often, most=most,
+        keeps_pause=pause in (_KEEP, was_pause), pause_until=now + lengths[pause] if pause in lengths else None,
+        may_track=_touched(fields, "tracking") if _tracks(settings) else None,
+        may_profile=_touched(fields, "profiling"), wording=_wording(settings, words),
     )  # fmt: skip
+
+
+def _offers(fields: Mapping[str, list[str]], kind: str) -> frozenset[Offer]:
+    """What the fields `<kind>:<channel>` name."""
+    named = ((name.partition(":"), values) for name, values in fields.items())
+    return frozenset((channel, topic) for (its, _, channel), values in named if its == kind for topic in values)
+
+
+def _touched(fields: Mapping[str, list[str]], about: str) -> bool | None:
+    """The answer about what is recorded, if it is another than the one shown."""
+    is_on = about in fields.get("privacy", [])
+    was_on = about not in fields.get("off_privacy", [])
+    return None if is_on == was_on else is_on
+
+
+def _instant(text: str, now: datetime) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return min(found, now) if found.tzinfo is not None else None
+
+
+def _wording(settings: Settings, words: Words) -> Wording:
+    """What a tick here agrees to, as it is shown in this language."""
+    labels = [
+        f"{topic_label(settings, topic, words)}\n{topic_description(settings, topic, words)}"
+        for topic in settings.topics
+    ]
+    shown = "\n".join([words.say("choices_heading"), words.say("choices_topics"), *labels, words.say("choices_save")])
+    return Wording(WORDING, hashlib.sha256(shown.encode()).hexdigest())
 
 
 def _tracks(settings: Settings) -> bool:
@@ -60,11 +95,11 @@ def _parsed_often(text: str) -> tuple[int, timedelta] | None:
 
 
 def shown(
-    person: Person, choices: Choices, settings: Settings, words: Words, status: Html
+    person: Person, choices: Choices, settings: Settings, words: Words, status: Html, now: datetime
 ) -> Html:  # fmt: skip
     """The content of the page."""
     parts = [*_topics(choices, settings, words), _often(choices, words), _pause(choices, settings, words)]
-    parts.append(_privacy(choices, settings, words))
+    parts += [_privacy(choices, settings, words), _as_shown(choices, settings, now)]
     values = {
         "heading": words.say("choices_heading"), "status": status, "choices": joined(parts),
         "whose": words.say("choices_whose", address=shown_address(person.email)), "save": words.say("choices_save"),
@@ -72,6 +107,18 @@ def shown(
         "stop_button": words.say("choices_stop_button"), "own": _own(settings, words),
     }  # fmt: skip
     return fragment("preferences.html", values)
+
+
+def _as_shown(choices: Choices, settings: Settings, now: datetime) -> Html:
+    """What was on and off when the page was made, and when that was: a page may come back much later."""
+    privacy = {"tracking": choices.may_track or not _tracks(settings), "profiling": choices.may_profile}
+    fields = [
+        *((f"off:{channel}", topic) for (channel, topic), is_on in choices.wanted.items() if not is_on),
+        *(("off_privacy", about) for about, is_on in privacy.items() if not is_on),
+        ("was_often", _often_value(choices.most) if choices.most is not None else _NONE),
+        ("was_pause", _NONE if choices.paused_until is None else _KEEP), ("shown_at", now.isoformat()),
+    ]  # fmt: skip
+    return joined([fragment("hidden.html", {"name": name, "value": value}) for name, value in fields])
 
 
 def _topics(choices: Choices, settings: Settings, words: Words) -> list[Html]:

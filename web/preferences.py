@@ -3,13 +3,18 @@
 The link came to their mailbox, so nobody logs in. GET shows, POST acts.
 """
 
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.people_lock import people_stay
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import choices, preference_form, rights_requests
-from web.choices import Choices, Person
+from web.choices import Choices, Offer, Person
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_all
@@ -39,23 +44,31 @@ async def preferences_sent(request: Request) -> Response:
     action, now = fields.get("action", [""])[-1], site.clock.now()
     if action in tuple(Kind):
         return await _link_sent(site, request, token, Kind(action))
-    wishes = preference_form.read(fields, site.workspace.settings, now) if action == "save" else None
+    wishes = (
+        preference_form.read(fields, site.workspace.settings, site.words(request), now) if action == "save" else None
+    )
     if wishes is None and action != "stop":
         return site.message_page(request, "bad_request", 400)
-    found = await (site.opting_out if wishes is None else site.off_loop)(_changed, site, request, token, wishes)
+    if wishes is None:
+        return await _stopped(site, request, token)
+    found = await site.off_loop(_saved, site, request, token, wishes)
+    if found is None:
+        return has_ended(site, request)
+    person, after, is_fresh = found
+    words = site.words(request, person.language)
+    return _page(site, request, person, after, _status(site, words, wishes, after, is_fresh=is_fresh))
+
+
+async def _stopped(site: Site, request: Request, token: TimedToken) -> Response:
+    """Everything is stopped. The choices are shown to whoever still has the address the link came to."""
+    found = await site.opting_out(_stop, site, request, token)
     if found is None:
         return has_ended(site, request)
     person, after = found
-    words = site.words(request, person.language)
-    refused = [] if wishes is None else sorted({topic for (_, topic) in wishes.wanted if not _has(after, topic)})
-    return _page(site, request, person, after, _status(site, words, refused, is_stop=wishes is None))
-
-
-def _has(after: Choices, topic: str) -> bool:
-    """Whether the topic is on, or is none we have."""
-    return any(is_on for (_, its), is_on in after.wanted.items() if its == topic) or topic not in {
-        its for _, its in after.wanted
-    }
+    words = site.words(request, person.language if person is not None else None)
+    if person is None or after is None:
+        return site.message(request, words, words.say("choices_stop_heading"), words.say("choices_stopped"))
+    return _page(site, request, person, after, fragment("status.html", {"words": words.say("choices_stopped")}))
 
 
 async def _link_sent(site: Site, request: Request, token: TimedToken, kind: Kind) -> Response:
@@ -81,37 +94,72 @@ def _found(site: Site, token: TimedToken) -> tuple[Person, Choices] | None:
 
 def _person(connection: Connection, token: TimedToken) -> Person | None:
     if token.purpose is TimedPurpose.PREFERENCES:
-        return choices.person_with(connection, token.subject_id)
+        return choices.person_at(connection, UUID(int=token.subject_id))
     return choices.recipient_of(connection, token.subject_id)
 
 
-def _changed(
-    site: Site, request: Request, token: TimedToken, wishes: choices.Wishes | None
-) -> tuple[Person, Choices] | None:  # fmt: skip
-    """What the person gets after their wishes were carried out (None: everything was to stop)."""
+def _proof(site: Site, request: Request, token: TimedToken, **more: Any) -> dict[str, Any]:
+    is_address = token.purpose is TimedPurpose.PREFERENCES
+    subject = str(UUID(int=token.subject_id)) if is_address else token.subject_id
+    return {"link": token.purpose.value, "subject": subject, "from": site.visitor(request), **more}
+
+
+def _saved(
+    site: Site, request: Request, token: TimedToken, wishes: choices.Wishes
+) -> tuple[Person, Choices, bool] | None:
+    """What the person gets after their wishes were carried out, and whether the page was up to date."""
     settings, now = site.workspace.settings, site.clock.now()
-    proof = {"link": token.purpose.value, "subject": token.subject_id, "from": site.visitor(request)}
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
+        people_stay(connection)
         person = _person(connection, token)
         if person is None:
             return None
-        if wishes is None:
-            choices.stop_all(connection, person, settings, proof, now)
-        else:
-            choices.save(connection, person, settings, wishes, proof, now)
-        return person, choices.choices_of(connection, person, settings, now)
+        proof = _proof(site, request, token, language=site.words(request, person.language).code)
+        is_fresh = choices.save(connection, person, settings, wishes, proof, now)
+        return person, choices.choices_of(connection, person, settings, now), is_fresh
 
 
-def _status(site: Site, words: Words, refused: list[str], *, is_stop: bool) -> Html:
-    told = [fragment("status.html", {"words": words.say("choices_stopped" if is_stop else "choices_saved")})]
-    if refused:
-        labels = [topic_label(site.workspace.settings, topic, words) for topic in refused]
-        spoken = words.say("choices_blocked", topics=words.listed(labels), address=site.mailbox)
+def _stop(site: Site, request: Request, token: TimedToken) -> tuple[Person | None, Choices | None] | None:
+    """Whose mail was stopped, if they still have the address, and what they get now; None: nobody's."""
+    now = site.clock.now()
+    with site.database.begin() as connection:
+        people_stay(connection)
+        mailbox = _mailbox(connection, token)
+        if mailbox is None:
+            return None
+        choices.stop_all(connection, mailbox, _proof(site, request, token), now)
+        person = _person(connection, token)
+        if person is None:
+            return None, None
+        return person, choices.choices_of(connection, person, site.workspace.settings, now)
+
+
+def _mailbox(connection: Connection, token: TimedToken) -> choices.Mailbox | None:
+    if token.purpose is TimedPurpose.PREFERENCES:
+        return choices.mailbox_at(connection, UUID(int=token.subject_id))
+    return choices.mailbox_of(connection, token.subject_id)
+
+
+def _status(site: Site, words: Words, wishes: choices.Wishes, after: Choices, *, is_fresh: bool) -> Html:
+    """That it was saved; what could not be switched on from here, and what was stopped while the page lay open."""
+    told = [fragment("status.html", {"words": words.say("choices_saved")})]
+    off = {offer for offer in wishes.wanted if after.wanted.get(offer) is False}
+    if refused := off & wishes.shown_off if is_fresh else frozenset():
+        spoken = words.say("choices_blocked", topics=_labels(site, words, refused), address=site.mailbox)
         told.append(fragment("warning.html", {"words": spoken}))
+    if stopped := off - refused:
+        told.append(
+            fragment("warning.html", {"words": words.say("choices_stale", topics=_labels(site, words, stopped))})
+        )
     return joined(told)
+
+
+def _labels(site: Site, words: Words, offers: Collection[Offer]) -> str:
+    topics = sorted({topic for _, topic in offers})
+    return words.listed([topic_label(site.workspace.settings, topic, words) for topic in topics])
 
 
 def _page(site: Site, request: Request, person: Person, found: Choices, status: Html) -> Response:
     words = site.words(request, person.language)
-    content = preference_form.shown(person, found, site.workspace.settings, words, status)
+    content = preference_form.shown(person, found, site.workspace.settings, words, status, site.clock.now())
     return site.page(request, words, words.say("choices_heading"), content)

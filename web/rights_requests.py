@@ -188,7 +188,7 @@ def erase_all(site: Site, token: TimedToken) -> Outcome:
     """
     now = site.clock.now()
     with site.database.begin() as connection:
-        people_go(connection)
+        people_go(connection, _SHORT)
         asked = asked_with(connection, token)
         if asked is None or not use(connection, token, now):
             return Outcome.USED

@@ -35,7 +35,7 @@ _MAIL: Final = "sign-up"
 class Confirmed:
     """What a confirmation came to. `blocked`: topics that still cannot be written about."""
 
-    customer_id: int
+    address_key: UUID  # of the mailbox that was proven
     topics: tuple[str, ...]
     blocked: tuple[str, ...]
 
@@ -128,7 +128,7 @@ def confirm(site: Site, token: TimedToken, visitor: str | None) -> Confirmed | N
         fill_in(connection, asked.customer_id, asked.fields, now)
         done = confirm_consent(
             connection, asked.customer_id, asked.topics, source=f"form:{asked.form}",
-            known_topics=list(settings.topics),
+            known_topics=list(settings.topics), sign_up=asked.id,
             proof=_proof(asked) | {"confirmed_at": now.isoformat(), "confirmed_from": visitor}, now=now,
         )  # fmt: skip
         connection.execute(update(sign_up).where(sign_up.c.id == asked.id).values(confirmed_at=now))
@@ -138,7 +138,7 @@ def confirm(site: Site, token: TimedToken, visitor: str | None) -> Confirmed | N
         )  # fmt: skip
         blocked = _blocked(connection, asked, Policy.of(settings), now)
     topics = tuple(topic for topic in done.topics if topic not in blocked)
-    return Confirmed(asked.customer_id, topics, (*blocked, *(topic for topic in done.void if topic not in blocked)))
+    return Confirmed(asked.address_key, topics, (*blocked, *(topic for topic in done.void if topic not in blocked)))
 
 
 def _blocked(connection: Connection, asked: Row[Any], policy: Policy, now: datetime) -> tuple[str, ...]:

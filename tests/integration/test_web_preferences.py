@@ -1,8 +1,10 @@
 """The preference centre: what a person chooses there is so, and nothing else."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from html import unescape
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,11 +15,15 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
+from customers.merging.merge import merge
 from suppression.gate import skip_reason
 from suppression.policy import Policy
+from suppression.record import suppress
 from tests import factories
 from tests.public_pages import Pages, public_pages
+from tests.serving import Answer, ask
 from tracking.timed_tokens import TimedPurpose
+from tracking.tokens import Purpose
 
 EMAIL = "ann@customers.example"
 #: The page as it is sent when nothing was touched, by somebody who agreed to promotions.
@@ -44,6 +50,19 @@ def ann(pages: Pages) -> int:
 def path(pages: Pages, ann: int) -> str:
     """Where the footer of a mailing to her leads."""
     return f"/p/{pages.token(TimedPurpose.MAIL_PREFERENCES, pages.mailed(ann), days=400)}"
+
+
+def save(pages: Pages, path: str, fields: Mapping[str, Any]) -> Answer:
+    """The page as it is now was sent with these fields."""
+    return pages.post(path, hidden(pages.get(path).text) | fields)
+
+
+def hidden(page: str) -> dict[str, list[str]]:
+    """What the page says it showed."""
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page):
+        found.setdefault(name, []).append(unescape(value))
+    return found
 
 
 def reasons(pages: Pages, customer_id: int) -> dict[str, str | None]:
@@ -80,7 +99,7 @@ def test_saving_it_untouched_writes_but_the_audit(pages: Pages, path: str) -> No
     A page that is sent as it was shown changes nothing about the person.
     """
     before = pages.counts()
-    answer = pages.post(path, UNTOUCHED)
+    answer = save(pages, path, UNTOUCHED)
     after = pages.counts()
 
     assert 200 == answer.status
@@ -92,10 +111,10 @@ def test_topics_are_switched_on_and_off(pages: Pages, ann: int, path: str) -> No
     """
     Off binds address and customer; on is a confirmed consent, for the link came to the mailbox. Both ways again.
     """
-    pages.post(path, UNTOUCHED | {"topics:email": ["news"]})
+    save(pages, path, UNTOUCHED | {"topics:email": ["news"]})
     swapped = reasons(pages, ann)
     pages.clock.instant += timedelta(days=1)
-    pages.post(path, UNTOUCHED | {"topics:email": ["promotions"]})
+    save(pages, path, UNTOUCHED | {"topics:email": ["promotions"]})
 
     assert {"news": None, "promotions": "suppressed:unsubscribed"} == swapped
     assert {"news": "suppressed:unsubscribed", "promotions": None} == reasons(pages, ann)
@@ -108,7 +127,7 @@ def test_stop_everything_stops_every_topic_and_can_be_taken_back(pages: Pages, a
     answer = pages.post(path, {"action": "stop"})
     stopped = reasons(pages, ann)
     pages.clock.instant += timedelta(days=1)
-    pages.post(path, UNTOUCHED | {"topics:email": ["news"]})
+    save(pages, path, UNTOUCHED | {"topics:email": ["news"]})
 
     assert "All mailings are stopped" in answer.text
     assert {"suppressed:unsubscribed"} == set(stopped.values())
@@ -119,17 +138,17 @@ def test_break_holds_mail_back_until_it_is_over(pages: Pages, ann: int, path: st
     """
     A break of 30 days ends by itself; saved again it goes on, and it can be ended at once.
     """
-    pages.post(path, UNTOUCHED | {"pause": "30d"})
+    save(pages, path, UNTOUCHED | {"pause": "30d"})
     paused = reasons(pages, ann)
     shown = pages.get(path)
     pages.clock.instant += timedelta(days=10)
-    pages.post(path, UNTOUCHED | {"pause": "keep"})
+    save(pages, path, UNTOUCHED | {"pause": "keep"})
     pages.clock.instant += timedelta(days=20) - timedelta(seconds=1)
     last_second = reasons(pages, ann)
     pages.clock.instant += timedelta(seconds=1)
     over = reasons(pages, ann)
-    pages.post(path, UNTOUCHED | {"pause": "90d"})
-    pages.post(path, UNTOUCHED | {"pause": "none"})
+    save(pages, path, UNTOUCHED | {"pause": "90d"})
+    save(pages, path, UNTOUCHED | {"pause": "none"})
 
     assert "The break goes on until 1 April 2026" in shown.text
     assert ["suppressed:paused", "suppressed:paused", None] == [
@@ -142,10 +161,10 @@ def test_how_often_is_a_wish_on_record(pages: Pages, ann: int, path: str) -> Non
     """
     The choice is kept, shown again, and taken back.
     """
-    pages.post(path, UNTOUCHED | {"often": "1 in 7d"})
+    save(pages, path, UNTOUCHED | {"often": "1 in 7d"})
     (wish,) = pages.rows(schema.preference)
     shown = pages.get(path).text
-    pages.post(path, UNTOUCHED | {"often": "none"})
+    save(pages, path, UNTOUCHED | {"often": "none"})
 
     assert (ann, 1, timedelta(days=7)) == (wish["customer_id"], wish["most_messages"], wish["most_within"])
     assert 'value="1 in 7d" checked' in shown
@@ -156,7 +175,7 @@ def test_tracking_and_profiling_are_chosen_apart(pages: Pages, path: str) -> Non
     """
     Each no is a withdrawal of its own channel, shown unticked afterwards.
     """
-    pages.post(path, UNTOUCHED | {"privacy": "profiling"})
+    save(pages, path, UNTOUCHED | {"privacy": "profiling"})
     pages.clock.instant += timedelta(days=1)
     shown = pages.get(path).text
     words = [(row["channel"], row["state"]) for row in pages.rows(schema.consent) if row["channel"] != "email"]
@@ -172,7 +191,7 @@ def test_what_others_stopped_cannot_be_switched_on_here(pages: Pages, ann: int, 
     """
     with pages.database.begin() as connection:
         factories.make_suppression(connection, EMAIL, reason="complaint")
-    answer = pages.post(path, UNTOUCHED | {"topics:email": ["news", "promotions"]})
+    answer = save(pages, path, UNTOUCHED | {"topics:email": ["news", "promotions"]})
 
     assert "This could not be switched on from here: News, Offers and promotions" in answer.text
     assert {"suppressed:complaint"} == set(reasons(pages, ann).values())
@@ -196,22 +215,132 @@ def test_topics_nobody_offered_are_ignored(pages: Pages, path: str) -> None:
     Neither a made-up topic nor another channel becomes a consent.
     """
     before = pages.counts()["consent"]
-    pages.post(path, UNTOUCHED | {"topics:email": ["promotions", "secret"], "topics:sms": ["news"]})
+    save(pages, path, UNTOUCHED | {"topics:email": ["promotions", "secret"], "topics:sms": ["news"]})
 
     assert before == pages.counts()["consent"]
 
 
-def test_link_of_a_mail_to_a_former_address_opens_nothing(pages: Pages, ann: int, path: str) -> None:
-    """
-    Whoever has the old mailbox now cannot choose for the person at the new one.
-    """
+def moved(pages: Pages, customer_id: int) -> None:
+    """The customer has another mailbox."""
     with pages.database.begin() as connection:
-        moved = {"email": "new@customers.example", "address_key": factories.key_of("new@customers.example")}
-        connection.execute(schema.customer.update().where(schema.customer.c.id == ann).values(**moved))
-    before = pages.counts()
+        values = {"email": "new@customers.example", "address_key": factories.key_of("new@customers.example")}
+        connection.execute(schema.customer.update().where(schema.customer.c.id == customer_id).values(**values))
 
-    assert [410, 410] == [pages.get(path).status, pages.post(path, {"action": "stop"}).status]
-    assert before == pages.counts()
+
+def test_links_to_a_former_address_stop_mail_and_open_nothing(pages: Pages, ann: int, path: str) -> None:
+    """
+    Whoever has the old mailbox now cannot see or choose for the person at the new one; a no is taken from anybody.
+    """
+    pages.post("/my", {"email": EMAIL, "what": "preferences"})
+    asked_for = pages.path_in(pages.mails()[0])
+    before = save(pages, asked_for, UNTOUCHED).status
+    moved(pages, ann)
+    counts = pages.counts()
+    statuses = [
+        status for link in (path, asked_for) for status in (pages.get(link).status, save(pages, link, UNTOUCHED).status)
+    ]
+
+    assert 200 == before
+    assert [410] * 4 == statuses
+    assert counts == pages.counts()
+    assert 200 == pages.post(path, {"action": "stop"}).status
+    assert {"suppressed:unsubscribed"} == set(reasons(pages, ann).values())
+
+
+def test_stop_everything_is_taken_after_a_merge(pages: Pages, ann: int) -> None:
+    """
+    The link came to the address of a customer who is another one by now: mail to both addresses ends.
+    """
+    other = pages.customer(email="ann.lee@customers.example", consents=("promotions", "news"))
+    link = f"/p/{pages.token(TimedPurpose.PREFERENCES, factories.key_of(EMAIL).int)}"
+    with pages.database.begin() as connection:
+        merge(connection, ann, other, because="same", actor="desk", now=pages.clock.now())
+    answer = pages.post(link, {"action": "stop"})
+    stopped = {row["address_key"] for row in pages.rows(schema.suppression)}
+
+    assert (410, 200) == (pages.get(link).status, answer.status)
+    assert {factories.key_of(EMAIL), factories.key_of("ann.lee@customers.example")} == stopped
+    assert {"suppressed:unsubscribed"} == set(reasons(pages, other).values())
+
+
+def one_click(pages: Pages, message: int) -> None:
+    """A mail program opts out of the message's topic."""
+    pages.clock.instant += timedelta(minutes=1)
+    token = pages.signer.sign(Purpose.UNSUBSCRIBE, message)
+    ask(f"{pages.base_url}/u/{token}", "POST", "List-Unsubscribe=One-Click", {})
+    pages.clock.instant += timedelta(minutes=1)
+
+
+def test_page_that_lay_open_undoes_no_opt_out(pages: Pages, ann: int) -> None:
+    """
+    A tick that was there before the opt-out is no wish; the page says what is off by now.
+    """
+    message = pages.mailed(ann)
+    link = f"/p/{pages.token(TimedPurpose.MAIL_PREFERENCES, message, days=400)}"
+    shown = hidden(pages.get(link).text)
+    one_click(pages, message)
+    answer = pages.post(link, shown | UNTOUCHED | {"often": "1 in 7d"})
+
+    assert "suppressed:unsubscribed" == reasons(pages, ann)["promotions"]
+    assert "switched off elsewhere" in answer.text
+    assert [1] == [row["most_messages"] for row in pages.rows(schema.preference)]
+
+
+def test_page_sent_twice_undoes_no_stop_in_between(pages: Pages, ann: int, path: str) -> None:
+    """
+    What was once switched on by a page is not switched on again when its answer is loaded anew.
+    """
+    fields = hidden(pages.get(path).text) | UNTOUCHED | {"topics:email": ["promotions", "news"]}
+    pages.post(path, fields)
+    on = reasons(pages, ann)
+    pages.clock.instant += timedelta(minutes=1)
+    pages.post(path, {"action": "stop"})
+    pages.clock.instant += timedelta(minutes=1)
+    pages.post(path, fields)
+
+    assert {None} == set(on.values())
+    assert {"suppressed:unsubscribed"} == set(reasons(pages, ann).values())
+
+
+def test_form_without_what_was_shown_only_switches_off(pages: Pages, ann: int, path: str) -> None:
+    """
+    Whatever sends it, nothing is agreed to by it.
+    """
+    pages.post(path, UNTOUCHED | {"topics:email": ["news"]})
+
+    assert {"news": "not_consented", "promotions": "suppressed:unsubscribed"} == reasons(pages, ann)
+
+
+def test_tick_lifts_neither_what_another_nor_what_staff_entered(pages: Pages, ann: int, path: str) -> None:
+    """
+    At a shared mailbox one person's no is not another's to take back; nor is an operator's entry, or pause.
+    """
+    bob, key = pages.customer(email=EMAIL, consents=("promotions", "news")), factories.key_of(EMAIL)
+    with pages.database.begin() as connection:
+        now, until = pages.clock.now(), pages.clock.now() + timedelta(days=90)
+        suppress(
+            connection, key, scope="topic", scope_name="promotions", reason="unsubscribed", source="one_click",
+            evidence={"customer": bob}, now=now,
+        )  # fmt: skip
+        suppress(connection, key, scope="topic", scope_name="news", reason="unsubscribed", source="operator", now=now)
+        suppress(connection, key, scope="global", reason="paused", source="operator", expires_at=until, now=now)
+    pages.clock.instant += timedelta(minutes=1)
+    answer = save(pages, path, UNTOUCHED | {"topics:email": ["news", "promotions"], "pause": "none"})
+    entries = [(row["source"], row["reason"]) for row in pages.rows(schema.suppression) if row["lifted_at"] is None]
+
+    assert "could not be switched on" in answer.text
+    assert [("one_click", "unsubscribed"), ("operator", "unsubscribed"), ("operator", "paused")] == entries
+
+
+def test_tick_is_on_record_with_what_it_agreed_to(pages: Pages, path: str) -> None:
+    """
+    The consent names the version of the page's words, their hash in the language shown, and that language.
+    """
+    save(pages, path, UNTOUCHED | {"topics:email": ["promotions", "news"]})
+    (given,) = [row for row in pages.rows(schema.consent) if row["state"] == "confirmed"]
+
+    assert ("news", "preferences-1", 64) == (given["topic"], given["wording"], len(given["wording_hash"]))
+    assert "en" == given["proof"]["language"]
 
 
 def test_buttons_order_the_link_to_ones_data(pages: Pages, path: str) -> None:

@@ -11,6 +11,7 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
+from tests import factories
 from tests.public_pages import GOOD, Pages, public_pages
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose
@@ -42,7 +43,8 @@ def subjects(pages: Pages) -> dict[TimedPurpose, int]:
         pages.post("/my", {"email": EMAIL, "what": what})
     kinds = {row["kind"]: row["id"] for row in pages.rows(schema.rights_request)}
     return {
-        TimedPurpose.CONFIRM: pages.rows(schema.sign_up)[0]["id"], TimedPurpose.PREFERENCES: customer,
+        TimedPurpose.CONFIRM: pages.rows(schema.sign_up)[0]["id"],
+        TimedPurpose.PREFERENCES: factories.key_of(EMAIL).int,
         TimedPurpose.MAIL_PREFERENCES: message, TimedPurpose.EXPORT: kinds["export"],
         TimedPurpose.ERASE: kinds["erase"],
     }  # fmt: skip
@@ -177,8 +179,7 @@ def test_links_ended_lead_to_a_new_one(pages: Pages) -> None:
     """
     Who comes too late is told where to ask again.
     """
-    customer = pages.customer(email=EMAIL)
-    answer = pages.get(f"/p/{pages.token(TimedPurpose.PREFERENCES, customer, seconds=-1)}")
+    answer = pages.get(f"/p/{pages.token(TimedPurpose.PREFERENCES, factories.key_of(EMAIL).int, seconds=-1)}")
 
     assert 410 == answer.status
     assert "/my" in answer.text
