@@ -7,7 +7,7 @@ the next.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -16,13 +16,14 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from campaigns.feedback import Effect, Receiver, take
+from campaigns.feedback.answering import ASKS_TO
 from core.clock import Clock
 from core.database import Database, is_gone
 from core.errors import ServiceError
 from core.schema import feedback
 from core.workspace import Workspace
 from tracking.feedback import Feedback, FeedbackKind, Reply
-from tracking.inbound import people, storage
+from tracking.inbound import leaving, people, storage
 from tracking.inbound.findings import Action, Finding
 from tracking.inbound.mime import CUT_OFF
 from tracking.inbound.proof import Proof, Prover
@@ -171,19 +172,23 @@ def _key(mail: Stored, number: int | str) -> str:
 
 
 def _for_people(mail: Stored, reading: Reading, effects: Sequence[Effect]) -> list[Feedback]:
-    """A request to stop that nobody could be matched with, for somebody to read: it must not be lost (S-4.11)."""
+    """A request to stop that somebody should read: nobody could be matched with it (S-4.11), or it was known by its
+    words alone and says more than that. It must not be lost."""
+    asked = [
+        one for one in effects if one.feedback.kind is FeedbackKind.UNSUBSCRIBE and one.feedback.address is not None
+    ]
+    in_words = bool(asked) and not reading.findings[0].diagnostic and not leaving.asks_by_token(reading.mail)
+    is_wordy = in_words and leaving.says_more(reading.mail)
     return [
-        Feedback(
+        replace(
+            one.feedback,
             kind=FeedbackKind.REPLY,
-            source=SOURCE,
             event_key=_key(mail, "for-people"),
-            occurred_at=one.feedback.occurred_at,
-            address=one.feedback.address,
             reply=_reply(reading),
-            detail={"mail": mail.id, "asks_to": "unsubscribe"},
+            detail={"mail": mail.id, ASKS_TO: "unsubscribe"},
         )
-        for one in effects
-        if one.feedback.kind is FeedbackKind.UNSUBSCRIBE and one.words is None and one.feedback.address is not None
+        for one in asked
+        if one.words is None or is_wordy
     ][:1]
 
 
@@ -192,7 +197,7 @@ def _reply(reading: Reading) -> Reply | None:
     sender = people.sender_of(mail)
     if sender is None:
         return None
-    return Reply(sender, mail.top.first("subject")[:500], people.words_of(mail, _REPLY_TEXT), mail.raw)
+    return Reply(sender, mail.top.first("subject")[:500], leaving.words_of(mail, _REPLY_TEXT), mail.raw)
 
 
 def _occurred_at(reading: Reading, received_at: datetime) -> datetime:

@@ -25,13 +25,17 @@ from tracking.feedback import FeedbackKind, Reply
 ACTIVITY: Final = "reply"
 #: Of one address, in a day, at most so many replies lead to tasks and notices.
 _MOST_A_DAY: Final = 20
+#: Marks in `detail` a letter that asks for something that people have to see to: it is always passed on.
+ASKS_TO: Final = "asks_to"
 _EXCERPT: Final = 4000
+_TITLES: Final = {"unsubscribe": "See to the opt-out of"}
 #: A line of mail has at most so many octets (RFC 5322 section 2.1.1).
 _LONGEST_LINE: Final = 998
 
 
 def answered(connection: Connection, found: Sequence[Match], receiver: Receiver, now: datetime) -> dict[str, str]:
-    """Each reply is an activity of its customer and an answer to its message, has a task, and its notice is ordered.
+    """Each reply has a task, and its notice is ordered; a proven one is an activity of its customer, and answers its
+    message. Anybody can write a mail in somebody's name, so that no other changes a history.
 
     What followed in words, by event key. What our own people write is none. Repeat: not asked twice, `take` calls it
     for new events only. Atomic with the connection's transaction.
@@ -39,11 +43,12 @@ def answered(connection: Connection, found: Sequence[Match], receiver: Receiver,
     told = {}
     for one in found:
         reply = one.feedback.reply
-        if reply is not None and receiver.is_own(reply.sender):
+        must_be_read = ASKS_TO in one.feedback.detail
+        if reply is not None and receiver.is_own(reply.sender) and not must_be_read:
             told[one.feedback.event_key] = "nothing: written by the organisation itself"
             continue
-        words = [_remember(connection, one)]
-        if reply is not None and not _is_too_many(connection, one, now):
+        words = [_remember(connection, one)] if one.counts and not must_be_read else []
+        if reply is not None and (must_be_read or not _is_too_many(connection, one, now)):
             words.append(_pass_on(connection, one, reply, receiver, now))
         told[one.feedback.event_key] = "; ".join(word for word in words if word)
     return told
@@ -83,13 +88,13 @@ def _pass_on(connection: Connection, one: Match, reply: Reply, receiver: Receive
     task = tasks.NewTask(
         key=f"reply:{one.feedback.event_key}",
         kind="reply",
-        title=f"Answer the reply of {person}"[:150],
+        title=f"{_TITLES.get(str(one.feedback.detail.get(ASKS_TO)), 'Answer the reply of')} {person}"[:150],
         body=_letter(one, reply, person),
         owner=owner,
         customer_id=one.customer_id,
         campaign=one.message.campaign if one.message is not None else None,
         message_id=one.message.id if one.message is not None else None,
-        due_at=now + receiver.rules.answer_within,
+        due_at=now if ASKS_TO in one.feedback.detail else now + receiver.rules.answer_within,
     )
     task_id = tasks.create(connection, task, now)
     words = f"task {task_id} for {owner or 'nobody yet'}" if task_id is not None else ""

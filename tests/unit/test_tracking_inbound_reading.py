@@ -171,3 +171,67 @@ def test_newsletters_of_others_are_unknown():
     Bulk mail that strays in is no reply of a customer.
     """
     assert [_K.UNKNOWN] == kinds(letter("news@shop.example", headers="List-Id: <x.shop.example>\n"))
+
+
+@pytest.mark.parametrize(
+    "text", ["我要退订", "请退订", "退订谢谢", "取消订阅，谢谢", "Bitte abmelden", "Take me off your list", "TD"]
+)
+def test_short_requests_to_stop_are_known_in_any_language(text):
+    """
+    A request to stop counts with the polite words around it, also where no blanks part words.
+    """
+    assert [_K.UNSUBSCRIBE] == kinds(letter("a@customers.example", text=text))
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Re: Stop paying too much for paper", "Yes please, 500 boxes.\n\nBest regards\nJoan\nHead of purchasing"),
+        ("Re: Unsubscribe from high prices", "Yes please, 500 boxes.\n\nBest regards\nJoan\nHead of purchasing"),
+        ("Stop by on Friday?", "We are at home."),
+        ("Re: Paper", "Remove item 3 from my order, send the rest."),
+        ("Re: Paper", "Stop! Before I order, is the price per box?"),
+        ("Re: Baja prices", "What are they?"),
+        ("TD Bank payment confirmation", "We have paid invoice 17."),
+        ("Vacation planner, 20 pieces please", "By Friday."),
+        ("Out of office supplies - reorder", "By Friday."),
+        ("Away from home in May, please deliver later", "Thank you."),
+        ("Delivery problem with order 4711", "My parcel could not be delivered yesterday, please send it again."),
+        ("Returned to sender", "Our parcel was returned to sender."),
+    ],
+)
+def test_customers_letters_are_replies_whatever_they_are_about(subject, text):
+    """
+    What a customer orders or complains about is no opt-out, no bounce and no answer of a machine.
+    """
+    assert [_K.REPLY] == kinds(letter("a@customers.example", subject=subject, text=text))
+
+
+@pytest.mark.parametrize(
+    "name", ["Bounce House Ltd", "System Administrator", "Mail Delivery Team", "Postmaster Coffee"]
+)
+def test_names_of_companies_make_nobody_a_machine(name):
+    """
+    Whether a mail server wrote is told by its address: the name beside it is anybody's.
+    """
+    raw = letter("a@customers.example", headers="In-Reply-To: <x@y>\n")
+
+    assert [_K.REPLY] == kinds(raw.replace(b"From: Somebody", f"From: {name}".encode()))
+
+
+def test_denial_of_an_automatic_answer_is_believed():
+    """
+    `X-Autoreply: no` says that a person wrote.
+    """
+    assert [_K.REPLY] == kinds(letter("a@customers.example", headers="X-Autoreply: no\n"))
+
+
+def test_opt_out_by_token_wins_over_the_mark_of_a_machine():
+    """
+    A mail program that opts out for its reader, with the token of our header, may say that it is one (S-4.11).
+    """
+    raw = letter(
+        "a@customers.example", subject=f"unsubscribe {'aB3-' * 10}", headers="Auto-Submitted: auto-generated\n"
+    )
+
+    assert [_K.UNSUBSCRIBE] == kinds(raw)

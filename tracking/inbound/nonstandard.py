@@ -9,6 +9,7 @@ from tracking.inbound.failures import failure
 from tracking.inbound.findings import Action, Finding
 from tracking.inbound.mime import Mail, Part
 from tracking.inbound.report_text import cut_lines, near, report_text, text_of
+from tracking.inbound.spotting import addresses_in
 
 #: Fields that recognisers of single servers look at.
 _FIELDS: Final = ("to", "subject", "x-failed-recipients", "x-mailer", "return-path")
@@ -21,9 +22,10 @@ _STILL_TRIED: Final = re.compile(
     r"|still being (re)?tried|warning message only|just a warning|advisory-only|delivery (is )?delayed|将继续尝试",
     re.IGNORECASE,
 )
+#: Local parts of mail servers. Names beside them prove nothing: companies have such names, too.
 _FROM_A_MACHINE: Final = re.compile(
-    r"^(mailer[-_.]?daemon|mail[-_.]?daemon|postmaster|mdaemon|mail\.?delivery|bounces?|.{0,40}(smtp|antivirus|mta)_)"
-    r"|mail[ .](delivery|administrator)|system administrator|delivery subsystem|mailer-daemon",
+    r"^(mailer[-_.]?daemon|mail[-_.]?daemon|postmaster|mdaemon|mail[-_.]?(delivery|administrator|system)"
+    r"|bounces?(?=[-+_.=@]|$)|.{0,40}(smtp|antivirus|mta)_)",
     re.IGNORECASE,
 )
 _TELLS_FAILURE: Final = re.compile(
@@ -65,18 +67,23 @@ def nonstandard(mail: Mail) -> tuple[Finding, ...]:
 
 def is_from_a_machine(mail: Mail) -> bool:
     """Whether it comes from a mail server, by its From or by its empty return path (RFC 5321 section 4.5.5)."""
-    path, top_from = mail.top.first("return-path").strip(), mail.top.first("from").strip()
-    return "<>" in (path, top_from[-2:]) or bool(_FROM_A_MACHINE.search(top_from.replace('"', "").lstrip("<")))
+    path, top_from = mail.top.first("return-path").strip(), mail.top.first("from")[:2000].strip()
+    if "<>" in (path, top_from[-2:]):
+        return True
+    return any(_FROM_A_MACHINE.match(one) for one in addresses_in(top_from) or [top_from.lstrip('"<')])
 
 
 def tells_failure(mail: Mail, words: str) -> bool:
-    """Whether it is a report of a server: from a machine, by subject or words; from anybody else, by both."""
+    """Whether it is a report of a server: from a machine, by subject or words; from anybody else, by both, and
+    by an address that stands by itself, a mail enclosed or the type of a report: customers write of parcels, too."""
     top = mail.top
     subject = top.first("subject")
     signs = (bool(_TELLS_FAILURE.search(subject)), bool(_TELLS_FAILURE.search(words)))
     if is_from_a_machine(mail) or top.first("x-failed-recipients"):
         return any(signs)
-    return all(signs) and not _ANSWERS.match(subject)
+    is_report = top.kind == "multipart/report" or any(part.enclosed for part in top.walk())
+    is_report = is_report or any(_ALONE.match(line) for line in words.split("\n"))
+    return all(signs) and is_report and not _ANSWERS.match(subject)
 
 
 def _by_recognisers(mail: Mail) -> tuple[set[str], set[str]]:

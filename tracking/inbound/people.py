@@ -5,34 +5,28 @@ from typing import Final
 
 from tracking.feedback import FeedbackKind
 from tracking.inbound.findings import Finding
+from tracking.inbound.leaving import asks_by_token, wants_to_leave
 from tracking.inbound.mime import Mail
 from tracking.inbound.nonstandard import is_from_a_machine
-from tracking.inbound.report_text import text_of, texts
 
 _ADDRESS: Final = re.compile(r"<([^<>\s]{1,256}@[^<>\s]{1,256})>|([^\s<>(),;:\"]{1,256}@[^\s<>(),;:\"]{1,256})")
 _ANSWERED_BY_A_MACHINE: Final = re.compile(
     r"^\W{0,3}(auto(matic|mated)?[ -]?(reply|response|answer)|automatische? (antwort|reactie)|r[eé]ponse automatique"
-    r"|out of (the )?office|abwesen(d|heit)|vacation|on (annual )?leave\b|away from|i am (currently )?(out|away)|ooo\b"
+    r"|(out of (the )?office|abwesen(d|heit\w{0,20})|(on )?vacation|(on )?(annual )?leave|ooo"
+    r"|away from (the |my )?(office|desk|e-?mails?|mails?)|i am (currently |now )?(out of (the )?office|away))"
+    r"\s*($|[:：()!.\[\]–—-]|(auto|repl|respon|messag|notice|notif|until|till|from|re\b|bis\b|vom\b))"
     r"|respuesta autom|risposta automatica|自动(回复|答复)|自動(回覆|返信))",
     re.IGNORECASE,
 )
-_WANTS_TO_LEAVE: Final = re.compile(
-    r"^\W{0,3}(?:(?:re|aw|fwd?|antw|回复|答复)\s*[:：]\s*)?(?:please\s+)?"
-    r"(?:unsubscribe|remove( me)?|opt[ -]?out|stop|abmelden|abbestellen"
-    r"|d[eé]sabonner|d[eé]sinscription|cancelar suscripci[oó]n|baja|退订|取消订阅|td)\b[^\n]{0,60}$",
-    re.IGNORECASE,
-)
-_SPOKEN_TO: Final = re.compile(r"^unsubscribe\b", re.IGNORECASE)
-_QUOTE: Final = re.compile(
-    r"^\s*(>|-{3,}|_{5,}|(von|from|de|发件人)\s*[:：]|on .{0,100} wrote:|am .{0,100} schrieb)", re.IGNORECASE
-)
+_MARKS: Final = ("x-autoreply", "x-autorespond", "x-autoresponse", "x-auto-reply-from")
+_DENIALS: Final = frozenset({"", "no", "false", "none"})
 _BULK: Final = frozenset({"bulk", "list", "junk"})
 
 
 def sender_of(mail: Mail) -> str | None:
     """The address it comes from, by Reply-To and else by From."""
     for name in ("reply-to", "from"):
-        if found := _ADDRESS.search(mail.top.first(name)):
+        if found := _ADDRESS.search(mail.top.first(name)[:2000]):
             return found[1] or found[2]
     return None
 
@@ -48,7 +42,7 @@ def is_automatic(mail: Mail) -> bool:
     submitted = top.first("auto-submitted").split(";")[0].split("(")[0].strip().lower()
     if submitted and submitted != "no":
         return True
-    if any(top.first(name) for name in ("x-autoreply", "x-autorespond", "x-autoresponse", "x-auto-reply-from")):
+    if any(top.first(name).strip().lower() not in _DENIALS for name in _MARKS):
         return True
     precedence = f"{top.first('precedence')} {top.first('x-precedence')}".lower()
     if "auto_reply" in precedence or "auto-reply" in precedence:
@@ -61,38 +55,14 @@ def _is_receipt(mail: Mail) -> bool:
     return any(part.kind == "message/disposition-notification" and not part.enclosed for part in mail.top.walk())
 
 
-def words_of(mail: Mail, most: int = 16 * 1024) -> str:
-    """What was written: the plain part, or the HTML part as text."""
-    shown = texts(mail.top)
-    plain = next((part for part in shown if part.kind == "text/plain"), shown[0] if shown else None)
-    return text_of(plain, most).strip() if plain is not None else ""
-
-
 def _kind(mail: Mail) -> FeedbackKind:
-    if is_automatic(mail):
-        return FeedbackKind.AUTO_REPLY
+    if is_automatic(mail):  # a mail program that opts out for its reader says that it is one (RFC 2369, S-4.11)
+        return FeedbackKind.UNSUBSCRIBE if asks_by_token(mail) else FeedbackKind.AUTO_REPLY
     if wants_to_leave(mail):
         return FeedbackKind.UNSUBSCRIBE
     if is_from_a_machine(mail) or _is_bulk(mail) or sender_of(mail) is None:
         return FeedbackKind.UNKNOWN
     return FeedbackKind.REPLY
-
-
-def wants_to_leave(mail: Mail) -> bool:
-    """Whether it asks for no more mail: by its subject, the address it was sent to, or all that it says."""
-    spoken_to = " ".join(mail.top.every(name)[0] for name in ("to", "x-original-to") if mail.top.every(name))
-    if any(_SPOKEN_TO.match(one[0] or one[1]) for one in _ADDRESS.findall(spoken_to)):
-        return True
-    if _WANTS_TO_LEAVE.match(mail.top.first("subject").strip()):
-        return True
-    own = [line for line in _own_lines(words_of(mail, 4096)) if line.strip()]
-    return bool(own) and len(own) <= 3 and bool(_WANTS_TO_LEAVE.match(own[0].strip()))
-
-
-def _own_lines(text: str) -> list[str]:
-    lines = text.split("\n")
-    end = next((number for number, line in enumerate(lines) if _QUOTE.match(line)), len(lines))
-    return lines[:end]
 
 
 def _is_bulk(mail: Mail) -> bool:
