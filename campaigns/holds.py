@@ -20,9 +20,17 @@ class Hold:
     until: datetime
 
 
+# A night does not count, and caps do not go by how long a case was open, nor cases by caps.
+_HELD_AT: Final = """
+    CASE WHEN {reason} = 'quiet_hours' THEN m.held_at
+         WHEN m.hold_reason <> {reason} AND m.hold_reason <> 'quiet_hours' THEN :now
+         ELSE coalesce(m.held_at, :now) END
+"""
+
 # Batches are locked before messages, as claims do. What would come too late anyway is looked at as soon as it has
 # expired, so that its run can end.
-_PUT_OFF: Final = text("""
+_PUT_OFF: Final = text(
+    """
     WITH mine AS MATERIALIZED (
         SELECT b.id, b.run_id, b.queue, b.stage, b.attempt_count, b.waits_from, run.valid_until
         FROM batch AS b JOIN run ON run.id = b.run_id
@@ -30,7 +38,7 @@ _PUT_OFF: Final = text("""
     ), moved AS (
         UPDATE message AS m
         SET hold_reason = h.reason, not_before = least(h.until, mine.valid_until + interval '1 second'),
-            held_at = CASE WHEN h.reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
+            held_at = {held_at}
         FROM unnest(:ids, :reasons, :untils) AS h (id, reason, until), mine
         WHERE m.id = h.id AND m.state IN ('planned', 'deferred')
         RETURNING m.id, m.hold_reason, m.not_before
@@ -47,7 +55,8 @@ _PUT_OFF: Final = text("""
                  moved.not_before
     )
     SELECT id FROM moved
-""").bindparams(
+""".replace("{held_at}", _HELD_AT.replace("{reason}", "h.reason"))
+).bindparams(
     bindparam("ids", type_=Ids),
     bindparam("reasons", type_=ARRAY(Text)),
     bindparam("untils", type_=ARRAY(DateTime(timezone=True))),
@@ -56,7 +65,8 @@ _PUT_OFF: Final = text("""
 
 
 # The batch holds nobody else: what is looked at every quarter of an hour for days makes no row each time.
-_PUT_FORWARD: Final = text("""
+_PUT_FORWARD: Final = text(
+    """
     WITH mine AS (
         UPDATE batch SET state = 'ready', published_at = NULL, booked_at = NULL,
                          not_before = least(:until, run.valid_until + interval '1 second')
@@ -67,9 +77,10 @@ _PUT_FORWARD: Final = text("""
     )
     UPDATE message AS m
     SET hold_reason = :reason, not_before = mine.not_before,
-        held_at = CASE WHEN :reason = 'quiet_hours' THEN m.held_at ELSE coalesce(m.held_at, :now) END
+        held_at = {held_at}
     FROM mine WHERE m.id = ANY(:ids) AND m.state IN ('planned', 'deferred') RETURNING m.id
-""").bindparams(
+""".replace("{held_at}", _HELD_AT.replace("{reason}", ":reason"))
+).bindparams(
     bindparam("ids", type_=Ids),
     bindparam("reason", type_=Text),
     bindparam("until", type_=DateTime(timezone=True)),

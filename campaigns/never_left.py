@@ -16,7 +16,7 @@ _PLAN: Final = text("""
         SELECT run_id, queue, waits_from, CASE WHEN state <> 'done' THEN message_ids ELSE '{}' END AS holds
         FROM batch WHERE id = :batch_id FOR NO KEY UPDATE
     ), back AS (
-        UPDATE message AS m SET state = 'planned', state_at = :now
+        UPDATE message AS m SET state = 'planned', state_at = :now, held_at = NULL
         FROM mine, unnest(:ids, :tried) AS proved (id, tried)
         WHERE m.id = proved.id AND m.run_id = mine.run_id AND m.state = 'unknown'
           AND m.attempt_count = proved.tried + 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, case, select, text, update
 
 from campaigns import ledger
 from campaigns.holds import Hold, put_off
@@ -66,7 +66,8 @@ def _cleared(connection: Connection, held: Claim, free: Collection[int]) -> bool
         return True
     if not _in_hands(connection, held):
         return False
-    connection.execute(update(message).where(among(message.c.id, ids)).values(hold_reason=None))
+    since = case((message.c.hold_reason != OPEN_CASE, message.c.held_at))
+    connection.execute(update(message).where(among(message.c.id, ids)).values(hold_reason=None, held_at=since))
     return True
 
 
@@ -167,7 +168,9 @@ def _with_open_case(
     found = held_for_cases(connection, ids, care=watch.care, topic=watch.topic, now=now)
     if not found or watch.care.cases is None:
         return [], []
+    by_cap = message.c.hold_reason.is_not_distinct_from(FREQUENCY_CAP)
     since = select(message.c.id, message.c.held_at).where(among(message.c.id, found), message.c.held_at.is_not(None))
+    since = since.where(~by_cap)
     deadlines = {row.id: row.held_at + watch.care.cases.wait for row in connection.execute(since)}
     sorry = [id_ for id_ in found if id_ in deadlines and now >= deadlines[id_]]
     holds = [Hold(id_, OPEN_CASE, min(until, deadlines.get(id_, until))) for id_, until in found.items()]

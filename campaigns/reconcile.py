@@ -151,7 +151,8 @@ _SETTLE: Final = text("""
         UPDATE message AS m
         SET state = CAST(f.state AS message_state), state_at = :now,
             accepted_at = CASE WHEN f.state IN ('accepted', 'delivered', 'bounced')
-                               THEN coalesce(m.accepted_at, f.at, :now) END
+                               THEN coalesce(m.accepted_at, f.at, :now) END,
+            held_at = CASE WHEN f.state <> 'planned' THEN m.held_at END
         FROM found AS f
         WHERE m.id = f.id AND (m.state = 'unknown' OR m.state = 'accepted' AND f.state IN ('delivered', 'bounced')
                                OR m.state = 'delivered' AND f.state = 'bounced')

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, any_, bindparam, case,
 from core import schema
 from core.arrays import Ids
 from suppression.caps import Rules
+from suppression.care import OPEN_CASE
 from suppression.contacts import Pressed, parameters, together, values
 
 #: Hold reason of a message that waits for a cap, and skip reason of one that does not, or did for too long.
@@ -23,7 +24,7 @@ FREQUENCY_CAP: Final = "frequency_cap"
 
 @dataclass(frozen=True, slots=True)
 class Capped:
-    """A message that may not go before `free_at`. `held_at`: since when it waits; None: never did."""
+    """A message that may not go before `free_at`. `held_at`: since when it waits for caps; None: never did."""
 
     message_id: int
     held_at: datetime | None
@@ -39,7 +40,9 @@ def hold_reason(pressed: Pressed, *, rules: Rules, wishes: bool) -> ColumnElemen
 def _asked(rules: Rules, topic: str, priority: int, wishes: bool) -> Select[Any]:
     pressed = Pressed(schema.customer, schema.message.c.id, topic, priority, parameters(rules))
     free = pressed.free_at(rules, wishes=wishes).label("free_at")
-    query = select(schema.message.c.id, schema.message.c.held_at, free).join(
+    by_case = schema.message.c.hold_reason.is_not_distinct_from(OPEN_CASE)
+    since = case((~by_case, schema.message.c.held_at)).label("held_at")
+    query = select(schema.message.c.id, since, free).join(
         schema.customer, schema.customer.c.id == schema.message.c.customer_id
     )
     return query.where(schema.message.c.id == any_(bindparam("ids", type_=Ids)))

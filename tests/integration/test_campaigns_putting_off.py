@@ -523,3 +523,43 @@ def test_a_batch_put_off_while_its_run_is_cancelled_is_settled(database, clock, 
 
     assert [("skipped", "cancelled", None)] == [row[1:4] for row in rows(database)]
     assert [()] == broken(database)
+
+
+def test_a_cap_does_not_go_by_how_long_a_case_was_open(database, clock, make_batch, person):
+    """
+    What waited four days for a case may still wait the campaign's three days for a cap.
+    """
+    care = Care(cases=Cases(("ticket",), ("closed",), None, None, timedelta(days=14)))
+    policy = Policy(pressure=Rules((cap(),), timedelta(days=3)), care=care)
+    with database.begin() as connection:
+        make_activity(connection, person, "ticket", occurred_at=clock.now())
+    sent(database, clock, make_batch("spring", [person]), policy)
+    clock.step(timedelta(days=4))
+    with database.begin() as connection:
+        make_activity(connection, person, "closed", occurred_at=clock.now())
+        past = make_run(connection, "other", state="finished")
+        make_message(connection, past, person, accepted_at=clock.now() - timedelta(days=6), state_at=clock.now())
+    clock.step(timedelta(minutes=16))
+    for batch_id in due(database, clock):
+        sent(database, clock, batch_id, policy)
+
+    assert ("planned", None, "frequency_cap") == rows(database)[0][1:4]
+
+
+def test_a_case_does_not_go_by_how_long_a_cap_held(database, clock, make_batch, person):
+    """
+    What waited six days for a cap may still wait two days for a case.
+    """
+    care = Care(cases=Cases(("ticket",), ("closed",), None, None, timedelta(days=2)))
+    policy = Policy(pressure=Rules((cap(),), timedelta(days=10)), care=care)
+    with database.begin() as connection:
+        past = make_run(connection, "other", state="finished")
+        make_message(connection, past, person, accepted_at=clock.now() - timedelta(days=1), state_at=clock.now())
+    sent(database, clock, make_batch("spring", [person]), policy)
+    clock.step(timedelta(days=6, minutes=15))
+    with database.begin() as connection:
+        make_activity(connection, person, "ticket", occurred_at=clock.now())
+    for batch_id in due(database, clock):
+        sent(database, clock, batch_id, policy)
+
+    assert ("planned", None, "open_case") == rows(database)[1][1:4]
