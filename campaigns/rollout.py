@@ -101,7 +101,12 @@ _STAGED: Final = (
 _UNTRIED: Final = text("""
     SELECT EXISTS (SELECT 1 FROM batch WHERE run_id = :run_id AND stage <= :stage AND state <> 'done'
                    AND (state = 'claimed' OR attempt_count = 0
-                        AND NOT EXISTS (SELECT 1 FROM message WHERE id = batch.message_ids[1] AND held_at IS NOT NULL)))
+                        AND NOT EXISTS (SELECT 1 FROM message WHERE id = batch.message_ids[1]
+                                        AND hold_reason IN ('frequency_cap', 'open_case'))))
+""")
+
+_WAITING: Final = text("""
+    SELECT EXISTS (SELECT 1 FROM batch WHERE run_id = :run_id AND stage <= :stage AND state <> 'done')
 """)
 
 
@@ -115,6 +120,8 @@ def _advance(connection: Connection, row: Row[Any], now: datetime) -> bool:
         return False
     # Looked at twice: when the stage has ended, and when it was watched.
     figures = _figures(connection, row.id)
+    if not figures.answered and connection.execute(_WAITING, {"run_id": row.id, "stage": row.stage}).scalar():
+        return False  # all of them are held: nothing was seen of how it goes
     wrong = figures.too_many(rollout)
     if wrong and not _was_stopped(connection, row):
         _stop(connection, row, figures, wrong)

@@ -417,3 +417,23 @@ def test_a_roll_out_is_read_back_as_it_was_stored():
     given = Rollout.model_validate({"stages": ["1%", "10%"], "watch": "2h", "stop_at": {"blocks": "1%"}})
 
     assert given == Rollout.model_validate(given.model_dump(mode="json", exclude_defaults=True))
+
+
+def test_a_stage_of_which_nobody_was_reached_guards_the_next(staged, database, clock):
+    """
+    While a cap holds everybody of the first stage nobody learns how it goes: the run stays in it.
+    """
+    run_id = staged()
+    with database.begin() as connection:
+        (batch_id,) = [id_ for id_, _ in batches.due_batches(connection, now=clock.now(), again_after=None)]
+        held = ledger.claim(
+            connection, batch_id, worker="w", lease=timedelta(minutes=1), policy=Policy(), now=clock.now()
+        )
+        everybody = [Hold(id_, "frequency_cap", clock.now() + timedelta(days=2)) for id_ in held.message_ids]
+        put_off(connection, held, everybody, clock.now())
+    for _ in range(2):
+        with database.begin() as connection:
+            rollout.advance(connection, clock.now())
+        clock.step(WATCH)
+
+    assert (0, None) == (run_of(database, run_id)["stage"], run_of(database, run_id)["stage_ended_at"])
