@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, func, select, text
 
 from campaigns.pacing import domain_of
+from campaigns.particulars import particulars
 from campaigns.presence import present
 from campaigns.rollout import place_of
 from core.errors import TransportError
+from core.schema import message
 from core.settings import Settings
 from delivery.overview import obstacles, slow_domains
+from suppression.care import OPEN_CASE, open_case_since
+from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def run_waits(connection: Connection, settings: Settings, run_id: int, now: date
         return []
     return [
         *_of_run(connection, settings, row),
-        *_of_times(connection, row, now),
+        *_of_times(connection, settings, row, now),
         *_of_domains(connection, settings, row),
     ]
 
@@ -57,7 +61,7 @@ def message_waits(connection: Connection, settings: Settings, message_id: int, n
     if own.stage is not None and own.stage > row.stage:
         found.append(_of_stage(connection, own.run_id, None))
     elif own.not_before is not None and own.not_before > now:
-        found.append(Waiting(_why_later(own.state, own.booked_at, own.hold_reason), own.not_before))
+        found.append(_of_own_time(connection, settings, own, now))
     domain = domain_of(own.email) if own.email else ""
     found += [
         Waiting(f"domain {slow.domain} is held: {slow.because}", slow.until)
@@ -73,8 +77,10 @@ _RUN: Final = text("""
     FROM run AS r JOIN campaign_version AS v ON v.id = r.version_id WHERE r.id = :run_id
 """)
 _MESSAGE: Final = text("""
-    SELECT m.state, m.run_id, m.hold_reason, c.email, b.stage, b.not_before, b.booked_at
-    FROM message AS m JOIN customer AS c ON c.id = m.customer_id
+    SELECT m.id, m.state, m.run_id, m.hold_reason, m.customer_id, c.email, b.stage, b.not_before, b.booked_at,
+           r.priority, v.topic
+    FROM message AS m JOIN customer AS c ON c.id = m.customer_id JOIN run AS r ON r.id = m.run_id
+    JOIN campaign_version AS v ON v.id = r.version_id
     LEFT JOIN batch AS b ON b.run_id = m.run_id AND b.state <> 'done' AND m.id = ANY(b.message_ids)
     WHERE m.id = :message_id
 """)
@@ -108,14 +114,28 @@ def _of_run(connection: Connection, settings: Settings, row: Row[Any]) -> Iterat
         yield Waiting(f"no {' and no '.join(sorted(missing))} is running; start them with `clarion up`")
 
 
-def _of_times(connection: Connection, row: Row[Any], now: datetime) -> Iterator[Waiting]:
+def _of_times(connection: Connection, settings: Settings, row: Row[Any], now: datetime) -> Iterator[Waiting]:
     later = connection.execute(_LATER, {"run_id": row.id, "stage": row.stage, "now": now}).all()
     if staged := sum(batch.messages for batch in later if batch.stage > row.stage):
         yield _of_stage(connection, row.id, staged)
     for batch in later:
         if batch.stage <= row.stage:
             state = "deferred" if batch.is_tried else "planned"
-            yield Waiting(_why_later(state, batch.is_booked, batch.held_by), batch.first, batch.messages)
+            closed = _closed(connection, settings, row.id, now) if batch.held_by == OPEN_CASE else 0
+            if closed:
+                yield Waiting(f"{CASE_CLOSED}; they go at the next look", batch.first, closed)
+            if batch.messages > closed:
+                why = _why_later(state, batch.is_booked, batch.held_by)
+                yield Waiting(why, batch.first, batch.messages - closed)
+
+
+def _closed(connection: Connection, settings: Settings, run_id: int, now: datetime) -> int:
+    """How many messages of the run are held for a case that is open no more."""
+    cases = Policy.of(settings).care.cases
+    held = select(func.count()).where(message.c.run_id == run_id, message.c.hold_reason == OPEN_CASE)
+    if cases is not None:
+        held = held.where(open_case_since(message.c.customer_id, cases, now).is_(None))
+    return int(connection.execute(held.where(message.c.state.in_(("planned", "deferred")))).scalar_one())
 
 
 def _of_stage(connection: Connection, run_id: int, messages: int | None) -> Waiting:
@@ -130,6 +150,24 @@ HOLDS: Final = {
     "frequency_cap": "the recipients were written to as often as a cap, or they themselves, allow (pressure)",
     "open_case": "a case of the recipients is open (care.cases)",
 }
+
+
+#: Of a case that was open when the messages were put off.
+CASE_CLOSED: Final = "the case of the recipients was closed"
+
+
+def _of_own_time(connection: Connection, settings: Settings, own: Row[Any], now: datetime) -> Waiting:
+    """Why one message has a later time, with what is known of its recipient."""
+    general = _why_later(own.state, own.booked_at, own.hold_reason)
+    if own.hold_reason is None:
+        return Waiting(general, own.not_before)
+    known = particulars(
+        connection, Policy.of(settings), own.customer_id, own.hold_reason, topic=own.topic, priority=own.priority,
+        message_id=own.id, now=now,
+    )  # fmt: skip
+    if own.hold_reason == OPEN_CASE and not known.startswith("opened"):
+        return Waiting(f"{CASE_CLOSED}: {known}" if known else CASE_CLOSED, own.not_before)
+    return Waiting(f"{general}: {known}" if known else general, own.not_before)
 
 
 def _why_later(state: str, booked: object, held_by: str | None) -> str:

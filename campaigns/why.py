@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
 from campaigns import audience, duplicates, holding, versions
 from campaigns.catalogue import Catalogue
+from campaigns.particulars import particulars
 from campaigns.plan import ONCE
 from campaigns.reasons import STATES, sentence
 from campaigns.versions import Version
@@ -71,6 +72,8 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
         facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
         waits = message_waits(connection, catalogue.settings, last["id"], now)
         facts += [Fact(now, f"waits because {reason.sentence}") for reason in waits]
+        known = _known(connection, catalogue, person, campaign, last["skip_reason"], now)
+        facts += [Fact(now, f"{last['skip_reason']}, as things are now: {known}")] if known else []
         if outlook is not None:
             facts.append(Fact(now, f"{_asked_now(catalogue, campaign)}: {outlook[1]}"))
         return Answer(person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts))
@@ -78,7 +81,23 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
         catalogue.campaign(campaign)
     assert outlook is not None  # noqa: S101  the line above raises otherwise
     facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
+    reason = outlook[1].partition(":")[0] if outlook[0] == "would_skip" else None
+    if known := _known(connection, catalogue, person, campaign, reason, now):
+        facts.append(Fact(now, f"{reason}, as things are now: {known}"))
     return Answer(person["external_id"], campaign, outlook[0], outlook[1], None, tuple(facts))
+
+
+def _known(
+    connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, reason: str | None, now: datetime
+) -> str:
+    """What there is to say of this customer beside the skip reason."""
+    if reason is None or campaign not in catalogue.campaigns:
+        return ""
+    definition, policy = catalogue.campaign(campaign), Policy.of(catalogue.settings)
+    if definition.message_class == TRANSACTIONAL:
+        return ""
+    topic, priority = definition.consent_topic, definition.limits.priority
+    return particulars(connection, policy, person["id"], reason, topic=topic, priority=priority, now=now)
 
 
 def _asked_now(catalogue: Catalogue, campaign: str) -> str:
@@ -197,7 +216,13 @@ def _outlook(
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
         holds = holding.hold_of(connection, people, person["id"], version, now, policy)
+        topic, priority = version.definition.consent_topic, version.definition.limits.priority
+        known = (
+            particulars(connection, policy, person["id"], holds, topic=topic, priority=priority, now=now)
+            if holds else ""
+        )  # fmt: skip
         waits = f", but it would wait at first: {HOLDS.get(holds, holds)}" if holds else ""
+        waits += f": {known}" if known else ""
         return "would_send", f"in the audience, and nothing stands against it{waits}"
     return "would_skip", f"{row.skip_reason}: {sentence(row.skip_reason)}"
 

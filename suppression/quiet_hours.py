@@ -86,6 +86,18 @@ class QuietHours:
             return datetime.combine(today, self.end)
         return datetime.combine(today + timedelta(days=1), self.end) if clock >= self.start else None
 
+    def why(self, place: Place, at: datetime) -> str | None:
+        """Which rule makes `at` quiet there, such as `holiday: Good Friday`; None when none does."""
+        local = at.astimezone(ZoneInfo(place.zone or self.zone))
+        if self._quiet_until(place, local) is None:
+            return None
+        if not self._is_day_off(place, local.date()):
+            return f"night, {self.start:%H:%M} to {self.end:%H:%M}"
+        calendar = _calendar(place.country, place.subdivision)
+        if self.holidays and calendar is not None and local.date() in calendar:
+            return f"holiday: {calendar.get(local.date())}"
+        return "weekend"
+
     def _is_day_off(self, place: Place, day: date) -> bool:
         if not self.weekends and not self.holidays:
             return False
