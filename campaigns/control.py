@@ -54,6 +54,12 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     return changed
 
 
+def is_scheduled(connection: Connection, campaign: str, verb: str) -> bool:
+    """Whether the campaign has a schedule that the order would change."""
+    mine = (schedule.c.campaign == campaign) & schedule.c.state.in_(SCHEDULE_ORDERS[verb][0])
+    return connection.execute(select(schedule.c.campaign).where(mine)).first() is not None
+
+
 def _check_is_done(connection: Connection, campaign: str, verb: str) -> None:
     befores, after = ORDERS[verb]
     states = set(connection.execute(select(run.c.state).where(run.c.campaign == campaign)).scalars())

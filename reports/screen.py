@@ -52,7 +52,10 @@ def _funnel(figures: Figures) -> Iterator[str]:
         ("converted", "converted", None),
         ("unsubscribed", "unsubscribed", None),
     )
-    for label, number in (("audience", figures.audience), ("accepted", figures.accepted)):
+    came_back = (("delivered", figures.delivered), ("bounced, hard", figures.bounced_hard),
+                 ("bounced, soft", figures.bounced_soft), ("complained", figures.complained))  # fmt: skip
+    sent = (("audience", figures.audience), ("accepted", figures.accepted))
+    for label, number in (*sent, *(row for row in came_back if row[1])):
         yield f"  {label:<13}{number:>9,}          {text_bar(number, figures.audience)}"
     for label, name, machine in answers:
         number = getattr(figures, name)

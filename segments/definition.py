@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, StringConstraints, TypeAdapter, ValidationError
 
 from core.errors import Problem
 from core.field_types import Name
@@ -12,11 +12,16 @@ from core.workspace import Workspace
 from core.yaml_files import Section, build, read_document
 
 
+def _as_expression(given: object) -> object:
+    """YAML reads `true` without quotes as a truth value, which is an expression as well."""
+    return str(given).lower() if isinstance(given, bool) else given
+
+
 class SegmentFile(Section):
     """What a file in `segments/` may hold."""
 
     description: str = ""
-    where: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+    where: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True), BeforeValidator(_as_expression)]
 
 
 @dataclass(frozen=True, slots=True)

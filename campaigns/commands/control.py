@@ -6,17 +6,21 @@ from core.commands import Desk, acting_user, counted, json_option, print_json
 
 
 def _ordered(desk: Desk, campaign: str, verb: str, *, as_json: bool) -> None:
-    from campaigns.control import order
+    from campaigns.control import is_scheduled, order
 
     with desk.ledger.begin() as connection:
+        before = is_scheduled(connection, campaign, verb)
         changed = order(connection, campaign, verb, actor=acting_user(), now=desk.clock.now())
     what = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[verb]
     if as_json:
         print_json({"campaign": campaign, "order": verb, "runs": changed})
     elif changed:
         click.echo(f"{campaign}: {what} {counted(len(changed), 'run')}")
-    else:
+    elif before:
         click.echo(f"{campaign}: {what}; no run of it was under way")
+    else:
+        already = {"pause": "is paused already", "resume": "was not paused", "cancel": "is cancelled already"}[verb]
+        click.echo(f"{campaign}: {already}; nothing was changed")
 
 
 @click.command()

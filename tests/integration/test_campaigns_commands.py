@@ -180,3 +180,14 @@ def test_value_from_the_environment_is_in_no_remark(
         assert "a rule cannot read the environment" in result.output
         assert "no segment of this name" in result.output
         assert "hunter2" not in result.output
+
+
+def test_resuming_what_was_not_paused_says_so(run: Run) -> None:
+    """
+    A running campaign that is resumed goes on as before, and nobody is told that it was paused.
+    """
+    run("send", "spring-paper", "--yes")
+
+    assert "spring-paper: was not paused; nothing was changed" in run("resume", "spring-paper").output
+    run("pause", "spring-paper")
+    assert "spring-paper: resumed 1 run" in run("resume", "spring-paper").output

@@ -1,15 +1,18 @@
 """`clarion report` as it is typed."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import select, update
 
 from cli import clarion
 from core.commands import Desk
 from core.database import Database
+from core.schema import message
 from core.workspace import Workspace
 from tests.factories import make_customer, make_hit, make_message, make_run
 
@@ -95,3 +98,17 @@ def test_report_of_unknown_campaign_fails_with_a_hint(run: Run, campaign: str) -
 
     assert 1 == result.exit_code
     assert "did you mean 'spring-paper'?" in result.stderr
+
+
+def test_report_on_the_screen_tells_what_came_back(run: Run, database: Database, campaign: str) -> None:
+    """
+    Messages that were delivered, bounced or reported as spam have their rows; what did not happen has none.
+    """
+    with database.begin() as connection:
+        ids = list(connection.execute(select(message.c.id).order_by(message.c.id)).scalars())
+        connection.execute(update(message).where(message.c.id == ids[0]).values(state="complained"))
+
+    shown = run("report", campaign).stdout
+
+    assert re.search(r"complained +1 ", shown)
+    assert "bounced" not in shown

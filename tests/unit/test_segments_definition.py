@@ -229,3 +229,12 @@ def test_the_levels_are_those_the_metrics_give() -> None:
     assert {scheme: set(levels) for scheme, levels in LEVELS.items()} == {
         scheme: set(FIELDS[name].levels) for scheme, name in fields.items()
     }
+
+
+def test_a_truth_value_needs_no_quotes(make_workspace: MakeWorkspace) -> None:
+    """
+    `where: true`, which YAML reads as no text, is everybody.
+    """
+    segments, problems = load_segments(make_workspace(files={"segments/all.yaml": "where: true\n"}))
+
+    assert ([], "true") == (problems, segments["all"].where)
