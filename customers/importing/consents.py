@@ -32,6 +32,8 @@ _STATES: Final = {
     "subscribed": "granted", "unsubscribed": "withdrawn", "ja": "granted", "nein": "withdrawn",
     "同意": "granted", "撤回": "withdrawn",
 }  # fmt: skip
+#: On these consent ends by itself in some countries (S-5.6).
+_ENDING: Final = ("implied", "contract")
 _BASES: Final = frozenset({"consent", "soft_opt_in", "contract", "legitimate_interest", "implied"})
 
 #: The temporary table `agreement`, from which facts are recorded. `captured_at` is NULL for an undated one.
@@ -88,11 +90,13 @@ class ConsentImporter(Importer):
         who = self._who(cells)
         proof, basis = self._proof(cells), basis_of(cell["basis"](cells))
         self._unproven += basis == "soft_opt_in" and bool(lacks(proof))
-        state = _state(cell["state"](cells))
+        state, captured_at = _state(cell["state"](cells)), cell["captured_at"](cells)
+        if state != "withdrawn" and not captured_at:
+            needs_date(basis)
         return (
             who.name, who.key, number, channel_of(cell["channel"](cells)), self._topic(cell["topic"](cells)),
             state, basis, cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
-            json.dumps(proof, ensure_ascii=False), self._captured_at(cell["captured_at"](cells), state),
+            json.dumps(proof, ensure_ascii=False), self._captured_at(captured_at, state),
             self._instant(expires) if (expires := cell["expires_at"](cells)) else None,
         )  # fmt: skip
 
@@ -154,6 +158,16 @@ def basis_of(text: str) -> str:
     return basis
 
 
+def needs_date(basis: str) -> None:
+    """The basis holds without a date.
+
+    Raises:
+        Rejected: consent on it ends by itself, counted from its date: every file would renew it.
+    """
+    if basis in _ENDING:
+        raise Rejected(f"consent on the basis {basis} without a date: it ends by itself, so say since when it holds")
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """`refused` are facts by row number, with the reason; the others are on record now, or were before."""
@@ -195,7 +209,7 @@ _NO_AT = """
 
 #: A request for confirmation is no word, and hides none. Of two words of one instant the no is the later one.
 _LATEST = """
-    SELECT state, captured_at FROM consent
+    SELECT state, basis, captured_at FROM consent
     WHERE (customer_id, channel, topic) = (agreement.customer_id, agreement.channel, agreement.topic)
       AND state <> 'requested'
     ORDER BY captured_at DESC, state = 'withdrawn' DESC, id DESC LIMIT 1
@@ -212,14 +226,20 @@ _REFUSE_BESIDE_WITHDRAWAL = """
     RETURNING row
 """
 
-#: Undated facts that are on record already go; nothing is left to do for them. A withdrawal that somebody's later
-#: consent has outranked is news: the file says no once more.
+#: Undated facts that hold already go, whatever file says them again: written anew they would renew what ends by itself.
+#: So does one that this source said before. A withdrawal that somebody's later consent has outranked is news: the file
+#: says no once more.
 _DROP_KNOWN = f"""
     DELETE FROM agreement USING consent
     WHERE agreement.captured_at IS NULL
-      AND (consent.customer_id, consent.channel, consent.topic, consent.state, consent.source)
-        = (agreement.customer_id, agreement.channel, agreement.topic, agreement.state, agreement.source)
-      AND (agreement.state <> 'withdrawn' OR (SELECT state FROM ({_LATEST}) latest) = 'withdrawn')
+      AND (consent.customer_id, consent.channel, consent.topic)
+        = (agreement.customer_id, agreement.channel, agreement.topic)
+      AND (
+          (consent.state, consent.source) = (agreement.state, agreement.source)
+          AND (agreement.state <> 'withdrawn' OR (SELECT state FROM ({_LATEST}) latest) = 'withdrawn')
+          OR (SELECT (state, basis) FROM ({_LATEST}) latest) = (agreement.state, agreement.basis)
+          AND agreement.state <> 'withdrawn'
+      )
 """  # noqa: S608  made of our own names
 
 _REFUSE = f"""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from core.names import did_you_mean
 from core.units import parse_zone
 from customers.importing import customer_sql as sql
-from customers.importing.consents import CONSENT_STAGE, basis_of, record_consents
+from customers.importing.consents import CONSENT_STAGE, basis_of, needs_date, record_consents
 from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Mailbox, Source, read_mailbox
@@ -94,6 +94,9 @@ class CustomerImporter(Importer):
             raise Rejected("no customer (the row has neither an external id nor an e-mail address)")
         mailbox = _flat(read_mailbox(email, self.source.secret)) if email else _NOWHERE
         attributes, topics = self.source.columns.attribute_texts(cells), cell["topics"](cells)
+        basis, agreed = basis_of(cell["consent_basis"](cells)), self._topics(topics)
+        if agreed and not cell["consent_at"](cells):
+            needs_date(basis)
         return (
             number, external_id or None, *mailbox,
             *(one_line(cell[name](cells)) or None for name in ("first_name", "last_name", "company", "phone")),
@@ -101,8 +104,8 @@ class CustomerImporter(Importer):
             _language(cell["language"](cells)), _zone(cell["zone"](cells)), cell["owner"](cells) or None,
             self._group("person", cells), self._group("household", cells),
             cell["source"](cells) or self.source.file_name, json.dumps(attributes, ensure_ascii=False),
-            self._topics(topics), says_no(topics), self._consent_at(cell["consent_at"](cells)),
-            basis_of(cell["consent_basis"](cells)),
+            agreed, says_no(topics), self._consent_at(cell["consent_at"](cells)),
+            basis,
         )  # fmt: skip
 
     def _group(self, name: str, cells: Sequence[str]) -> str | None:

@@ -407,6 +407,22 @@ def test_soft_opt_in_counts_with_its_evidence_and_the_import_counts_the_rest(des
     assert (3, 0) == (imported.counts.created, again.counts.created)
 
 
+def test_an_undated_consent_is_not_renewed_by_the_next_file(desk: Desk) -> None:
+    """
+    What holds already is not said anew under another file's name; what ends by itself needs its date.
+    """
+    desk.run("customers", "id,email,country\nC1,a@x.example,CA\n")
+    head = "customer,topic,basis,source,captured_at\n"
+    first = desk.run("consents", head + "C1,news,implied,crm-1,2026-01-01\n")
+    undated = desk.run("consents", head + "C1,news,implied,crm-2,\nC1,promotions,contract,crm-2,\n")
+    plain = [desk.run("consents", head + f"C1,promotions,,crm-{number},\n") for number in (3, 4)]
+    column = desk.run("customers", "id,email,topics,consent basis\nC1,a@x.example,news,implied\n")
+
+    assert [(1, 0), (0, 2)] == [(each.counts.created, each.counts.rejected) for each in (first, undated)]
+    assert [1, 0] == [each.counts.created for each in plain]
+    assert (1, "consent_expired") == (column.counts.rejected, desk.gate(now=NOW + timedelta(days=200))["C1"])
+
+
 def test_every_row_with_evidence_nobody_understands_is_rejected(desk: Desk) -> None:
     """
     All bad rows of a file come back at once, each with what was expected.
@@ -414,8 +430,8 @@ def test_every_row_with_evidence_nobody_understands_is_rejected(desk: Desk) -> N
     desk.run("customers", FAMILY)
     imported = desk.run(
         "consents",
-        "customer,topic,subscriber,relation,basis\nC1,news,robot,,\nC2,news,,friend,\nC3,news,,,whim\n"
-        "C1,news,corporate,Enquiry,implied\n",
+        "customer,topic,subscriber,relation,basis,date\nC1,news,robot,,,\nC2,news,,friend,,\nC3,news,,,whim,\n"
+        "C1,news,corporate,Enquiry,implied,2026-01-01\n",
     )
     told = Path(str(imported.counts.rejects_file)).read_text(encoding="utf-8-sig")
 
@@ -429,8 +445,8 @@ def test_a_basis_in_a_file_of_customers_is_checked(desk: Desk) -> None:
     """
     imported = desk.run(
         "customers",
-        "id,email,country,topics,consent basis\nA,a@x.example,US,news,implied\nB,b@x.example,DE,news,implied\n"
-        "C,c@x.example,DE,news,whim\n",
+        "id,email,country,topics,consent basis,consent date\nA,a@x.example,US,news,implied,2026-01-01\n"
+        "B,b@x.example,DE,news,implied,2026-01-01\nC,c@x.example,DE,news,whim,\n",
     )
 
     assert (2, 1) == (imported.counts.created, imported.counts.rejected)
