@@ -3,8 +3,8 @@
 A row without a date counts from the import on, once: the same fact from the same source is not recorded again.
 It never outranks a withdrawal that is on record; a row that says when the person agreed again does, and the
 import says how many did. Suppressions stand above all of it. A withdrawal binds everybody at the address, as an
-unsubscribe link does: whoever reads that mailbox has said no. Of an undated consent and a withdrawal in one file the
-withdrawal counts.
+unsubscribe link does: whoever reads that mailbox has said no. It suppresses the address, for whoever comes there later.
+Of an undated consent and a withdrawal in one file the withdrawal counts.
 """
 
 import json
