@@ -12,8 +12,8 @@ from core.arrays import Ids
 
 #: Of channels that have a gate of their own (tracking, profiling) no entry would be asked for.
 _WITHDRAWN: Final = text("""
-    INSERT INTO suppression (address_key, channel, scope, scope_name, reason, source, created_at)
-    SELECT key, channel, 'topic', topic, 'unsubscribed', :source, :now
+    INSERT INTO suppression (address_key, channel, scope, scope_name, reason, source, evidence, created_at)
+    SELECT key, channel, 'topic', topic, 'unsubscribed', :source, '{"withdrawal": true}', :now
     FROM (
         SELECT DISTINCT ON (customer_id, channel, topic) channel, topic, state
         FROM consent

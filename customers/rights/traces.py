@@ -54,7 +54,7 @@ STAYING: Final[Mapping[Table, Mapping[str, str]]] = {
     suppression: {
         "evidence": """(
             SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(evidence)
-            WHERE key IN ('campaign', 'code', 'enhanced', 'repeated') OR jsonb_typeof(value) = 'number'
+            WHERE key IN ('campaign', 'code', 'enhanced', 'repeated') OR jsonb_typeof(value) IN ('number', 'boolean')
         )""",
         "source": f"CASE WHEN source LIKE '%:%' THEN {_NAMELESS.format('source')} ELSE source END",  # else a code
         "lifted_because": _NAMELESS.format("lifted_because"),

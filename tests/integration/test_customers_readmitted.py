@@ -10,7 +10,7 @@ from customers.rights.erase import erase_named
 from customers.rights.readmit import readmit
 from suppression.consent_ledger import confirm_consent, request_consent
 from suppression.record import withdraw
-from tests.factories import key_of
+from tests.factories import key_of, make_consent
 from tests.integration.test_customers_opt_outs import NOW, Desk, desk
 
 __all__ = ["desk"]
@@ -27,13 +27,18 @@ def _gone_and_back(desk: Desk) -> None:
         readmit(connection, desk.workspace.secret, "C1", because="ordered", now=NOW + 2 * DAY, actor="anna")
 
 
-def test_withdrawal_survives_erasure_and_readmission(desk: Desk) -> None:
+@pytest.mark.parametrize("with_entry", [True, False])
+def test_withdrawal_survives_erasure_and_readmission(desk: Desk, with_entry: bool) -> None:
     """
     Who withdrew, was erased and came back is opted out of that topic, until they agree and confirm it.
     """
     desk.run("customers", CUSTOMER)
     with desk.database.begin() as connection:
-        withdraw(connection, key_of("ann@x.example"), topic="news", source="phone", now=NOW)
+        if with_entry:
+            withdraw(connection, key_of("ann@x.example"), topic="news", source="phone", now=NOW)
+        else:
+            person = connection.execute(select(schema.customer.c.id)).scalar_one()
+            make_consent(connection, person, topic="news", state="withdrawn", captured_at=NOW)
     _gone_and_back(desk)
     desk.run("customers", CUSTOMER, now=NOW + 3 * DAY)
     desk.run("consents", "customer,topic,captured_at\nC1,news,2026-03-05\n", now=NOW + 4 * DAY)
@@ -53,8 +58,9 @@ def test_later_yes_leaves_no_refusal(desk: Desk) -> None:
     """
     desk.run("customers", CUSTOMER)
     with desk.database.begin() as connection:
-        withdraw(connection, key_of("ann@x.example"), topic="news", source="phone", now=NOW - 9 * DAY)
-    desk.run("consents", "customer,topic,captured_at\nC1,news,2026-03-01\n")
+        person = connection.execute(select(schema.customer.c.id)).scalar_one()
+        make_consent(connection, person, topic="news", state="withdrawn", captured_at=NOW - 9 * DAY)
+        make_consent(connection, person, topic="news", state="confirmed", captured_at=NOW - DAY)
     _gone_and_back(desk)
 
     with desk.database.begin() as connection:
