@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, text
@@ -21,6 +21,8 @@ from tracking.feedback import Feedback, FeedbackKind, MatchedBy
 
 #: So many events are taken by one set of statements.
 _SLICE: Final = 500
+_OLDEST: Final = timedelta(days=400)
+_CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def take(connection: Connection, feedbacks: Sequence[Feedback], receiver: Receiv
 
 
 def _take(connection: Connection, feedbacks: Sequence[Feedback], receiver: Receiver, now: datetime) -> list[Effect]:
+    feedbacks = [_at_a_plausible_time(one, now) for one in feedbacks]
     people_stay(connection)  # an opt-out names its customer, and must not be lost when that one is merged meanwhile
     matches = match(connection, feedbacks, receiver.secret)
     added = keep(connection, matches)
@@ -56,6 +59,12 @@ def _take(connection: Connection, feedbacks: Sequence[Feedback], receiver: Recei
     told, pending = _follow(connection, fresh, receiver, now)
     note(connection, {added[key]: words for key, words in told.items()}, [added[key] for key in pending])
     return [_effect(one, added, told) for one in matches]
+
+
+def _at_a_plausible_time(said: Feedback, now: datetime) -> Feedback:
+    """Times of other centuries would fall out of every calendar; and a delivery next year would end every count."""
+    is_plausible = now - _OLDEST <= said.occurred_at <= now + _CLOCKS_DIFFER
+    return said if is_plausible else replace(said, occurred_at=now)
 
 
 def _effect(one: Match, added: Mapping[str, int], told: Mapping[str, Sequence[str]]) -> Effect:

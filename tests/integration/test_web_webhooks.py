@@ -2,6 +2,8 @@
 
 import http.client
 import itertools
+import json
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -227,3 +229,45 @@ def test_nothing_is_answered_before_it_is_committed(
         second = (hooks.post(request), hooks.known())
 
     assert ((503, (0, 0)), (200, (1, 1))) == (first, second)
+
+
+def test_a_signature_of_mailgun_is_not_split_anew(hooks: Hooks) -> None:
+    """
+    Nothing parts timestamp and token in what Mailgun signs: characters moved from one to the other are refused.
+    """
+    genuine = mailgun({"event": "opened", "id": "o1", "recipient": "a@customers.example"}, token="e0" + "b" * 48)
+    signed = json.loads(genuine.body)["signature"]
+    forged = [
+        {"event-data": {"event": "complained", "id": "o2", "recipient": "a@customers.example"},
+         "signature": signed | {"timestamp": signed["timestamp"] + signed["token"][:n], "token": signed["token"][n:]}}
+        for n in (1, 2)
+    ]  # fmt: skip
+    replays = [Request("mailgun", json.dumps(one).encode(), {}) for one in forged]
+
+    assert [200, 403, 403] == [hooks.post(one) for one in (genuine, *replays)]
+
+
+@pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
+def test_halves_of_characters_in_a_signature_are_refused(hooks: Hooks, name: str) -> None:
+    """
+    What cannot be written as UTF-8 is a wrong signature, and no error of ours.
+    """
+    signature = {"timestamp": str(int(NOON.timestamp())), "token": "t" * 50, "signature": "x"} | {name: "\ud800"}
+    body = json.dumps({"signature": signature, "event-data": {}}).encode()
+
+    assert 403 == hooks.post(Request("mailgun", body, {}))
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_events_of_other_centuries_are_taken_as_of_now(hooks: Hooks, at: str) -> None:
+    """
+    A time beyond the calendar is no error.
+    """
+    event = {
+        "RecordType": "SpamComplaint",
+        "BouncedAt": at,
+        "Email": "a@customers.example",
+        "ID": zlib.crc32(at.encode()),
+    }
+
+    assert 200 == hooks.post(postmark(event))

@@ -44,7 +44,7 @@ def unsigned(what: str) -> NotGenuine:
 
 def equal(given: str, expected: str) -> bool:
     """Whether they are equal, in the same time wherever they differ."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
 def check_age(stamp: datetime, now: datetime, longest: timedelta) -> None:

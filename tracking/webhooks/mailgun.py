@@ -5,6 +5,7 @@ So whoever sees one request could change its event: requests come over HTTPS onl
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +33,8 @@ _EVENTS: Final[Mapping[str, FeedbackKind]] = {
     "delivered": _K.DELIVERED, "complained": _K.COMPLAINT, "unsubscribed": _K.UNSUBSCRIBE, "rejected": _K.MESSAGE_FAULT,
     "opened": _K.OPENED, "clicked": _K.CLICKED,
 }  # fmt: skip
+_STAMP: Final = re.compile(r"[0-9]{10}")
+_TOKEN: Final = re.compile(r"[0-9A-Za-z_-]{20,100}")
 #: Mailgun took or kept the message: nothing new.
 _SILENT: Final = frozenset({"accepted", "stored"})
 #: Why Mailgun did not try, or gave up: its own words.
@@ -42,7 +45,7 @@ _REASONS: Final[Mapping[str, FeedbackKind]] = {
 
 
 def verify(arrived: Arrived, settings: Mailgun) -> tuple[bytes, datetime]:
-    """A digest of the token, which counts once, and the instant from which its age keeps it out.
+    """A digest of the signature, which counts once, and the instant from which its age keeps it out.
 
     Raises:
         NotGenuine: Mailgun did not sign the request, or long ago.
@@ -51,15 +54,15 @@ def verify(arrived: Arrived, settings: Mailgun) -> tuple[bytes, datetime]:
     stamp, token, given = (signature.get(name) for name in ("timestamp", "token", "signature"))
     if not (isinstance(token, str) and isinstance(given, str) and isinstance(stamp, str | int) and token and given):
         raise unsigned("the signature")
-    signed = f"{stamp}{token}".encode()
-    if not equal(hmac.new(settings.signing_key.encode(), signed, hashlib.sha256).hexdigest(), given):
+    # Nothing stands between the two in what is signed: of another length they would be another pair, signed as well.
+    if not (_STAMP.fullmatch(str(stamp)) and _TOKEN.fullmatch(token)):
         raise NotGenuine("the signature is wrong")
-    try:
-        signed_at = instant(stamp)
-    except ValueError:
-        raise NotGenuine("the signature is wrong") from None
+    expected = hmac.new(settings.signing_key.encode(), f"{stamp}{token}".encode(), hashlib.sha256).hexdigest()
+    if not equal(expected, given):
+        raise NotGenuine("the signature is wrong")
+    signed_at = instant(stamp)
     check_age(signed_at, arrived.now, settings.max_age)
-    return hashlib.sha256(b"mailgun:" + token.encode()).digest(), signed_at + settings.max_age
+    return hashlib.sha256(b"mailgun:" + expected.encode()).digest(), signed_at + settings.max_age
 
 
 def _envelope(arrived: Arrived) -> object:
