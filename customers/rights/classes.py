@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.retention_settings import Retention
+from customers.joining import STRANGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,22 @@ CLASSES: Final[Sequence[DataClass]] = (
              "ip = NULL, user_agent = NULL"),
     )),
     DataClass("inbound_mail", (
-        Rule("inbound_mail", "received_at < :before AND state <> 'received' AND raw IS NOT NULL",
+        Rule("inbound_mail", "received_at < :before AND state = 'handled' AND raw IS NOT NULL",
              "raw = NULL, envelope_to = NULL"),
     )),
     DataClass("replies", (
         Rule("attempt", f"answered_at < :before AND {_NAMES_A_MAILBOX.format('reply')}",
              f"reply = {_MASKED.format('reply')}"),
-        Rule("feedback", "recorded_at < :before AND (diagnostic IS NOT NULL OR detail <> '{}')",
-             "diagnostic = NULL, detail = '{}'"),
+        # The mark of an event that nothing may follow from stays as long as the event, which would count without it.
+        Rule("feedback", "recorded_at < :before AND (diagnostic IS NOT NULL OR detail - 'unproven' <> '{}')",
+             "diagnostic = NULL, detail = detail - ARRAY(SELECT jsonb_object_keys(detail - 'unproven'))"),
     )),
-    DataClass("sign_ups", (Rule("sign_up", "requested_at < :before AND confirmed_at IS NULL"),)),
+    DataClass("sign_ups", (
+        Rule("sign_up", "requested_at < :before AND confirmed_at IS NULL"),
+        Rule("customer", f"""created_at < :before AND NOT EXISTS (
+            SELECT FROM sign_up WHERE sign_up.customer_id = customer.id AND sign_up.requested_at >= :before
+        ) AND {STRANGER}"""),
+    )),
     DataClass("activities", (Rule("activity", "occurred_at < :before"),)),
     DataClass("consents", (
         Rule("consent", """captured_at < :before AND EXISTS (
@@ -59,7 +66,7 @@ CLASSES: Final[Sequence[DataClass]] = (
               AND (later.captured_at, later.id) > (consent.captured_at, consent.id) AND later.captured_at < :before
         )"""),
     )),
-    DataClass("requests", (Rule("rights_request", "done_at < :before"),)),
+    DataClass("requests", (Rule("rights_request", "coalesce(done_at, requested_at) < :before"),)),
     DataClass("tasks", (Rule("task", "done_at < :before AND state <> 'open'"),)),
     DataClass("notices", (Rule("staff_notice", "sent_at < :before AND state = 'accepted'"),)),
     # Of a run that is under way its batches stay, but for a transactional one, which never ends.

@@ -195,3 +195,26 @@ def test_scheduler_keeps_house_once_a_day(database, aged, clock, tmp_path):
     assert [True, False] == done
     assert houses[1].keep_house()
     assert str(key_of(EMAIL)) in (tmp_path / "erasures.jsonl").read_text()
+
+
+def test_retention_leaves_marks_and_mails_that_nobody_saw_to(database):
+    """
+    An event that nothing may follow from stays marked when its words go; a mail kept aside stays until it was handled.
+    """
+    rules = {rule.table: rule for each in CLASSES for rule in each.rules if rule.table in ("feedback", "inbound_mail")}
+    with database.begin() as connection:
+        event = {"event_key": "mail:x", "kind": "soft", "source": "mail", "occurred_at": LONG_AGO, "diagnostic": "No"}
+        detail = {"mail": 1, "unproven": True}
+        connection.execute(insert(schema.feedback).values(**event, detail=detail, recorded_at=LONG_AGO))
+        for state, digest in (("handled", b"1"), ("kept_aside", b"2")):
+            mail = {"digest": digest, "source": "drop", "raw": b"x", "size": 1, "state": state}
+            connection.execute(insert(schema.inbound_mail).values(**mail, received_at=LONG_AGO))
+        for rule in rules.values():
+            connection.execute(text(f"UPDATE {rule.table} SET {rule.becomes} WHERE {rule.where}"), {"before": NOW})
+        left = connection.execute(select(schema.feedback.c.detail, schema.feedback.c.diagnostic)).one()
+        mail = schema.inbound_mail.c
+        raw = connection.execute(select(mail.raw).order_by(mail.digest)).scalars()
+
+        assert ({"unproven": True}, None) == tuple(left)
+        assert [None, b"x"] == list(raw)
+        connection.rollback()
