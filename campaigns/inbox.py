@@ -5,6 +5,7 @@ another, together with everything that follows from it; one that cannot be handl
 the next.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from typing import Final
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from campaigns.feedback import Effect, Receiver, take
+from campaigns import tasks
+from campaigns.feedback import Effect, Receiver, complaints, take
 from campaigns.feedback.answering import ASKS_TO
 from core.clock import Clock
 from core.database import Database, is_gone
 from core.errors import ServiceError
 from core.schema import feedback
+from core.staff_settings import responsible
 from core.workspace import Workspace
 from tracking.feedback import Feedback, FeedbackKind, Reply
 from tracking.inbound import leaving, people, storage
@@ -86,9 +89,11 @@ class Inbox:
             with self._database.begin() as connection:
                 return self._follow(connection, mail, reading)
         except (ServiceError, OperationalError):  # gone, or two transactions in each other's way: later again
+            self._give_back(mail)
             raise
         except DBAPIError as error:
             if is_gone(error):
+                self._give_back(mail)
                 raise
             problem = f"what follows from it was refused: {type(error.orig).__name__}"
         except Exception as error:  # noqa: BLE001  a bug met by one mail must not hold up all others
@@ -97,8 +102,24 @@ class Inbox:
         with self._database.begin() as connection:
             return self._aside(connection, mail, problem)
 
+    def _give_back(self, mail: Stored) -> None:
+        """What the database did is no fault of the mail; where it cannot even be told so, one attempt is lost."""
+        with contextlib.suppress(ServiceError, DBAPIError), self._database.begin() as connection:
+            storage.give_back(connection, mail.id)
+
+    def tell_of_aside(self, connection: Connection) -> None:
+        """Somebody has to see to the mails kept aside: a task and a notice, once a day. Repeat: safe."""
+        now, receiver = self._clock.now(), self._receiver
+        key, words = f"inbound:aside:{now.date()}", "Mails came in that could not be handled, and are kept aside"
+        body = f"{words}. They may be opt-outs. `clarion inbound list --aside` shows them, and why.\n"
+        owner = responsible(receiver.staff, receiver.rules.replies_to)
+        task = tasks.NewTask(key, "inbound", words, body, owner, due_at=now + receiver.rules.answer_within)
+        if tasks.create(connection, task, now) is not None:
+            complaints.tell(connection, receiver, key, words, now)
+
     def _aside(self, connection: Connection, mail: Stored, problem: str) -> Handled:
         storage.keep_aside(connection, mail.id, problem, self._clock.now())
+        self.tell_of_aside(connection)
         return Handled(mail.id, None, problem=problem)
 
     def _follow(self, connection: Connection, mail: Stored, reading: Reading) -> Handled:

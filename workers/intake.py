@@ -58,6 +58,8 @@ class Intake:
             for fetched in opened.mails():
                 with self.database.begin() as connection:
                     number = storage.store(connection, fetched.mail, self.clock.now())
+                    if not fetched.mail.is_whole:
+                        self.inbox().tell_of_aside(connection)
                 self.handle()
                 with self.database.begin() as connection:
                     is_settled = storage.is_settled(connection, number)
@@ -70,7 +72,11 @@ class Intake:
 
     def handle(self) -> int:
         """Every mail that waits is handled or kept aside; how many."""
-        return Inbox(self.workspace, self.database, self.clock).handle_all()
+        return self.inbox().handle_all()
+
+    def inbox(self) -> Inbox:
+        """What handles the mails, by the settings as they are now."""
+        return Inbox(self.workspace, self.database, self.clock)
 
     def run(self) -> None:
         """Mails are taken in until `stopping` is set.

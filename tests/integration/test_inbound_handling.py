@@ -3,17 +3,19 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.exc import OperationalError
 
 from campaigns.inbox import Inbox
 from campaigns.mailings import envelope_id_of
 from campaigns.message_ids import identity_of, message_id_of
 from core.clock import SteppedClock
 from core.database import Database
-from core.schema import customer, feedback, inbound_mail, message, suppression, task
+from core.schema import activity, customer, feedback, inbound_mail, message, staff_notice, suppression, task
 from core.workspace import Workspace
 from tests.factories import key_of, make_customer, make_message, make_run, make_version
 from tests.inbound_mails import OWN, SETTINGS, letter, spam_report, status_notification
@@ -350,3 +352,83 @@ def test_inbound_return_path_of_a_former_sender_still_counts(database, make_work
     Inbox(workspace, database, clock).handle_all()
 
     assert ["hard_bounce"] == reasons(database, gone)
+
+
+def test_inbound_faults_of_the_database_put_no_mail_aside(database, workspace, clock, monkeypatch, gone):
+    """
+    However often the database fails while a mail is handled: that is no attempt, and the opt-out is handled later.
+    """
+    inbox = Inbox(workspace, database, clock)
+    with database.begin() as connection:
+        message_id = sent(connection, gone)
+    number = arrive(database, clock, letter(gone, subject=f"unsubscribe {token_of(workspace, message_id)}"))
+    from campaigns import inbox as module
+
+    def fail(*_: object) -> None:
+        raise OperationalError("deadlock", {}, Exception("deadlock detected"))
+
+    take = module.take
+    monkeypatch.setattr(module, "take", fail)
+    for _ in range(storage.MOST_ATTEMPTS + 1):
+        with pytest.raises(OperationalError):
+            inbox.handle_all()
+        clock.step(timedelta(minutes=3))
+    monkeypatch.setattr(module, "take", take)
+    inbox.handle_all()
+
+    assert (("handled", "unsubscribe", message_id), ["unsubscribed"]) == (
+        mail_row(database, number), reasons(database, gone),
+    )  # fmt: skip
+
+
+def test_inbound_mail_kept_aside_is_told_of(database, inbox, clock, gone):
+    """
+    Somebody has a task, and a notice, when a mail is kept aside: it may be an opt-out.
+    """
+    number = arrive(database, clock, letter(gone))
+    with database.begin() as connection:
+        connection.execute(update(inbound_mail).where(_m.id == number).values(attempt_count=storage.MOST_ATTEMPTS))
+    inbox.handle_all()
+    key = f"inbound:aside:{clock.now().date()}"
+    with database.begin() as connection:
+        owner = connection.execute(select(task.c.owner).where(task.c.task_key == key)).scalar_one()
+        told = connection.execute(select(staff_notice.c.id).where(staff_notice.c.notice_key == key)).all()
+
+    assert ("anna", 1) == (owner, len(told))
+
+
+def test_inbound_opt_out_nobody_can_be_matched_with_is_always_passed_on(database, inbox, clock, gone):
+    """
+    Twenty letters before it, or a Reply-To of our own, keep no request to stop from people; it is due at once.
+    """
+    letters = [letter(gone, subject=f"Letter {number}") for number in range(21)]
+    own = letter(gone, subject="Unsubscribe", headers="Reply-To: help@paper.example\n")
+    numbers = [arrive(database, clock, raw) for raw in (*letters, letter(gone, subject="Unsubscribe"), own)][-2:]
+    inbox.handle_all()
+    with database.begin() as connection:
+        digests = select(_m.digest).where(_m.id.in_(numbers))
+        keys = [f"reply:mail:{one.hex()[:40]}:for-people" for one in connection.execute(digests).scalars()]
+        rows = connection.execute(select(task.c.due_at).where(task.c.task_key.in_(keys))).scalars()
+
+        assert [clock.now()] * 2 == list(rows)
+
+
+def test_inbound_letter_in_somebodys_name_changes_no_history(database, inbox, clock, gone):
+    """
+    A reply that nothing proves becomes a task, and no activity of the customer whose address it bears.
+    """
+    with database.begin() as connection:
+        sent(connection, gone)
+    arrive(database, clock, letter(gone))
+    inbox.handle_all()
+    with database.begin() as connection:
+        known = select(customer.c.id).where(customer.c.email == gone).scalar_subquery()
+        activities = connection.execute(select(activity.c.id).where(activity.c.customer_id == known)).all()
+        kinds = connection.execute(select(task.c.kind).where(task.c.customer_id == known)).scalars()
+
+        assert ([], ["reply"]) == (activities, list(kinds))
+
+
+def token_of(workspace: Workspace, message_id: int) -> str:
+    """The token of the message's unsubscribe link."""
+    return Signer(workspace.token_secret).sign(Purpose.UNSUBSCRIBE, message_id)

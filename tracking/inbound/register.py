@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from core.schema import feedback, inbound_mail
 
@@ -19,6 +19,11 @@ def latest(connection: Connection, *, aside: bool, limit: int) -> list[dict[str,
     if aside:
         wanted = wanted.where(_m.state == "kept_aside")
     return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def aside_count(connection: Connection) -> int:
+    """Mails kept aside, which wait for somebody to see to them."""
+    return int(connection.execute(select(func.count()).where(_m.state == "kept_aside")).scalar_one())
 
 
 def one(connection: Connection, number: int) -> dict[str, Any] | None:

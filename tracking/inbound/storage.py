@@ -102,6 +102,12 @@ def begin(connection: Connection, now: datetime, lease: timedelta) -> Stored | N
     return Stored(**row._mapping) if row is not None else None
 
 
+def give_back(connection: Connection, number: int) -> None:
+    """The mail was begun in vain through no fault of its own: that is no attempt. It waits for the lease to end."""
+    begun = update(inbound_mail).where(_m.id == number, _m.state == "received", _m.attempt_count > 0)
+    connection.execute(begun.values(attempt_count=_m.attempt_count - 1))
+
+
 def handled(
     connection: Connection, number: int, kind: FeedbackKind | None, message_id: int | None, customer_id: int | None,
     now: datetime, problem: str | None = None,

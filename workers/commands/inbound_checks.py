@@ -15,7 +15,7 @@ def inbound_rows(desk: Desk) -> list[dict[str, Any]]:
         return []
     from workers.intake import mailboxes
 
-    rows = [_row("inbound", lambda: _process(desk))]
+    rows = [_row("inbound", lambda: _process(desk)), _row("inbound mails", lambda: _none_aside(desk))]
     return rows + [
         _row(f"inbound {mailbox.name}", lambda one=mailbox: _opened(one)) for mailbox in mailboxes(desk.workspace)
     ]
@@ -35,6 +35,15 @@ def _process(desk: Desk) -> str:
         if "inbound" not in present(connection):
             raise ServiceError("not running: inbound; start it with `clarion up` or `clarion inbound run`")
     return "mails are taken in"
+
+
+def _none_aside(desk: Desk) -> str:
+    from tracking.inbound.register import aside_count
+
+    with desk.database.begin() as connection:
+        if count := aside_count(connection):
+            raise ServiceError(f"{count:,} kept aside, which nothing followed from: `clarion inbound list --aside`")
+    return "none is kept aside"
 
 
 def _opened(mailbox: Any) -> str:
