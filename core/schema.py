@@ -447,6 +447,7 @@ message = Table(
     # A transactional run is open-ended: it has one message per customer and order to send.
     Index("uq_message_customer", "run_id", "customer_id", "occurrence", unique=True),
     Index("ix_message_customer_id", "customer_id"),
+    Index("ix_message_nameless", "address_key", postgresql_where=text("customer_id IS NULL")),
     postgresql_with={"fillfactor": 75},
     comment="the ledger: one row per person of a frozen audience. No index names state: its updates stay HOT",
 )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Interval,
     Select,
     and_,
+    any_,
     bindparam,
     case,
     cast,
@@ -123,7 +124,10 @@ class _Contacts:
         self._pressed, self._of, self._topic, self._bulk_only = pressed, of, topic, bulk_only
         self._now = pressed.moments["now"]
         contact = self._message.c
-        self._counted = contact.customer_id.in_(together(pressed.person, of)) & (contact.id != pressed.message_id)
+        # A merge leaves the second message of a run without a name. Arrays, as two indexes are asked.
+        named = contact.customer_id == any_(func.array(together(pressed.person, of).scalar_subquery()))
+        theirs = contact.address_key == any_(func.array(_addresses(pressed.person, of).scalar_subquery()))
+        self._counted = or_(named, contact.customer_id.is_(None) & theirs) & (contact.id != pressed.message_id)
         self.at: ColumnElement[datetime] = case(
             (contact.state == "planned", func.greatest(contact.not_before, self._now)),
             else_=func.coalesce(contact.accepted_at, contact.state_at),
@@ -175,7 +179,43 @@ class _Contacts:
             run.priority > self._pressed.priority,
             run.state == "running",
             contact.not_before < until,
+            or_(run.valid_until.is_(None), run.valid_until > self._now),
+            ~self._is_forbidden(),
         )
+
+    def _is_forbidden(self) -> ColumnElement[bool]:
+        """An entry in force keeps the message from ever going: nobody waits for it."""
+        entry, version = schema.suppression.alias("forbids"), schema.campaign_version.alias("forbidden_version")
+        contact, run = self._message.c, self._run.c
+        scopes = [
+            entry.c.scope.in_(("global", "channel")),
+            (entry.c.scope == "topic") & (entry.c.scope_name == version.c.topic),
+            (entry.c.scope == "campaign") & (entry.c.scope_name == contact.campaign),
+        ]
+        return (
+            select(entry.c.id)
+            .select_from(entry)
+            .join(version, version.c.id == run.version_id)
+            .where(
+                entry.c.address_key == contact.address_key, entry.c.lifted_at.is_(None), or_(*scopes),
+                or_(entry.c.scope == "global", entry.c.channel == self._pressed.channel),
+                or_(entry.c.expires_at.is_(None), entry.c.expires_at > self._now),
+            )
+            .correlate_except(entry, version)
+            .exists()
+        )  # fmt: skip
+
+
+def _addresses(person: FromClause, of: str) -> Select[Any]:
+    """SQL: the addresses, present and former, of the customers who are counted with this one."""
+    known, former = schema.customer.alias("known"), schema.customer_address.alias("former")
+    both = func.unnest(func.array_append(_former_of(known, former), known.c.address_key))
+    return select(both).where(known.c.id.in_(together(person, of))).correlate_except(known)
+
+
+def _former_of(known: FromClause, former: FromClause) -> ColumnElement[Any]:
+    keys = select(former.c.address_key).where(former.c.customer_id == known.c.id).correlate_except(former)
+    return func.array(keys.scalar_subquery())
 
 
 def together(person: FromClause, of: str) -> Select[Any]:

@@ -10,13 +10,22 @@ from campaigns.definition import CampaignFile
 from campaigns.putting_off import hold_off
 from campaigns.status import status_of
 from campaigns.window import Window, hand_over
-from core.schema import batch, message, preference, run
+from core.schema import batch, customer, message, preference, run
+from customers.merging.merge import merge
 from delivery.smtp import Outcome, OutcomeState
 from suppression.caps import Cap, Rules
 from suppression.care import Care, Cases
 from suppression.policy import Policy
 from suppression.quiet_hours import QuietHours
-from tests.factories import LONG_AGO, make_activity, make_customer, make_message, make_run, make_version
+from tests.factories import (
+    LONG_AGO,
+    make_activity,
+    make_customer,
+    make_message,
+    make_run,
+    make_suppression,
+    make_version,
+)
 
 NIGHTS = QuietHours(time(21), time(8), False, False, "UTC", None, "subdivision")
 ACCEPTED = Outcome(OutcomeState.ACCEPTED, 250, "2.0.0", "OK")
@@ -563,3 +572,31 @@ def test_a_case_does_not_go_by_how_long_a_cap_held(database, clock, make_batch, 
         sent(database, clock, batch_id, policy)
 
     assert ("planned", None, "open_case") == rows(database)[1][1:4]
+
+
+def test_nobody_waits_for_a_message_that_can_never_go(database, clock, make_batch, person):
+    """
+    A message of a higher priority whose recipient opted out of its topic, or that is too old, takes nobody's place.
+    """
+    policy = Policy(pressure=Rules((cap(),)))
+    make_batch("news", [person], topic="news", priority=10)
+    make_batch("old", [person], priority=10, valid_until=clock.now() - timedelta(hours=1))
+    with database.begin() as connection:
+        email = connection.execute(select(customer.c.email)).scalar_one()
+        make_suppression(connection, email, scope="topic", scope_name="news", reason="unsubscribed")
+
+    assert 1 == len(sent(database, clock, make_batch("spring", [person]), policy))
+
+
+def test_contacts_of_a_merged_customer_count(database, clock, make_batch, person):
+    """
+    Two messages of one run to customers who are one since are two contacts, though one of them names nobody.
+    """
+    policy = Policy(pressure=Rules((cap(most=2),)), one_per="address")
+    with database.begin() as connection:
+        other = make_customer(connection, consents=("promotions",))
+    assert 2 == len(sent(database, clock, make_batch("one", [person, other]), policy))
+    with database.begin() as connection:
+        merge(connection, person, other, because="same card", actor="test", now=clock.now())
+
+    assert [] == sent(database, clock, make_batch("three", [other]), policy)

@@ -241,6 +241,7 @@ def upgrade() -> None:
     op.create_index('ix_erased_conversion_message_id', 'erased_conversion', ['message_id'], unique=False)
     _keep_conversions_of_erased_people()
     op.create_index('ix_campaign_version_piece', 'campaign_version', ['piece'], unique=False)
+    op.create_index('ix_message_nameless', 'message', ['address_key'], unique=False, postgresql_where=sa.text('customer_id IS NULL'))
     op.add_column('consent', sa.Column('wording_hash', sa.Text(), nullable=True, comment='SHA-256 of that text, in hexadecimal digits'))
     op.create_table_comment(
         'consent',
