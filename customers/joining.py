@@ -14,6 +14,17 @@ from core.addresses import Address
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+#: SQL about a row of customer: all that is known is that somebody typed the address into a form.
+STRANGER: Final = """
+    coalesce(customer.source, '') LIKE 'form:%' AND customer.updated_at = customer.created_at
+    AND NOT EXISTS (SELECT FROM consent WHERE consent.customer_id = customer.id AND consent.state <> 'requested')
+    AND NOT EXISTS (SELECT FROM purchase WHERE purchase.customer_id = customer.id)
+    AND NOT EXISTS (SELECT FROM activity WHERE activity.customer_id = customer.id)
+    AND NOT EXISTS (SELECT FROM customer_alias WHERE customer_alias.customer_id = customer.id)
+    AND NOT EXISTS (
+        SELECT FROM sign_up WHERE sign_up.customer_id = customer.id AND sign_up.confirmed_at IS NOT NULL
+    )
+"""
 #: What people may tell of themselves when they join.
 FIELDS: Final = ("first_name", "last_name", "company")
 
@@ -23,8 +34,9 @@ def customer_at(
 ) -> int | None:
     """The number of the oldest customer at the address, made when there is none; None: they were erased.
 
-    A new one has the comparable address as external id, as an import of it would give. To be called while
-    `core.people_lock.people_stay` holds, and by one at a time for an address.
+    A new one has the comparable address as external id, as an import of it would give. Where the address was that of a
+    customer who was merged, both are of one `person`: what is proven is the mailbox, and what they said holds at both.
+    To be called while `core.people_lock.people_stay` holds, and by one at a time for an address.
     """
     from sqlalchemy import exists, func, insert, select
 
@@ -44,8 +56,35 @@ def customer_at(
     values = {
         "external_id": name, "email": address.email, "address_key": key, "smtputf8": address.smtputf8,
         "language": language, "source": source, "created_at": now, "updated_at": now,
+        "person": _person_merged(connection, key, now),
     }  # fmt: skip
     return int(connection.execute(insert(customer).values(**values).returning(customer.c.id)).scalar_one())
+
+
+def _person_merged(connection: "Connection", key: UUID, now: datetime) -> str | None:
+    """The `person` of the customer who took the address over by a merge, who has one from now on; None: nobody did.
+
+    An address that somebody merely gave up may be another's by now.
+    """
+    from sqlalchemy import func, select, update
+
+    from core.schema import customer, customer_address, customer_alias
+
+    taken_over = select(customer_address.c.customer_id).join(
+        customer_alias,
+        (customer_alias.c.customer_id == customer_address.c.customer_id)
+        & (customer_alias.c.merged_at == customer_address.c.known_at),
+    )
+    owner = select(func.min(customer.c.id)).where(
+        customer.c.id.in_(taken_over.where(customer_address.c.address_key == key))
+    )
+    number = connection.execute(owner).scalar_one()
+    if number is None:
+        return None
+    nameless = (customer.c.id == number) & customer.c.person.is_(None)
+    connection.execute(update(customer).where(nameless).values(person=f"merged:{number}", updated_at=now))
+    person: str | None = connection.execute(select(customer.c.person).where(customer.c.id == number)).scalar_one()
+    return person
 
 
 def fill_in(connection: "Connection", customer_id: int, told: Mapping[str, str], now: datetime) -> None:

@@ -14,6 +14,7 @@ from customers.merging.merge import merge
 from customers.rights.erase import erase
 from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.policy import Policy
+from suppression.record import suppress
 from tests.factories import SECRET, key_of, make_customer
 from tests.transactional_files import FILES
 
@@ -95,3 +96,23 @@ def test_hashed_list_goes_on_forbidding_an_erased_address(database, clock):
 
         assert [] == connection.execute(select(schema.blocked_digest)).all()
         assert "suppressed:legal" == _reason(connection, back, clock)
+
+
+def test_sign_up_at_a_merged_address_is_the_same_person(database, clock):
+    """
+    Who joins with the address of a merged customer is the person that customer is part of, and a no holds at both; an
+    address that somebody gave up is nobody's.
+    """
+    given = {"language": None, "source": "form:news", "now": clock.now()}
+    with database.begin() as connection:
+        into = make_customer(connection, email="new@x.example", external_id="K2")
+        merge(connection, make_customer(connection, email=EMAIL, external_id="K1"), into, because="same",
+              actor="anna", now=clock.now())  # fmt: skip
+        gone = {"customer_id": into, "address_key": key_of("gone@x.example"), "email": "gone@x.example"}
+        connection.execute(schema.customer_address.insert().values(**gone))
+        back = customer_at(connection, parse_address(EMAIL), key_of(EMAIL), **given)
+        other = customer_at(connection, parse_address("gone@x.example"), key_of("gone@x.example"), **given)
+        suppress(connection, key_of("new@x.example"), scope="global", reason="unsubscribed", source="page")
+
+        assert "suppressed:unsubscribed" == _reason(connection, back, clock)
+        assert "not_consented" == _reason(connection, other, clock)
