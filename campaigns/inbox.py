@@ -180,6 +180,7 @@ def _event(
         message_id=proof.message_id,
         matched_by=proof.matched_by,
         named=proof.named,
+        also=people.writers_of(reading.mail) if finding.recipient == people.sender_of(reading.mail) else (),
         is_final=finding.action is not Action.DELAYED,
         status=finding.status,
         diagnostic=finding.diagnostic or None,

@@ -79,6 +79,7 @@ class Feedback:
     message_id: int | None = None
     matched_by: MatchedBy | None = None
     named: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # other addresses that a message which is named may have gone to
     is_verified: bool = False
     is_final: bool = True  # of a bounce: False when the message is still tried; it is counted only
     status: str | None = None  # RFC 3463, for example 5.1.1

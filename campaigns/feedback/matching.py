@@ -105,13 +105,18 @@ _CUSTOMERS: Final = text("""
 def match(connection: Connection, feedbacks: Sequence[Feedback], secret: bytes) -> list[Match]:
     """The events in their order, each with the message and the customer it is about, where they are known."""
     keys = [_key(secret, feedback.address) for feedback in feedbacks]
+    others = [[key for each in one.also if (key := _key(secret, each)) is not None] for one in feedbacks]
     proven = _by_id(connection, feedbacks)
-    sent = _of_addresses(
-        connection, {key for one, key in zip(feedbacks, keys, strict=True) if key and one.message_id not in proven}
-    )
+    asked = {
+        key
+        for one, first, more in zip(feedbacks, keys, others, strict=True)
+        for key in (first, *more)
+        if key is not None and one.message_id not in proven
+    }
+    sent = _of_addresses(connection, asked)
     found = [
-        _found(feedback, key, proven, sent.get(key, []) if key else [], secret)
-        for feedback, key in zip(feedbacks, keys, strict=True)
+        _found(feedback, key, proven, [row for each in (key, *more) if each for row in sent.get(each, ())], secret)
+        for feedback, key, more in zip(feedbacks, keys, others, strict=True)
     ]
     return _with_customers(connection, feedbacks, keys, found)
 
@@ -154,7 +159,7 @@ def _found(
             return row, MatchedBy.MESSAGE_ID
     latest = feedback.occurred_at - _GUESSED_WITHIN
     for row in sent if key else ():
-        if row.accepted_at is not None and latest <= row.accepted_at <= feedback.occurred_at:
+        if row.address_key == key and row.accepted_at is not None and latest <= row.accepted_at <= feedback.occurred_at:
             return row, MatchedBy.ADDRESS
     return None, None
 

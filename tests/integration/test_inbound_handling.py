@@ -432,3 +432,34 @@ def test_inbound_letter_in_somebodys_name_changes_no_history(database, inbox, cl
 def token_of(workspace: Workspace, message_id: int) -> str:
     """The token of the message's unsubscribe link."""
     return Signer(workspace.token_secret).sign(Purpose.UNSUBSCRIBE, message_id)
+
+
+def test_inbound_answer_is_matched_by_the_address_it_comes_from(database, workspace, inbox, clock, gone):
+    """
+    Who wants answers elsewhere (Reply-To) opts out all the same: their message went to the address in From.
+    """
+    with database.begin() as connection:
+        message_id = sent(connection, gone)
+        row = connection.execute(select(message).where(message.c.id == message_id)).one()
+    identity = identity_of(row.campaign, row.step, row.occurrence, row.address_key)
+    name = message_id_of(workspace.secret, identity, "offers@paper.example")
+    headers = f"Reply-To: other@elsewhere.example\nIn-Reply-To: <{name}>\n"
+    arrive(database, clock, letter(gone, subject="Unsubscribe", headers=headers))
+    inbox.handle_all()
+
+    assert ["unsubscribed"] == reasons(database, gone)
+
+
+def test_inbound_complaint_is_matched_by_the_link_in_the_mail_that_came_back(database, workspace, inbox, clock, gone):
+    """
+    A receiver that takes addresses and headers out of its report leaves the text: its unsubscribe link proves it.
+    """
+    with database.begin() as connection:
+        message_id = sent(connection, gone)
+    text = f"From: offers@paper.example\n\nNo more: https://paper.example/u/{token_of(workspace, message_id)}"
+    number = arrive(database, clock, spam_report(rcpt="redacted@customers.example", returned=text))
+    inbox.handle_all()
+
+    assert (("handled", "complaint", message_id), ["complaint"]) == (
+        mail_row(database, number), reasons(database, gone),
+    )  # fmt: skip

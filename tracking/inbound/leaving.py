@@ -33,8 +33,8 @@ _LIST_BESIDE: Final = (
     "a all and any anymore asap at away address addresses bitte danke database der dem den die das dieser diesem from"
     " email emails e emailing everything for hello hi i ich immediately it kindly list lists mail mailing mailings"
     " mails me mich möchte moechte more my near newsletter newsletters no now of our please pls send sending"
-    " subscription thank thanks that the these this to us want wish would like you your yours vom von verteiler aus ihrem ihrer"
-    " liste gerne sofort hiermit uns por favor merci gracias de la lista messages message right marketing"
+    " subscription thank thanks that the these this to us want wish would like you your yours vom von verteiler aus"
+    " ihrem ihrer liste gerne sofort hiermit uns por favor merci gracias de la lista messages message right marketing"
 )
 _KEYWORDS: Final = frozenset(_KEYWORD_LIST.split())
 _BESIDE: Final = frozenset(_LIST_BESIDE.split())

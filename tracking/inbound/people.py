@@ -8,6 +8,7 @@ from tracking.inbound.findings import Finding
 from tracking.inbound.leaving import asks_by_token, wants_to_leave
 from tracking.inbound.mime import Mail
 from tracking.inbound.nonstandard import is_from_a_machine
+from tracking.inbound.spotting import addresses_in
 
 _ADDRESS: Final = re.compile(r"<([^<>\s]{1,256}@[^<>\s]{1,256})>|([^\s<>(),;:\"]{1,256}@[^\s<>(),;:\"]{1,256})")
 _ANSWERED_BY_A_MACHINE: Final = re.compile(
@@ -29,6 +30,12 @@ def sender_of(mail: Mail) -> str | None:
         if found := _ADDRESS.search(mail.top.first(name)[:2000]):
             return found[1] or found[2]
     return None
+
+
+def writers_of(mail: Mail) -> tuple[str, ...]:
+    """The addresses that it may come from, whichever of them our message went to."""
+    found = [one for name in ("from", "sender") for one in addresses_in(mail.top.first(name)[:2000], 2)]
+    return tuple(dict.fromkeys(found))
 
 
 def answer(mail: Mail) -> Finding:

@@ -17,6 +17,8 @@ from tracking.tokens import Purpose, Signer
 _DELIVERED_TO: Final = ("delivered-to", "x-original-to", "envelope-to", "x-rcpt-to", "to")
 #: The last part of an unsubscribe link, and of an address or subject that stands for it.
 _TOKEN: Final = re.compile(r"(?<![\w-])[\w-]{31,120}(?![\w-])")
+_LINK: Final = re.compile(r"/u/([\w-]{31,120})(?![\w-])")
+_TEXTS: Final = 5
 _HEADERS: Final = 64 * 1024
 _TOKENS: Final = 20
 _NAMES: Final = 50
@@ -63,7 +65,16 @@ class Prover:
             found = self._by_path(addresses_in(values[0])) or self._by_token(values[1])
             if found is not None:
                 return Proof(found, MatchedBy.HEADER, named)
-        return Proof(None, None, named)
+        found = self._by_links(mail)
+        return Proof(found, MatchedBy.HEADER if found is not None else None, named)
+
+    def _by_links(self, mail: Mail) -> int | None:
+        """The message whose unsubscribe link stands in the text of a mail that came back."""
+        enclosed = [part for part in mail.top.walk() if part.enclosed and part.kind.startswith("text/")]
+        for part in enclosed[:_TEXTS]:
+            if (found := self._by_token(" ".join(_LINK.findall(part.text(_HEADERS))[:_TOKENS]))) is not None:
+                return found
+        return None
 
     def _by_path(self, addresses: Iterable[str]) -> int | None:
         for address in addresses:
