@@ -143,14 +143,15 @@ class _OfRun:
 def _pause_faulty(connection: Connection, fresh: Sequence[Match], moved: Moved, receiver: Receiver) -> None:
     """Runs too many of whose messages came back for what they are, are paused (S-1.42)."""
     faulty = {
-        (one.message.run_id, one.message.campaign)
+        (one.message.run_id, one.message.campaign, not one.feedback.is_verified)
         for one in fresh
         if one.feedback.kind is FeedbackKind.MESSAGE_FAULT
         and one.message is not None
         and one.message.id in moved.states
     }
-    for run_id, campaign in sorted(faulty):
-        pause_faulty(connection, _OfRun(run_id, campaign), receiver.refusals.message_faults)
+    for run_id, campaign, is_reported in sorted(faulty):
+        limit = receiver.refusals.message_faults
+        pause_faulty(connection, _OfRun(run_id, campaign), limit, is_reported=is_reported)
 
 
 # --- what the ledger could not hear of at once ---------------------------------------------------------------

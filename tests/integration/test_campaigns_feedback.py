@@ -348,3 +348,23 @@ def test_customers_stay_while_feedback_is_taken(module_database: Database) -> No
         taking.rollback()
     with module_database.begin() as merging:
         assert (False, True) == (may_go, merging.execute(go).scalar())
+
+
+@pytest.mark.parametrize(
+    ("domains", "audience", "state"), [(1, 1_000_000, "running"), (3, 1_000_000, "paused"), (1, 900, "paused")]
+)
+def test_reports_of_few_recipients_pause_no_large_run(
+    database: OneTransaction, domains: int, audience: int, state: str
+) -> None:
+    """
+    Ten reports by mail that the message is at fault pause a run if they are of several domains, or a share of it.
+    """
+    with database.begin() as connection:
+        run = make_run(connection)
+        table = schema.run
+        connection.execute(table.update().where(table.c.id == run).values(state="running", audience=audience))
+        people = [make_customer(connection, email=f"f{n}@d{n % domains}.example") for n in range(10)]
+        reports = [make_feedback("message_fault", make_message(connection, run, one)) for one in people]
+        take(connection, reports, RECEIVER, NOON)
+
+        assert state == connection.execute(select(table.c.state).where(table.c.id == run)).scalar_one()
