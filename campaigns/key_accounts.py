@@ -4,6 +4,7 @@ The task is made in the transaction that skips the message, so none is lost; its
 comes first: a worker, or `clarion task`. Writes the table task.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -123,12 +124,20 @@ def write_texts(connection: Connection, workspace: Workspace, now: datetime) -> 
     return len(rows)
 
 
+_LEFT_OUT: Final = "(a link of the customer's own)"
+
+
+def _without_own_links(text: str, base_url: str) -> str:
+    """The text without links by which whoever has them opts out or chooses in the customer's name."""
+    return re.sub(rf"{re.escape(base_url.rstrip('/'))}/[upv]/[\w.~%=-]+", _LEFT_OUT, text)
+
+
 class _Desk:
     """Renders mailings as texts; keeps what was compiled."""
 
     def __init__(self, connection: Connection, workspace: Workspace, now: datetime) -> None:
         self._connection, self._now = connection, now
-        self._studio = Studio(workspace)
+        self._studio, self._base_url = Studio(workspace), workspace.settings.tracking.base_url
         self._letters: dict[int, Letter] = {}
 
     def body(self, version_id: int, customer_id: int, unknown_owner: str | None) -> str:
@@ -138,7 +147,7 @@ class _Desk:
         except (RenderError, ConfigError) as error:
             return f"The mailing could not be rendered for this customer: {error}"
         remark = f"({unknown_owner!r} is no entry of `staff` in clarion.yaml.)\n\n" if unknown_owner else ""
-        return f"{remark}Subject: {rendered.subject}\n\n{rendered.text}".strip()
+        return f"{remark}Subject: {rendered.subject}\n\n{_without_own_links(rendered.text, self._base_url)}".strip()
 
     def _letter(self, version_id: int) -> Letter:
         if version_id not in self._letters:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Text, cast, func, select
 
 from campaigns import balance
 from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from core.errors import NotFound
-from core.schema import batch, campaign_version, message, run, schedule
+from core.schema import batch, campaign_version, customer, message, run, schedule
 from suppression.gate import TRANSACTIONAL
 
 #: States after acceptance: what the receiver did later does not take it back.
@@ -124,6 +124,23 @@ def status_of(connection: Connection, run_id: int) -> Status:
         place_of(connection, run_id),
         _held(connection, run_id),
     )
+
+
+def who(connection: Connection, run_id: int, asked: str) -> list[dict[str, Any]]:
+    """The people of the run behind a count, by external id: `customer state reason since`. `asked`: a state, or a
+    reason why people were skipped or are held."""
+    reason = func.coalesce(message.c.skip_reason, message.c.hold_reason)
+    fits = (cast(message.c.state, Text) == asked) | (reason == asked)
+    if asked == "held":
+        fits = message.c.hold_reason.is_not(None)
+    since = func.coalesce(message.c.held_at, message.c.state_at)
+    query = (
+        select(customer.c.external_id.label("customer"), message.c.state, reason.label("reason"), since.label("since"))
+        .join_from(message, customer, customer.c.id == message.c.customer_id)
+        .where(message.c.run_id == run_id, fits)
+        .order_by(customer.c.external_id)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _held(connection: Connection, run_id: int) -> dict[str, int]:

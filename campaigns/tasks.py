@@ -150,14 +150,13 @@ def listed(
 
 
 def fetch(connection: Connection, task_id: int) -> Row[Any]:
-    """The task, with the customer's external id as `customer`.
+    """The task, with the customer's external id as `customer`, their `email` and `phone`.
 
     Raises:
         NotFound: there is none.
     """
-    query = select(task, customer.c.external_id.label("customer")).outerjoin(
-        customer, customer.c.id == task.c.customer_id
-    )
+    shown = (customer.c.external_id.label("customer"), customer.c.email, customer.c.phone)
+    query = select(task, *shown).outerjoin(customer, customer.c.id == task.c.customer_id)
     row = connection.execute(query.where(task.c.id == task_id)).one_or_none()
     if row is None:
         raise NotFound(f"there is no task {task_id}", hint="`clarion task list` shows what there is")

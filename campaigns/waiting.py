@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, text
@@ -91,6 +91,20 @@ _LATER: Final = text("""
     FROM batch WHERE run_id = :run_id AND state = 'ready' AND (not_before > :now OR stage > :stage)
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """)
+_RESTING: Final = text("""
+    SELECT coalesce(sum(cardinality(b.message_ids)), 0) FROM batch AS b
+    WHERE b.run_id = :run_id AND b.state = 'ready' AND (b.attempt_count > 0 OR b.not_before > :later
+      OR EXISTS (SELECT FROM message AS m WHERE m.id = b.message_ids[1] AND m.hold_reason IS NOT NULL))
+""")
+#: Whoever waits longer than this is not waited for at a keyboard.
+_LONG: Final = timedelta(hours=1)
+
+
+def resting(connection: Connection, run_id: int, now: datetime) -> int:
+    """How many messages of the run are put off, held, or wait for more than an hour."""
+    return int(connection.execute(_RESTING, {"run_id": run_id, "later": now + _LONG}).scalar_one())
+
+
 _TO_DOMAIN: Final = text("""
     SELECT count(*) FROM message AS m JOIN customer AS c ON c.id = m.customer_id
     WHERE m.run_id = :run_id AND m.state IN ('planned', 'deferred') AND lower(split_part(c.email, '@', 2)) = :domain

@@ -231,27 +231,29 @@ def show(desk: Desk, key: str, as_json: bool) -> None:
         row = find_customer(connection, key, desk.workspace.secret)
         if row is None:
             raise NotFound(f"there is no customer {key!r}", hint="give the external id or the e-mail address")
-        profile = customer_profile(connection, row, now=desk.clock.now())
+        settings = desk.workspace.settings
+        profile = customer_profile(connection, row, now=desk.clock.now(), cases=settings.care.cases)
     if as_json:
         print_json(profile)
     else:
-        _print_profile(shown_name(row), profile)
+        _print_profile(shown_name(row), profile, settings.organisation.zone)
 
 
-def _print_profile(name: str, profile: dict[str, Any]) -> None:
-    from core.commands import shown
+def _print_profile(name: str, profile: dict[str, Any], zone: str) -> None:
+    from core.commands import in_zone, shown
 
     click.echo(name)
     for title in ("customer", "metrics"):
         click.echo(f"\n{title}")
-        for field, value in (profile[title] or {}).items():
+        for field, value in in_zone([profile[title] or {}], zone)[0].items():
             if value not in (None, {}):
                 click.echo(
                     f"  {field.replace('_', ' '):<20} {_flat(value) if isinstance(value, dict) else shown(value)}"
                 )
-    for title in ("consents", "suppressions", "messages", "orders", "level_changes"):
+    kept = ("consents", "suppressions", "messages", "orders", "level_changes")
+    for title in (*kept, *(name for name in ("wishes", "open_cases") if profile[name])):
         click.echo(f"\n{title.replace('_', ' ')}")
-        print_table(profile[title])
+        print_table(in_zone(profile[title], zone))
 
 
 def _flat(attributes: dict[str, Any]) -> str:

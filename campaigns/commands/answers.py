@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from campaigns.commands.persons import person_of
+from campaigns.reasons import SENTENCES
 from core.commands import Desk, counted, json_option, print_json, print_table, remark, shown
-from core.errors import ConfigError
+from core.errors import ConfigError, NotFound, UsageError
+from core.names import did_you_mean
 
 if TYPE_CHECKING:
     from campaigns.status import Status
@@ -15,11 +17,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("campaign", required=False)
 @click.option("--check", is_flag=True, help="Exit 1 when the ledger does not balance.")
+@click.option("--who", "asked", metavar="STATE_OR_REASON",
+              help="List the people behind a count, such as failed, held or frequency_cap.")  # fmt: skip
 @json_option
 @click.pass_obj
-def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None:
+def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_json: bool) -> None:
     """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
     rows = _status_rows(desk, campaign)
+    if asked is not None:
+        _print_who(desk, rows, campaign, asked, as_json)
+        return
     documents = [row.document() | {"waiting": _waiting(desk, row)} for row in (rows[:1] if campaign else rows)]
     _print_statuses(documents, as_json, single=campaign is not None)
     if not campaign and not as_json:
@@ -33,6 +40,25 @@ def status(desk: Desk, campaign: str | None, check: bool, as_json: bool) -> None
         raise click.exceptions.Exit(1)
     if check and not as_json:
         click.echo(f"balanced: {counted(len(rows), 'run')}, every message accounted for")
+
+
+def _print_who(desk: Desk, rows: "list[Status]", campaign: str | None, asked: str, as_json: bool) -> None:
+    """The people behind a count of the campaign's newest run."""
+    from campaigns.status import who
+
+    if campaign is None:
+        raise UsageError("--who asks about one campaign", hint="name it: clarion status CAMPAIGN --who failed")
+    newest = rows[0]
+    known = {*newest.states, *newest.skipped, *newest.held, "held", "skipped"} - {"claimed"}
+    asked = asked.strip().lower().replace(" ", "_")
+    if asked not in known and asked not in SENTENCES and not asked.startswith("suppressed:"):
+        raise NotFound(f"no message is {asked!r}", hint=did_you_mean(asked, known))
+    with desk.ledger.begin() as connection:
+        people = who(connection, newest.run, asked)
+    if as_json:
+        print_json({"campaign": campaign, "run": newest.run, "who": asked, "people": people})
+    else:
+        print_table(people, ("customer", "state", "reason", "since"))
 
 
 def _held(desk: Desk) -> list[str]:
@@ -73,6 +99,10 @@ def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
         return [wait.document() for wait in run_waits(connection, settings, row.run, desk.clock.now())]
 
 
+#: Counts that are shown when they are not zero; `--json` has them all.
+_UNUSUAL = frozenset({"claimed", "handed_over", "deferred", "unknown", "delivered", "bounced", "complained"})
+
+
 def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
     if as_json:
         print_json(documents[0] if single else {"runs": documents})
@@ -102,6 +132,8 @@ def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: b
         elif key == "waiting":
             _print_waiting(value)
         elif isinstance(value, int) and not isinstance(value, bool) and key != "run":
+            if not value and key in _UNUSUAL:
+                continue
             click.echo(f"{key.replace('_', ' '):<32}{value:>12,}")
         elif key not in ("broken", "starts_at") and value is not None:
             click.echo(f"{key.replace('_', ' '):<32}{shown(value):>12}")

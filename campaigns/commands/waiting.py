@@ -36,16 +36,19 @@ class Ended:
         counts = [f"{document[word]:,} {word}" for word in words if document[word] or word == "accepted"]
         skipped = sum(self.status.skipped.values())
         state = "going on" if self.status.state == "running" else self.status.state
+        held = sum(self.status.held.values())
+        counts += [f"{held:,} held"] if held else []
         return f"{self.status.campaign} is {state}: {', '.join(counts)}, {skipped:,} skipped"
 
 
 def wait_for(desk: Desk, run_id: int) -> Ended:
-    """How the run ended, also told: nothing is open but what was put off, or it was paused or cancelled."""
+    """How the run ended, also told: nothing is open but what was put off, is held or waits for hours, or it was paused
+    or cancelled."""
     now = _status(desk, run_id)
     ahead = now.open
     with progress("sending", ahead) as advance:
         told = _Told(desk, run_id, ahead, advance)
-        while not _is_over(now):
+        while not (_is_over(now) or _rests(desk, run_id, now)):
             told.tell(now)
             time.sleep(_LOOK_S)
             now = _status(desk, run_id)
@@ -59,6 +62,16 @@ def wait_for(desk: Desk, run_id: int) -> Ended:
 
 def _is_over(now: "Status") -> bool:
     return now.state in ("finished", "cancelled", "paused") or now.open == now.states["deferred"]
+
+
+def _rests(desk: Desk, run_id: int, now: "Status") -> bool:
+    """Everything that is left is held, or waits for hours."""
+    from campaigns.waiting import resting
+
+    if not now.open or now.states["claimed"] or now.states["handed_over"]:
+        return False
+    with desk.database.begin() as connection:
+        return resting(connection, run_id, desk.clock.now()) >= now.open
 
 
 @dataclass(slots=True)

@@ -72,7 +72,9 @@ class EventImporter(Importer):
         repeated = connection.execute(text(_REPEATED))
         rejected |= {row: f"the same event key as row {first}" for row, first in repeated}
         created, updated = connection.execute(text(_UPSERT)).one()
-        return Loaded(created, updated, rejected)
+        later = connection.execute(text(_LATER), {"now": self.source.now}).scalar_one()
+        told = (f"{later:,} of the future: nothing follows from them before their date",) if later else ()
+        return Loaded(created, updated, rejected, told)
 
 
 _OCCURRENCES = """
@@ -92,6 +94,8 @@ _OCCURRENCES = """
 """
 
 _REPEATED = "SELECT row, first_row FROM occurrence WHERE nth > 1"
+
+_LATER = "SELECT count(*) FROM occurrence WHERE nth = 1 AND occurred_at > :now"
 
 #: The source of an activity is that of its first import.
 _UPSERT = """

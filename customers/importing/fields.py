@@ -61,7 +61,7 @@ def match_columns(header: Sequence[str], fields: Fields, mapping: Mapping[str, s
             places[field] = place
     taken = set(places.values())
     attributes = tuple(
-        (place, named.get(column, column))
+        (place, named.get(column, column.strip().removeprefix(ATTRIBUTES) or column))
         for place, column in enumerate(header)
         if place not in taken and column not in ignored
     )

@@ -111,7 +111,8 @@ def import_file(
         with progress(f"Importing {kind}", table.detected.line_count) as tick:
             work = _Work(table, importer, tick)
             loaded = work.run(connection)
-        rejects_file = write_rejects(table, work.reasons, how.rejects)
+        is_wanted = not how.dry_run or how.rejects is not None
+        rejects_file = write_rejects(table, work.reasons, how.rejects) if is_wanted else None
         counts = _counts(work, loaded, rejects_file, perf_counter() - started)
         if how.dry_run:
             savepoint.rollback()

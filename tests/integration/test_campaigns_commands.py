@@ -191,3 +191,16 @@ def test_resuming_what_was_not_paused_says_so(run: Run) -> None:
     assert "spring-paper: was not paused; nothing was changed" in run("resume", "spring-paper").output
     run("pause", "spring-paper")
     assert "spring-paper: resumed 1 run" in run("resume", "spring-paper").output
+
+
+def test_status_lists_the_people_behind_a_count(run: Run) -> None:
+    """
+    A state or reason, typed as the counts name it, is answered by who they are; another word by a near one.
+    """
+    run("send", "spring-paper", "--yes")
+
+    people = json.loads(run("status", "spring-paper", "--who", "planned", "--json").stdout)["people"]
+
+    assert [("K1", "planned", None)] == [(row["customer"], row["state"], row["reason"]) for row in people]
+    assert "(none)" in run("status", "spring-paper", "--who", "frequency_cap").stdout
+    assert "did you mean 'planned'?" in run("status", "spring-paper", "--who", "planed").output

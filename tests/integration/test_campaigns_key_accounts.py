@@ -1,6 +1,7 @@
 """Key accounts belong to a named person: mass mail leaves them out, and their owner has a task instead."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -117,6 +118,7 @@ def test_task_holds_the_mailing_as_they_would_have_got_it(office, database, cloc
     assert found["key"].body.startswith("Subject: Paper for you\n\n")
     assert "Good morning Key," in found["key"].body
     assert "https://paper.example/spring" in found["key"].body
+    assert not re.search("https?://[^ ]+/[upv]/", found["key"].body)
     assert "'somebody else' is no entry of `staff`" in found["left"].body
     assert "spring-paper: write to Key yourself" == found["key"].title
     assert 2 == (found["key"].due_at - clock.now()).days

@@ -84,6 +84,15 @@ def test_mapping_goes_before_recognition() -> None:
     assert ((1, "old_email"),) == columns.attributes
 
 
+def test_a_column_named_as_an_attribute_is_that_attribute() -> None:
+    """
+    `attributes.region`, as segments write it, is the attribute `region`.
+    """
+    columns = match_columns(["external_id", "attributes.region"], {"external_id": ()}, {})
+
+    assert ((1, "region"),) == columns.attributes
+
+
 def test_columns_of_a_rejects_file_are_ignored() -> None:
     """
     A mended rejects file can be imported as it is.
