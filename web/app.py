@@ -53,6 +53,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
         ],
         exception_handlers={
             HTTPException: _refused,
+            UnicodeError: _unreadable,
             SQLAlchemyError: _unavailable,
             ServiceError: _unavailable,
             ConfigError: _not_ready,
@@ -112,6 +113,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     if status == 404:
         return site_of(request).not_found(request)
     return site_of(request).message_page(request, "bad_request", status)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:  # noqa: ARG001  it quotes what was sent
+    """What was sent cannot be read."""
+    return site_of(request).message_page(request, "bad_request", 400)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

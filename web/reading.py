@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 _MAX_FIELDS: Final = 60
@@ -27,10 +31,35 @@ async def read_fields(request: Request) -> Mapping[str, str]:
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
-            return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+        return await _parts(request)
     body = (await request.body()).decode("utf-8", "replace")
     try:
         return parse_qsl(body, max_num_fields=_MAX_FIELDS)
     except ValueError:
         return []
+
+
+async def _parts(request: Request) -> list[tuple[str, str]]:
+    """The parts of a multipart form.
+
+    The charset it names is not asked: Python knows some that fail, or take time without end. All is read byte by byte,
+    and then as UTF-8, which is what browsers send.
+
+    Raises:
+        HTTPException: it is none.
+    """
+    kind, options = parse_options_header(request.headers["content-type"])
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary or b'"' in boundary:
+        raise HTTPException(400)
+    plain = Headers(raw=[(b"content-type", b'multipart/form-data; charset=latin-1; boundary="' + boundary + b'"')])
+    parser = MultiPartParser(plain, request.stream(), max_files=0, max_fields=_MAX_FIELDS)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400) from error
+    return [(_text(name), _text(value)) for name, value in form.multi_items() if isinstance(value, str)]
+
+
+def _text(read: str) -> str:
+    return read.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -49,8 +49,9 @@ def _address(text: str) -> Address | None:
         address = ip_address(host)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if not isinstance(address, IPv6Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))  # without a zone, which no database takes
 
 
 @lru_cache(maxsize=1024)

@@ -56,6 +56,8 @@ const pages = {pages}, axe_source = {axe}, width = {width};
 </script></body></html>
 """
 
+ANN = factories.key_of("ann@customers.example")
+
 
 @pytest.fixture(scope="session")
 def browser() -> str:
@@ -113,7 +115,7 @@ def every_page(pages: Pages, language: str) -> dict[str, str]:
         "ask": pages.get("/my", **asked), "ask-with-problems": pages.post("/my", {}, **asked),
         "link-sent": links_sent[0], "export": pages.get(mails["export"]), "erase": pages.get(mails["erase"]),
         "unsubscribe": pages.get(unsubscribe), "unsubscribed": pages.post(unsubscribe, {"choice": "everything"}),
-        "ended": pages.get(f"/p/{pages.token(TimedPurpose.PREFERENCES, factories.key_of("ann@customers.example").int, seconds=-1)}", **asked),
+        "ended": pages.get(f"/p/{pages.token(TimedPurpose.PREFERENCES, ANN.int, seconds=-1)}", **asked),
         "not-found": pages.get("/k/nothing", **asked), "erased": pages.post(mails["erase"]),
     }  # fmt: skip
     return {name: answer.text for name, answer in answers.items()}
@@ -157,9 +159,9 @@ def test_pages_can_be_looked_at(browser: str, pages: Pages, tmp_path: Path, page
     """
     The page is drawn as it is served, its policy allowing its style; the picture is kept in the test's folder.
     """
-    customer = pages.customer(email="ann@customers.example", consents=("promotions",))
+    pages.customer(email="ann@customers.example", consents=("promotions",))
     paths = {"form": "/f/newsletter", "ask": "/my",
-             "preferences": f"/p/{pages.token(TimedPurpose.PREFERENCES, factories.key_of("ann@customers.example").int)}"}  # fmt: skip
+             "preferences": f"/p/{pages.token(TimedPurpose.PREFERENCES, ANN.int)}"}  # fmt: skip
     picture = tmp_path / f"{page}-{size.replace(',', 'x')}.png"
     command = [browser, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}",
                "--enable-logging=stderr", f"--screenshot={picture}", pages.base_url + paths[page]]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
+from tests import factories
 from tests.public_pages import GOOD, SETTINGS, Pages, public_pages
 from tracking.timed_tokens import TimedPurpose
 from tracking.tokens import Purpose
@@ -20,16 +21,18 @@ _TEXTS = (
     "", "yes", "news", "none", "1 in 7d", "save", "stop", "export", "erase", "30d", "keep", "ann@customers.example",
     "not an address", "a" * 5000, "\x00", "é", "𝄞", "\ud800", "' OR 1=1 --", "{{7*7}}", "${organisation}", "%", "%zz",
     "<script>", "\r\nX-Injected: 1", "-1", "9" * 400, "One-Click", "\u202e", "1 in 99999999999999d", "٣ in ٣d",
+    "\\ud800", "+2AA-", "xn--a",
 )  # fmt: skip
 _FIELDS = (
     "email", "topics", "agree", "homepage", "first_name", "what", "action", "often", "pause", "privacy", "choice",
     "topics:email", "topics:sms", "topics:", "List-Unsubscribe", "", "x" * 300, "\x00", "é",
 )  # fmt: skip
+_CHARSETS = ("unicode_escape", "utf-7", "utf-16-le", "hex", "idna", "punycode", "undefined", "mbcs", "\xe9")
 _TYPES = (
     *["application/x-www-form-urlencoded"] * 6,
     "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "multipart/form-data", "application/json",
     "text/plain; charset=latin-1", "application/x-www-form-urlencoded; charset=utf-16", "",
-    "multipart/form-data; b=\xff",
+    "multipart/form-data; b=\xff", *(f"multipart/form-data; boundary=b; charset={name}" for name in _CHARSETS),
 )  # fmt: skip
 
 
@@ -45,7 +48,8 @@ class Requests:
         pages.post("/my", {"email": "ann@customers.example", "what": "export"})
         pages.post("/my", {"email": "eve@customers.example", "what": "erase"})
         timed = {purpose: pages.token(purpose, number) for purpose, number in (
-            (TimedPurpose.CONFIRM, 1), (TimedPurpose.PREFERENCES, customer), (TimedPurpose.MAIL_PREFERENCES, message),
+            (TimedPurpose.CONFIRM, 1), (TimedPurpose.PREFERENCES, factories.key_of("ann@customers.example").int),
+            (TimedPurpose.MAIL_PREFERENCES, message),
             (TimedPurpose.EXPORT, 1), (TimedPurpose.ERASE, 2),
         )}  # fmt: skip
         lasting = {purpose: pages.signer.sign(purpose, message) for purpose in Purpose}

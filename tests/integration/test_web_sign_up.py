@@ -13,6 +13,7 @@ from suppression.gate import skip_reason
 from suppression.policy import Policy
 from tests import factories
 from tests.public_pages import GOOD, Pages, public_pages
+from tests.serving import ask
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_who_opted_out_of_everything_comes_back_for_what_they_confirm_alone(page
     known = pages.customer(email="ann@customers.example", consents=("news", "promotions"))
     with pages.database.begin() as connection:
         factories.make_suppression(
-            connection, "ann@customers.example", reason="unsubscribed", created_at=factories.LONG_AGO
+            connection, "ann@customers.example", reason="unsubscribed", source="page", created_at=factories.LONG_AGO
         )
     pages.post("/f/newsletter", GOOD)
     before = reasons(pages, known)
@@ -207,3 +208,18 @@ def test_unknown_form_is_not_there(pages: Pages) -> None:
     A form nobody set up is 404, however it is asked for.
     """
     assert [404, 404] == [pages.get("/f/nothing").status, pages.post("/f/nothing", GOOD).status]
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-16-le", "hex", "idna", "punycode", "undefined", "\xe9"])
+def test_charset_that_a_form_names_is_not_asked(pages: Pages, charset: str) -> None:
+    """
+    Whatever a multipart form says of itself, it is read as UTF-8; what cannot be read is a mistake of who sent it.
+    """
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+    part = '--b\r\nContent-Disposition: form-data; name="{0}"\r\n\r\n{1}\r\n'
+    good = "".join(part.format(*field) for field in GOOD.items()) + "--b--\r\n"
+    odd = part.format("email", "xn--\\ud800" + "a" * 9000) + "--b--\r\n"
+
+    answers = [ask(f"{pages.base_url}/f/newsletter", "POST", body, {"Content-Type": kind}) for body in (good, odd)]
+
+    assert [200, 422] == [answer.status for answer in answers]
