@@ -92,6 +92,8 @@ class PageLimits(Section):
     """What keeps the pages from being used to flood mailboxes. Unsubscribing is never limited."""
 
     mail_every: LinkLife = parse_duration("1d")  # one mail of a kind to a mailbox, however its address is spelled
+    mails: Annotated[int, Field(ge=1, le=100)] = 3  # … and so many of all kinds in that time
+    unanswered: Annotated[int, Field(ge=1, le=1000)] = 10  # mails of all kinds to a mailbox whose links nobody used
     unconfirmed: Annotated[int, Field(ge=1, le=100)] = 3  # sign-ups mailed to a mailbox that never confirmed
     visitor_per_hour: PerHour = 20  # forms sent from one network address
     network_per_hour: PerHour = 100  # from its neighbourhood: /24 in IPv4, /48 in IPv6

@@ -175,7 +175,8 @@ def save(
     connection: Connection, person: Person, settings: Settings, wishes: Wishes, proof: Mapping[str, Any], now: datetime
 ) -> bool:  # fmt: skip
     """What the person wishes is so, from now on, as far as it is theirs to say: what an operator, a complaint or a
-    bounce stopped stays stopped. A topic is switched on only if it was shown off, and nothing was stopped since; False: something was.
+    bounce stopped stays stopped. A topic is switched on only if it was shown off, and nothing was stopped since; False:
+    something was.
 
     To be called while `people_stay` holds. Repeat: safe. Atomic with the connection's transaction.
     """
@@ -222,7 +223,8 @@ def _stopped_since(connection: Connection, person: Person, shown_at: datetime | 
 
 
 def _let_record(
-    connection: Connection, person: Person, about: About, was: bool, will: bool | None, proof: Mapping[str, Any], now: datetime
+    connection: Connection, person: Person, about: About, was: bool, will: bool | None,
+    proof: Mapping[str, Any], now: datetime,
 ) -> None:  # fmt: skip
     if will is not None and was != will:
         choose(connection, person.customer_id, about, allowed=will, source=SOURCE, proof=proof, now=now)

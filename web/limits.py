@@ -2,12 +2,12 @@
 
 Writes public_count. Requests are counted by hour: for their visitor, the network around it, the form, and all forms
 together. Mails are remembered by mailbox and time, so that their limit rolls: the second is due a whole day after the
-first, not at midnight.
+first, not at midnight. How many of them nobody answered is counted for more than a year, whatever is kept of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +19,13 @@ from core.ids import keyed_hash
 from core.schema import public_count
 from web.visitors import neighbourhoods
 
+SIGN_UP: Final = "sign-up"
+#: What is mailed to whoever a form names.
+KINDS: Final = (SIGN_UP, "preferences", "export", "erase")
 _HOUR: Final = timedelta(hours=1)
+#: How long unanswered mails are counted after the last: far longer than what was entered is kept.
+_LONG: Final = timedelta(days=400)
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL: Final = "all"
 
 
@@ -32,7 +38,7 @@ class Limit:
 
 
 def limits_of(limits: PageLimits, form: str, visitor: str | None) -> list[Limit]:
-    """The limits that bind a request to `form` by this visitor."""
+    """The limits that bind a request to `form` by this visitor, the nearest first."""
     near, far = neighbourhoods(visitor)
     return [
         Limit(f"visitor:{near}", limits.visitor_per_hour),
@@ -43,24 +49,32 @@ def limits_of(limits: PageLimits, form: str, visitor: str | None) -> list[Limit]
 
 
 _COUNT: Final = text("""
-    INSERT INTO public_count (key, period, count, forget_at)
-    SELECT key, :period, 1, :forget_at FROM unnest(CAST(:keys AS text[])) AS key ORDER BY key
+    INSERT INTO public_count (key, period, count, forget_at) VALUES (:key, :period, 1, :forget_at)
     ON CONFLICT (key, period) DO UPDATE SET count = public_count.count + 1
-    RETURNING key, count
+    RETURNING count
+""")
+_ADD: Final = text("""
+    INSERT INTO public_count (key, period, count, forget_at) VALUES (:key, :period, 1, :forget_at)
+    ON CONFLICT (key, period) DO UPDATE SET count = public_count.count + 1, forget_at = excluded.forget_at
 """)
 
 
 def is_within(connection: Connection, limits: Sequence[Limit], now: datetime) -> bool:
-    """One more request was counted for each limit; False: one of them is exceeded, and the request is to be refused.
+    """One more request was counted for each limit, in their order; False: one of them is exceeded, and the request is
+    to be refused.
 
-    Refused requests count too. To be committed either way. Repeat: not safe, each call counts.
+    What one limit refuses counts for none behind it: a single visitor uses up nobody else's. To be committed either
+    way. Repeat: not safe, each call counts.
     """
     period = now.replace(minute=0, second=0, microsecond=0)
-    given = {"keys": [limit.key for limit in limits], "period": period, "forget_at": period + _HOUR}
-    counted: dict[str, int] = {key: number for key, number in connection.execute(_COUNT, given)}  # noqa: C416  rows
-    if counted.get(_ALL) == 1:  # the first of an hour tidies up
-        forget(connection, now)
-    return all(counted[limit.key] <= limit.most for limit in limits)
+    for limit in limits:
+        given = {"key": limit.key, "period": period, "forget_at": period + _HOUR}
+        counted = connection.execute(_COUNT, given).scalar_one()
+        if limit.key == _ALL and counted == 1:  # the first of an hour tidies up
+            forget(connection, now)
+        if counted > limit.most:
+            return False
+    return True
 
 
 def forget(connection: Connection, now: datetime) -> int:
@@ -72,7 +86,7 @@ def limit_key(secret: bytes, address: Address) -> UUID:
     """The key of the mailbox for limits: equal for spellings that many providers take for one, by a tag behind `+` and
     by dots. Good for limits alone: two people may share one."""
     local, _, domain = address.comparable.rpartition("@")
-    folded = local.partition("+")[0].replace(".", "") or local
+    folded = local.partition("+")[0].replace(".", "")  # nothing is left of `+1@…`: all of these are one
     domain = "gmail.com" if domain == "googlemail.com" else domain
     return UUID(bytes=keyed_hash(secret, "limit-key", f"{folded}@{domain}".encode()))
 
@@ -82,18 +96,41 @@ def lock_mailbox(connection: Connection, key: UUID) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key.bytes[:8], "big", signed=True))))
 
 
-def may_mail(connection: Connection, kind: str, key: UUID, every: timedelta, now: datetime) -> bool:
-    """Whether no mail of this kind was ordered for the mailbox within `every` before `now`. Call under its lock."""
-    counted = public_count.c
-    recent = select(counted.key).where(counted.key == _mail(kind, key), counted.period > now - every).limit(1)
-    return connection.execute(recent).first() is None
+def may_mail(connection: Connection, kind: str, key: UUID, limits: PageLimits, now: datetime) -> bool:
+    """Whether one more mail of this kind may be ordered for the mailbox: none of the kind was within `mail_every`,
+    not too many of all kinds, and not too many at all that nobody answered. Call under its lock."""
+    counted, every = public_count.c, limits.mail_every
+    recent = select(counted.key).where(
+        counted.key.in_([_mail(one, key) for one in KINDS]), counted.period > now - every
+    )
+    found = list(connection.execute(recent).scalars())
+    if _mail(kind, key) in found or len(found) >= limits.mails:
+        return False
+    waiting = select(counted.key, counted.count).where(
+        counted.key.in_([_unanswered(one, key) for one in KINDS]), counted.forget_at > now
+    )
+    unanswered: dict[str, int] = {key: number for key, number in connection.execute(waiting)}  # noqa: C416  rows
+    of_kind = unanswered.get(_unanswered(kind, key), 0)
+    return sum(unanswered.values()) < limits.unanswered and (kind != SIGN_UP or of_kind < limits.unconfirmed)
 
 
 def remember_mail(connection: Connection, kind: str, key: UUID, every: timedelta, now: datetime) -> None:
     """A mail of this kind was ordered for the mailbox. Call under its lock."""
     values = {"key": _mail(kind, key), "period": now, "count": 1, "forget_at": now + every}
     connection.execute(insert(public_count).values(**values))
+    given = {"key": _unanswered(kind, key), "period": _EVER, "forget_at": now + _LONG}
+    connection.execute(_ADD, given)
+
+
+def answered(connection: Connection, key: UUID) -> None:
+    """Somebody reads this mailbox, and acts on what comes: what was mailed there before counts no more."""
+    keys = [_unanswered(kind, key) for kind in KINDS]
+    connection.execute(delete(public_count).where(public_count.c.key.in_(keys)))
 
 
 def _mail(kind: str, key: UUID) -> str:
     return f"mail:{kind}|{key}"
+
+
+def _unanswered(kind: str, key: UUID) -> str:
+    return f"unanswered:{kind}|{key}"

@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.addresses import parse_address
 from core.people_lock import people_stay
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import choices, preference_form, rights_requests
 from web.choices import Choices, Offer, Person
 from web.languages import Words
+from web.limits import answered, limit_key
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_all
 from web.rights_requests import Kind
@@ -115,6 +117,7 @@ def _saved(
         if person is None:
             return None
         proof = _proof(site, request, token, language=site.words(request, person.language).code)
+        _is_read(connection, site, person)
         is_fresh = choices.save(connection, person, settings, wishes, proof, now)
         return person, choices.choices_of(connection, person, settings, now), is_fresh
 
@@ -131,7 +134,12 @@ def _stop(site: Site, request: Request, token: TimedToken) -> tuple[Person | Non
         person = _person(connection, token)
         if person is None:
             return None, None
+        _is_read(connection, site, person)
         return person, choices.choices_of(connection, person, site.workspace.settings, now)
+
+
+def _is_read(connection: Connection, site: Site, person: Person) -> None:
+    answered(connection, limit_key(site.workspace.secret, parse_address(person.email)))
 
 
 def _mailbox(connection: Connection, token: TimedToken) -> choices.Mailbox | None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,12 +22,13 @@ from core.addresses import parse_address
 from core.ids import address_key
 from core.people_lock import people_go, people_stay
 from core.schema import customer, rights_request
+from customers.joining import STRANGER
 from customers.rights.erase import erase
 from customers.rights.export import document_of
 from customers.rights.subject import Circle, Subject, subject_of
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web.languages import Words
-from web.limits import limit_key, lock_mailbox, may_mail, remember_mail
+from web.limits import answered, limit_key, lock_mailbox, may_mail, remember_mail
 from web.pages import fragment
 from web.site import Site
 from web.used_tokens import is_used, use
@@ -88,6 +89,8 @@ def life_of(site: Site, kind: Kind) -> timedelta:
 def ask(site: Site, kind: Kind, email: str, words: Words) -> None:
     """A mail with the link is ordered for whoever has the address, unless nobody does, or one was a while ago.
 
+    Whom only a form names that nobody confirmed is not known. Where nothing may be mailed staff is asked to see to it.
+
     Atomic: yes.
 
     Raises:
@@ -99,36 +102,38 @@ def ask(site: Site, kind: Kind, email: str, words: Words) -> None:
         return
     standing, address = site.orders.standing(campaign), parse_address(email)
     folded, key = limit_key(secret, address), address_key(secret, address.comparable)
-    every = site.workspace.settings.pages.limits.mail_every
+    limits = site.workspace.settings.pages.limits
     with site.transaction() as connection:
         people_stay(connection)
         lock_mailbox(connection, folded)
-        whose = select(func.min(customer.c.id)).where(customer.c.address_key == key)
+        whose = select(func.min(customer.c.id)).where(customer.c.address_key == key, text(f"NOT ({STRANGER})"))
         customer_id = connection.execute(whose).scalar_one()
-        is_due = may_mail(connection, kind, folded, every, now)
-        number = _written(connection, kind, key, customer_id, is_due, now)
+        is_due = may_mail(connection, kind, folded, limits, now)
         if customer_id is None or not is_due:
             return
+        number = _written(connection, kind, key, customer_id, now)
         purpose, page = _PURPOSES[kind]
         subject = key.int if kind is Kind.PREFERENCES else number
         given = {
             "url": site.link(page, purpose, subject, life_of(site, kind)), "kind": kind.value, "language": words.code,
             "valid_for": words.length(life_of(site, kind)),
         }  # fmt: skip
-        post(connection, standing, customer_id, key=f"{kind}-{number}", given=given, now=now)
-        remember_mail(connection, kind, folded, every, now)
+        posted = post(connection, standing, customer_id, key=f"{kind}-{number}", given=given, now=now)
+        remember_mail(connection, kind, folded, limits.mail_every, now)
+        if posted.skip_reason is not None and kind is not Kind.PREFERENCES:
+            title = f"Asked for on a page: {kind}, but no link could be mailed ({posted.skip_reason})"
+            create(connection, NewTask(f"rights:{number}:unsent", _TASK, title, customer_id=customer_id), now)
 
 
 def _written(
-    connection: Connection, kind: Kind, key: UUID, customer_id: int | None, is_due: bool, now: datetime
+    connection: Connection, kind: Kind, key: UUID, customer_id: int, now: datetime
 ) -> int:  # fmt: skip
     """The number of the request. One for preferences is no request for data, and leaves no row: a number is taken."""
     table = rights_request
     if kind is Kind.PREFERENCES:
         return int(connection.execute(select(func.nextval(func.pg_get_serial_sequence(table.name, "id")))).scalar_one())
     values = {
-        "kind": kind, "address_key": key, "customer_id": customer_id, "requested_at": now,
-        "state": "requested" if customer_id is not None and is_due else "refused",
+        "kind": kind, "address_key": key, "customer_id": customer_id, "requested_at": now, "state": "requested",
     }  # fmt: skip
     return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
 
@@ -173,7 +178,7 @@ def export(site: Site, token: TimedToken) -> bytes | Outcome:
         if subject.is_wide:
             return _for_staff(connection, asked, Kind.EXPORT, subject, now)
         found = document_of(connection, subject, now=now)
-        _done(connection, asked, now)
+        _done(connection, site, asked, now)
         for number in subject.customers:
             audit.record(
                 connection, audit.PERSON, "customer.export", f"customer:{number}", at=now, request=asked.number
@@ -195,7 +200,7 @@ def erase_all(site: Site, token: TimedToken) -> Outcome:
         subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
         if subject.is_wide:
             return _for_staff(connection, asked, Kind.ERASE, subject, now)
-        _done(connection, asked, now)
+        _done(connection, site, asked, now)
         erase(
             connection, site.workspace.secret, asked.customer_id, circle=Circle.ADDRESS, source="request", now=now,
             actor=audit.PERSON,
@@ -215,6 +220,7 @@ def _for_staff(connection: Connection, asked: Asked, kind: Kind, subject: Subjec
     return Outcome.FOR_STAFF
 
 
-def _done(connection: Connection, asked: Asked, now: datetime) -> None:
+def _done(connection: Connection, site: Site, asked: Asked, now: datetime) -> None:
+    answered(connection, limit_key(site.workspace.secret, parse_address(asked.email)))
     values = {"state": "done", "confirmed_at": now, "done_at": now}
     connection.execute(update(rights_request).where(rights_request.c.id == asked.number).values(**values))

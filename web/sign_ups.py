@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from campaigns.transactional import post
 from core import audit
@@ -22,13 +22,11 @@ from suppression.consent_ledger import Wording, confirm_consent, request_consent
 from suppression.gate import PAUSED, SUPPRESSED, skip_reason
 from suppression.policy import Policy
 from tracking.timed_tokens import TimedPurpose, TimedToken
-from web.limits import limit_key, lock_mailbox, may_mail, remember_mail
+from web.limits import SIGN_UP, answered, limit_key, lock_mailbox, may_mail, remember_mail
 from web.sign_up_form import Entered, heading_of
 from web.site import Site
 from web.speaking import topic_label
 from web.used_tokens import is_used, use
-
-_MAIL: Final = "sign-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,9 @@ class Confirmed:
     blocked: tuple[str, ...]
 
 
-def take(site: Site, name: str, form: Form, entered: Entered, visitor: str | None) -> None:
-    """What was entered is on record, and one mail with a link is ordered, unless a limit keeps it back.
-
-    Nothing at all is kept of somebody who was erased. Atomic: yes.
+def take(site: Site, name: str, form: Form, entered: Entered, visitor: str | None) -> bool:
+    """What was entered is on record, and one mail with a link is ordered; False: a limit kept it back, or they were
+    erased, and nothing at all is kept. Atomic: yes.
     """
     settings, secret, now = site.workspace.settings, site.workspace.secret, site.clock.now()
     standing = site.orders.standing(form.campaign)
@@ -51,14 +48,14 @@ def take(site: Site, name: str, form: Form, entered: Entered, visitor: str | Non
     with site.transaction() as connection:
         people_stay(connection)
         lock_mailbox(connection, folded)
+        if not may_mail(connection, SIGN_UP, folded, settings.pages.limits, now):
+            return False
         customer_id = customer_at(
             connection, entered.address, key, language=entered.language, source=f"form:{name}", now=now
         )
         if customer_id is None:
-            return
+            return False
         number = _written(connection, name, form, entered, key, folded, visitor, customer_id, now)
-        if not _is_due(connection, site, folded, now):
-            return
         request_consent(
             connection, customer_id, entered.topics, source=f"form:{name}", proof={"sign_up": number},
             wording=Wording(form.wording.version, entered.wording_hash), now=now,
@@ -71,8 +68,9 @@ def take(site: Site, name: str, form: Form, entered: Entered, visitor: str | Non
             "valid_for": words.length(settings.pages.links.confirm),
         }  # fmt: skip
         post(connection, standing, customer_id, key=f"sign-up-{number}", given=given, now=now)
-        remember_mail(connection, _MAIL, folded, settings.pages.limits.mail_every, now)
+        remember_mail(connection, SIGN_UP, folded, settings.pages.limits.mail_every, now)
         connection.execute(update(sign_up).where(sign_up.c.id == number).values(mailed_at=now))
+    return True
 
 
 def _written(
@@ -86,18 +84,6 @@ def _written(
         "customer_id": customer_id, "requested_at": now,
     }  # fmt: skip
     return int(connection.execute(insert(sign_up).values(**values).returning(sign_up.c.id)).scalar_one())
-
-
-def _is_due(connection: Connection, site: Site, folded: UUID, now: datetime) -> bool:
-    """S-9.10: one mail to a mailbox in a day, and three that were never confirmed at all."""
-    limits = site.workspace.settings.pages.limits
-    never_confirmed = select(func.count()).where(
-        sign_up.c.limit_key == folded, sign_up.c.mailed_at.is_not(None), sign_up.c.confirmed_at.is_(None)
-    )
-    return (
-        may_mail(connection, _MAIL, folded, limits.mail_every, now)
-        and connection.execute(never_confirmed).scalar_one() < limits.unconfirmed
-    )
 
 
 def sign_up_of(connection: Connection, token: TimedToken) -> Row[Any] | None:
@@ -125,6 +111,7 @@ def confirm(site: Site, token: TimedToken, visitor: str | None) -> Confirmed | N
         asked = connection.execute(_STILL_THERE.where(sign_up.c.id == token.subject_id)).one_or_none()
         if asked is None:
             return None
+        answered(connection, asked.limit_key)
         fill_in(connection, asked.customer_id, asked.fields, now)
         done = confirm_consent(
             connection, asked.customer_id, asked.topics, source=f"form:{asked.form}",

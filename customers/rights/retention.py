@@ -8,6 +8,7 @@ from sqlalchemy import Connection, TextClause, select, text
 
 from core import audit
 from core.database import Database
+from core.people_lock import people_go
 from core.retention_settings import Retention
 from core.schema import erasure
 from customers.rights.classes import Rule, due
@@ -72,6 +73,8 @@ def _apply(database: Database, rule: Rule, before: datetime) -> int:
     done = 0
     while True:
         with database.begin() as connection:
+            if rule.table == "customer":
+                people_go(connection)
             changed = connection.execute(_change(rule), {"before": before, "slice": _SLICE}).rowcount
         done += changed
         if changed < _SLICE:
