@@ -1,8 +1,8 @@
 """Everything that changes who may be written to, in any order, against a reference in plain Python.
 
 The machine freezes audiences and hands messages over with the real tables, between opt-ins, opt-outs, bounces,
-complaints, imports, merges, erasures and the passing of time. Nobody whom the reference forbids is ever handed over;
-everybody whom it allows, at the freeze and at the hand-over, is.
+complaints, files that say yes and no, changed addresses, merges, erasures and the passing of time. Nobody whom the
+reference forbids is ever handed over; everybody whom it allows, at the freeze and at the hand-over, is.
 """
 
 import hashlib
@@ -37,6 +37,7 @@ from customers.importing.files import import_file
 from customers.merging.merge import merge
 from customers.rights.erase import erase
 from delivery.smtp import Outcome, OutcomeState
+from suppression.consent_ledger import request_consent
 from suppression.policy import Policy
 from suppression.record import unsubscribe
 from tests import factories
@@ -45,8 +46,9 @@ from tests.conftest import MINIMAL_SETTINGS
 from tracking.feedback import Feedback, FeedbackKind, MatchedBy
 
 TOPICS = ("promotions", "news")
-ADDRESSES = tuple(f"{name}@customers.example" for name in ("ann", "ben", "cai", "dora"))
+ADDRESSES = tuple(f"{name}@customers.example" for name in ("ann", "ben", "cai", "dora", "eve"))
 START = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
+NEVER = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 LEASE = timedelta(minutes=1)
 ACCEPTED = Outcome(OutcomeState.ACCEPTED, 250, "2.0.0", "ok")
 CAMPAIGN = """\
@@ -77,25 +79,26 @@ class Human:
     id: int
     address: str
     words: dict[str, tuple[bool, datetime | None]] = field(default_factory=dict)  # topic → yes or no, and its end
+    was_at_last: bool = False  # is known by the last address as well
 
 
 @dataclass
 class Blocks:
-    """What forbids writing to an address: for a topic (None: for all), whether it is of the mailbox alone."""
+    """What forbids writing to an address: for a topic (None: for all), whether it is of the mailbox alone, its end."""
 
-    of: dict[str, list[tuple[str | None, bool]]] = field(default_factory=dict)
+    of: dict[str, list[tuple[str | None, bool, datetime]]] = field(default_factory=dict)
 
-    def add(self, address: str, topic: str | None = None, *, of_mailbox: bool = False) -> None:
-        self.of.setdefault(address, []).append((topic, of_mailbox))
+    def add(self, address: str, topic: str | None = None, *, of_mailbox: bool = False, end: datetime = NEVER) -> None:
+        self.of.setdefault(address, []).append((topic, of_mailbox, end))
 
-    def forbid(self, address: str, topic: str) -> bool:
-        return any(named in (None, topic) for named, _ in self.of.get(address, ()))
+    def forbid(self, address: str, topic: str, now: datetime) -> bool:
+        return any(named in (None, topic) and end > now for named, _, end in self.of.get(address, ()))
 
     def follow(self, old: str, new: str) -> None:
         """The person moved: what was said of them goes along, what is wrong with the mailbox does not."""
-        for topic, of_mailbox in [*self.of.get(old, ())]:
+        for topic, of_mailbox, end in [*self.of.get(old, ())]:
             if not of_mailbox:
-                self.add(new, topic)
+                self.add(new, topic, end=end)
 
 
 class Permission(RuleBasedStateMachine):
@@ -117,7 +120,7 @@ class Permission(RuleBasedStateMachine):
             connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
             known = catalogue.load(self.workspace)
             self.versions = {topic: versions.store(connection, versions.pin(known, topic)) for topic in TOPICS}
-            for address in ADDRESSES:
+            for address in ADDRESSES[:-1]:  # nobody is known at the last one
                 self._arrive(connection, address)
 
     def _arrive(self, connection: Any, address: str) -> None:
@@ -126,7 +129,7 @@ class Permission(RuleBasedStateMachine):
 
     def _may(self, person: Human, topic: str) -> bool:
         said, end = person.words.get(topic, (False, None))
-        return said and (end is None or end > self.now) and not self.blocks.forbid(person.address, topic)
+        return said and (end is None or end > self.now) and not self.blocks.forbid(person.address, topic, self.now)
 
     def _somebody(self, number: int) -> Human:
         return self.people[sorted(self.people)[number % len(self.people)]]
@@ -167,7 +170,7 @@ class Permission(RuleBasedStateMachine):
     @precondition(lambda self: self.sent)
     @rule(number=st.integers(0, 99), kind=st.sampled_from([FeedbackKind.HARD, FeedbackKind.COMPLAINT]))
     def come_back(self, number: int, kind: FeedbackKind) -> None:
-        message_id, (_, address, _) = self._a_message(number)
+        message_id, (customer_id, address, _) = self._a_message(number)
         event = Feedback(
             kind, "mail", f"mail:{next(self.numbers)}", self.now, message_id=message_id, matched_by=MatchedBy.VERP,
             status="5.1.1" if kind is FeedbackKind.HARD else None,
@@ -175,12 +178,76 @@ class Permission(RuleBasedStateMachine):
         with self.database.begin() as connection:
             take(connection, [event], Receiver(factories.SECRET), self.now)
         self.blocks.add(address, of_mailbox=kind is FeedbackKind.HARD)
+        if kind is FeedbackKind.COMPLAINT and customer_id in self.people:
+            self.blocks.add(self.people[customer_id].address)
 
     @rule(address=addresses, hashed=st.booleans())
     def do_not_contact(self, address: str, hashed: bool) -> None:
         listed = hashlib.sha256(address.encode()).hexdigest() if hashed else address.upper()
         self._import("suppressions", "email\n" + listed + "\n")
         self.blocks.add(address)
+
+    @rule(address=addresses, length=days)
+    def do_not_contact_for_a_while(self, address: str, length: timedelta) -> None:
+        """Beside a digest of the address it shortens nothing."""
+        self._import("suppressions", f"email,expires_at\n{address},{(self.now + length).isoformat()}\n")
+        self.blocks.add(address, end=self.now + length)
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 9), topic=topics, dated=st.booleans())
+    def a_file_says_yes(self, number: int, topic: str, *, dated: bool) -> None:
+        """With its date it is the latest word; without one it counts where the person said nothing yet."""
+        person = self._somebody(number)
+        at = self.now.isoformat() if dated else ""
+        row = f"{self._name(person)},{topic},s{next(self.numbers)},{at}"
+        self._import("consents", f"customer,topic,source,captured_at\n{row}\n")
+        if dated or topic not in person.words:
+            person.words[topic] = (True, None)
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 9), topic=topics, column=st.booleans())
+    def a_file_says_no(self, number: int, topic: str, *, column: bool) -> None:
+        """By name, for one topic or for all: it binds the mailbox, and whoever has it later."""
+        person = self._somebody(number)
+        if column:
+            self._import("customers", f"external_id,consent\n{self._name(person)},No\n")
+        else:
+            self._import("consents", f"customer,topic,state\n{self._name(person)},{topic},withdrawn\n")
+        self.blocks.add(person.address, None if column else topic)
+
+    @rule(topic=topics)
+    def an_address_nobody_has_says_no(self, topic: str) -> None:
+        """It waits for whoever comes there."""
+        self._import("consents", f"email,topic,state\n{ADDRESSES[-1]},{topic},no\n")
+        self.blocks.add(ADDRESSES[-1], topic)
+        for person in self.people.values():
+            if person.address == ADDRESSES[-1] or person.was_at_last:
+                self.blocks.add(person.address, topic)
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 9), topic=topics)
+    def request(self, number: int, topic: str) -> None:
+        """Asked, and never confirmed: it says nothing, and hides nothing."""
+        with self.database.begin() as connection:
+            request_consent(connection, self._somebody(number).id, [topic], source="form", now=self.now)
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 9), address=addresses)
+    def change_address(self, number: int, address: str) -> None:
+        """By import; an address that was erased is refused."""
+        person = self._somebody(number)
+        self._import("customers", f"external_id,email\n{self._name(person)},{address}\n")
+        with self.database.begin() as connection:
+            mine = select(schema.customer.c.email).where(schema.customer.c.id == person.id)
+            if connection.execute(mine).scalar_one().lower() == address != person.address:
+                self.blocks.follow(person.address, address)
+                person.was_at_last |= person.address == ADDRESSES[-1]
+                person.address = address
+
+    def _name(self, person: Human) -> str:
+        with self.database.begin() as connection:
+            named = select(schema.customer.c.external_id).where(schema.customer.c.id == person.id)
+            return str(connection.execute(named).scalar_one())
 
     @precondition(lambda self: len(self.people) > 1)
     @rule(number=st.integers(0, 9), other=st.integers(1, 8))
@@ -192,6 +259,7 @@ class Permission(RuleBasedStateMachine):
         for topic, word in gone.words.items():
             kept.words[topic] = _stricter(word, kept.words[topic]) if topic in kept.words else word
         self.blocks.follow(gone.address, kept.address)
+        kept.was_at_last |= gone.was_at_last or gone.address == ADDRESSES[-1]
         del self.people[gone.id]
         self.sent = {message: (kept.id if of == gone.id else of, *rest) for message, (of, *rest) in self.sent.items()}
 
@@ -233,19 +301,19 @@ class Permission(RuleBasedStateMachine):
             started = runs.start_occurrence(connection, self.versions[topic], occurrence, self.now, 500, policy)
         if started is None:
             return multiple()
-        return started.run_id, topic, {person.id for person in self.people.values() if self._may(person, topic)}
+        return started.run_id, topic, {(one.id, one.address) for one in self.people.values() if self._may(one, topic)}
 
     @rule(frozen=consumes(runs_under_way))
-    def deliver(self, frozen: tuple[int, str, set[int]]) -> None:
+    def deliver(self, frozen: tuple[int, str, set[tuple[int, str]]]) -> None:
         run_id, topic, could = frozen
         allowed = {person.id: person for person in self.people.values() if self._may(person, topic)}
         gone = self._hand_over(run_id)
         for message_id, customer_id, address in gone:
             assert customer_id in allowed, f"message {message_id} went to customer {customer_id}"
-            assert not self.blocks.forbid(address, topic), f"message {message_id} went to {address}"
+            assert not self.blocks.forbid(address, topic, self.now), f"message {message_id} went to {address}"
             self.sent[message_id] = (customer_id, address, topic)
         served = {address for _, _, address in gone}
-        owed = {one.address for one in allowed.values() if one.id in could}
+        owed = {one.address for one in allowed.values() if (one.id, one.address) in could}
         assert owed <= served, f"nobody wrote to {owed - served}"
         assert len(served) == len(gone), "two messages to one address"
 
