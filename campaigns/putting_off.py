@@ -44,7 +44,7 @@ def hold_off(
     if held.message_class == TRANSACTIONAL or not _is_watched(held):
         return held, list(people)
     watch = _watch(connection, held, people, version, held.policy)
-    watched = replace(held, watch=watch)
+    watched = replace(held, watch=watch if watch.holds_somebody else None)
     free = set(hold_back(connection, watched, [person.message_id for person in people], now))
     if not _cleared(connection, watched, free):
         return held, []

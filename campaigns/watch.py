@@ -23,3 +23,8 @@ class Watch:
     valid_until: datetime | None
     places: Mapping[int, Place]  # by message; empty where no hours are quiet
     limited: frozenset[int]  # the messages that a cap or a wish may hold
+
+    @property
+    def holds_somebody(self) -> bool:
+        """Whether any message of the claim could have to wait; where none could, windows are of one statement."""
+        return bool(self.limited) or self.quiet_hours is not None or self.care.waits_for_cases(self.topic)

@@ -600,3 +600,19 @@ def test_contacts_of_a_merged_customer_count(database, clock, make_batch, person
         merge(connection, person, other, because="same card", actor="test", now=clock.now())
 
     assert [] == sent(database, clock, make_batch("three", [other]), policy)
+
+
+def test_nothing_is_watched_where_the_rules_are_about_others(database, clock, make_batch, person):
+    """
+    A cap on another topic, and the wish of somebody who is not in the batch, cost its windows nothing.
+    """
+    batch_id = make_batch("spring", [person])
+    with database.begin() as connection:
+        wish = {"most_messages": 1, "most_within": timedelta(days=30), "source": "page"}
+        connection.execute(insert(preference).values(customer_id=make_customer(connection), **wish))
+        policy = Policy(pressure=Rules((cap(topic="news"),)))
+        held = ledger.claim(connection, batch_id, worker="w", lease=LEASE, policy=policy, now=clock.now())
+        people = list(mailings.recipients(connection, held.message_ids, policy=policy, now=clock.now()))
+        watched, going = hold_off(connection, held, people, Definition(), clock.now())
+
+    assert (True, None, people) == (held.wishes, watched.watch, going)
