@@ -119,11 +119,12 @@ def _unsubscribe(connection: Connection, one: Match, now: datetime) -> str | Non
     if one.key is None:
         return None
     topic = None if said.everything else said.topic
-    suppress(
-        connection, one.key, scope="topic" if topic else "global", scope_name=topic or "", reason="unsubscribed",
-        source=source, evidence=_evidence(one), now=now,
-    )  # fmt: skip
-    withdraw(connection, one.key, customer_id=one.customer_id, topic=topic, source=source, now=now)
+    for key in sorted({key for _, key in _with_keys([one])}):
+        suppress(
+            connection, key, scope="topic" if topic else "global", scope_name=topic or "", reason="unsubscribed",
+            source=source, evidence=_evidence(one), now=now,
+        )  # fmt: skip
+        withdraw(connection, key, customer_id=one.customer_id, topic=topic, source=source, now=now)
     return f"unsubscribed: {topic or 'everything'}"
 
 

@@ -25,6 +25,8 @@ from tracking.feedback import FeedbackKind, Reply
 ACTIVITY: Final = "reply"
 #: Of one address, in a day, at most so many replies lead to tasks and notices.
 _MOST_A_DAY: Final = 20
+#: Of all who are no customers together: anybody can write any number of mails, each from another address.
+_MOST_OF_STRANGERS: Final = 100
 #: Marks in `detail` a letter that asks for something that people have to see to: it is always passed on.
 ASKS_TO: Final = "asks_to"
 _EXCERPT: Final = 4000
@@ -50,6 +52,8 @@ def answered(connection: Connection, found: Sequence[Match], receiver: Receiver,
         words = [_remember(connection, one)] if one.counts and not must_be_read else []
         if reply is not None and (must_be_read or not _is_too_many(connection, one, now)):
             words.append(_pass_on(connection, one, reply, receiver, now))
+        elif reply is not None and one.customer_id is None:
+            words.append(_sum_up(connection, receiver, now))
         told[one.feedback.event_key] = "; ".join(word for word in words if word)
     return told
 
@@ -74,11 +78,21 @@ def _remember(connection: Connection, one: Match) -> str:
 
 def _is_too_many(connection: Connection, one: Match, now: datetime) -> bool:
     """Counts the events, not the tasks: the ones before this count, whatever became of them."""
-    if one.key is None:
-        return False
-    recent = (feedback.c.address_key == one.key) & (feedback.c.recorded_at > now - timedelta(days=1))
-    counted = select(func.count()).where(recent, feedback.c.kind == FeedbackKind.REPLY)
-    return int(connection.execute(counted).scalar_one()) > _MOST_A_DAY
+    recent = (feedback.c.kind == FeedbackKind.REPLY) & (feedback.c.recorded_at > now - timedelta(days=1))
+    of_address = select(func.count()).where(recent, feedback.c.address_key == one.key)
+    if int(connection.execute(of_address).scalar_one()) > _MOST_A_DAY:
+        return True
+    of_strangers = select(func.count()).where(recent, feedback.c.customer_id.is_(None))
+    return one.customer_id is None and int(connection.execute(of_strangers).scalar_one()) > _MOST_OF_STRANGERS
+
+
+def _sum_up(connection: Connection, receiver: Receiver, now: datetime) -> str:
+    """One task a day says that more letters of people who are no customers came in than were passed on."""
+    owner = responsible(receiver.staff, receiver.rules.replies_to)
+    words = "More letters of strangers came in today than were passed on"
+    body = f"{words}. `clarion inbound list` shows them.\n"
+    tasks.create(connection, tasks.NewTask(f"replies:strangers:{now.date()}", "reply", words, body, owner), now)
+    return ""
 
 
 def _pass_on(connection: Connection, one: Match, reply: Reply, receiver: Receiver, now: datetime) -> str:

@@ -16,7 +16,7 @@ from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.policy import Policy
 from tests.factories import SECRET, key_of, make_customer, make_message, make_run, make_version
 from tests.feedback_events import NOON, OneTransaction, days, make_feedback, make_receiver, taken_back
-from tracking.feedback import MatchedBy
+from tracking.feedback import MatchedBy, Reply
 
 EMAIL = "reader@customers.example"
 RECEIVER = make_receiver()
@@ -368,3 +368,35 @@ def test_reports_of_few_recipients_pause_no_large_run(
         take(connection, reports, RECEIVER, NOON)
 
         assert state == connection.execute(select(table.c.state).where(table.c.id == run)).scalar_one()
+
+
+def test_opt_out_of_a_providers_group_counts_for_the_present_address_too(database: OneTransaction) -> None:
+    """
+    Who left a topic through the provider's page gets no more of it at the address they have now.
+    """
+    with database.begin() as connection:
+        message_id = sent(connection, email="before@customers.example")
+        customer = schema.customer
+        moved_to = {"email": "after@customers.example", "address_key": key_of("after@customers.example")}
+        connection.execute(customer.update().where(customer.c.email == "before@customers.example").values(**moved_to))
+        left = make_feedback("unsubscribe", message_id, source="sendgrid", topic="news", is_verified=True)
+        take(connection, [left], RECEIVER, NOON)
+
+        for email in ("before@customers.example", "after@customers.example"):
+            assert [("topic", "unsubscribed", "provider")] == entries(connection, email)
+
+
+def test_letters_of_strangers_are_passed_on_up_to_a_number_a_day(database: OneTransaction) -> None:
+    """
+    Of people who are no customers 100 letters a day become tasks; one more task tells that there were others.
+    """
+    with database.begin() as connection:
+        letters = [
+            make_feedback("reply", address=email, reply=Reply(email, "Cheap pills", "Buy.", b"Subject: x\n\nBuy."))
+            for email in (f"s{number}@stranger.example" for number in range(120))
+        ]
+        for one in letters:
+            take(connection, [one], RECEIVER, NOON)
+        tasks = connection.execute(select(func.count()).select_from(schema.task)).scalar_one()
+
+        assert 101 == tasks
