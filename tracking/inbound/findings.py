@@ -39,3 +39,13 @@ class Finding:
     def shown_class(self) -> FeedbackKind:
         """The kind as `clarion inbound classify` shows it: unknown for reports of no failure (S-4.2)."""
         return self.kind if self.kind in _SHOWN else FeedbackKind.UNKNOWN
+
+    @property
+    def is_permanent(self) -> bool | None:
+        """Whether delivery was given up; False: it is still tried. None where the mail reports no failure."""
+        return {Action.FAILED: True, Action.DELAYED: False}.get(self.action) if self.action is not None else None
+
+    @property
+    def counts_as(self) -> FeedbackKind:
+        """The kind whose consequences it has: a failure without a cause counts as a soft one (S-4.3)."""
+        return FeedbackKind.SOFT if self.kind is FeedbackKind.HARD and not self.is_certain else self.shown_class

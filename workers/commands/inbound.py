@@ -47,6 +47,8 @@ def _classified(file: Path) -> list[dict[str, Any]]:
             "file": str(file),
             "recipient": finding.recipient,
             "class": finding.shown_class,
+            "permanent": finding.is_permanent,
+            "counts_as": finding.counts_as,
             "status": finding.status,
             "action": finding.action,
             "diagnostic": finding.diagnostic[:200],
@@ -121,7 +123,7 @@ def show(desk: Desk, mail: int, raw: bool, again: bool, as_json: bool) -> None:
         if row is None:
             raise EngineError(f"there is no inbound mail {mail}", hint="`clarion inbound list` shows the latest")
         events = register.events(connection, mail)
-        content = register.content(connection, mail) if raw else None
+        content = register.content(connection, mail)
     if raw:
         click.echo(content or b"", nl=False)
     elif as_json:
@@ -129,3 +131,27 @@ def show(desk: Desk, mail: int, raw: bool, again: bool, as_json: bool) -> None:
     else:
         print_table([row])
         print_table(events)
+        _print_beginning(content)
+
+
+#: So much of a mail's text is shown.
+_SHOWN_CHARACTERS = 1000
+
+
+def _print_beginning(content: bytes | None) -> None:
+    """Who wrote, about what, and the beginning of the text; `--raw` has all of it."""
+    from tracking.inbound.leaving import words_of
+    from tracking.inbound.reading import read
+
+    if content is None:
+        click.echo("\nthe mail itself is not kept any more")
+        return
+    mail = read(content).mail
+    for name in ("from", "subject"):
+        click.echo(f"\n{name.title()}: {_printable(mail.top.first(name))}", nl=False)
+    click.echo(f"\n\n{_printable(words_of(mail, _SHOWN_CHARACTERS))}")
+
+
+def _printable(text: str) -> str:
+    """The text without characters that would steer a terminal."""
+    return "".join(char for char in text if char.isprintable() or char == "\n")
