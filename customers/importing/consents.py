@@ -325,7 +325,7 @@ def record_consents(connection: "Connection", secret: bytes, *, file: str, now: 
     again, stopped = connection.execute(text(_AGREED_AGAIN), {"now": now}).one()
     connection.execute(text("CREATE TEMP TABLE news (row integer) ON COMMIT DROP"))
     connection.execute(text(_RECORD), {"now": now})
-    remarks = (f"{again:,} customers who had withdrawn have agreed again later",) if again else ()
+    remarks: tuple[str, ...] = (f"{again:,} customers who had withdrawn have agreed again later",) * bool(again)
     if stopped:
         remarks += (
             f"{stopped:,} of them stay suppressed, until they come back by a link of their own "
