@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
 
 from campaigns import balance
 from campaigns.rollout import Place, place_of
@@ -130,7 +130,7 @@ def who(connection: Connection, run_id: int, asked: str) -> list[dict[str, Any]]
     """The people of the run behind a count, by external id: `customer state reason since`. `asked`: a state, or a
     reason why people were skipped or are held."""
     reason = func.coalesce(message.c.skip_reason, message.c.hold_reason)
-    fits = (cast(message.c.state, Text) == asked) | (reason == asked)
+    fits: ColumnElement[bool] = (cast(message.c.state, Text) == asked) | (reason == asked)
     if asked == "held":
         fits = message.c.hold_reason.is_not(None)
     since = func.coalesce(message.c.held_at, message.c.state_at)
