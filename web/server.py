@@ -19,6 +19,8 @@ from web.app import create_app
 
 #: A request under way at the stop has this long to finish.
 _GRACE_S = 10
+#: Connections at a time; more are answered 503, and the rest of the machine goes on.
+_MOST_AT_ONCE = 2000
 
 
 def serve(workspace: Workspace, database: Database, clock: Clock, *, host: str, port: int) -> None:
@@ -44,7 +46,7 @@ def server_config(app: Starlette) -> uvicorn.Config:
         app, loop="uvloop" if sys.platform != "win32" else "asyncio", http="httptools", ws="none",
         lifespan="on", access_log=False, log_level="warning", server_header=False,
         proxy_headers=False,  # `web.visitors` reads them: from the proxies of clarion.yaml alone
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_GRACE_S, limit_concurrency=_MOST_AT_ONCE,
     )  # fmt: skip
 
 
