@@ -1,8 +1,9 @@
 """Tokens that end: for links that change something for one person, or show what only they may see.
 
-Layout before base64url: key id (1 byte), subject (6, or 16 for an address), end in seconds since 1970 (5), MAC (16). The MAC is keyed BLAKE2s
-over everything before it, with a key of its own for each purpose and installation: a token of one purpose is nothing
-elsewhere, and its end cannot be moved (S-9.8). A link that may be followed once is remembered by `TimedToken.digest`.
+Layout before base64url: key id (1 byte), subject (6, or 16 for an address), end in seconds since 1970 (5), MAC (16).
+The MAC is keyed BLAKE2s over everything before it, with a key of its own for each purpose and installation: a token of
+one purpose is nothing elsewhere, and its end cannot be moved (S-9.8). A link that may be followed once is remembered by
+`TimedToken.digest`.
 """
 
 import base64
