@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from core.addresses import Address
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, ScalarSelect
 
 #: SQL about a row of customer: all that is known is that somebody typed the address into a form.
 STRANGER: Final = """
@@ -45,8 +45,10 @@ def customer_at(
     was_erased = exists().where(erasure.c.address_key == key, erasure.c.readmitted_at.is_(None))
     oldest = select(func.min(customer.c.id)).where(customer.c.address_key == key).scalar_subquery()
     named = exists().where(customer.c.external_id == address.comparable)
+    # In one statement, whoever it is: what a stranger can measure does not tell who is known.
+    merged = _merged_into(key)
     found = connection.execute(
-        select(oldest.label("id"), was_erased.label("was_erased"), named.label("is_taken"))
+        select(oldest.label("id"), was_erased.label("was_erased"), named.label("is_taken"), merged.label("merged_into"))
     ).one()
     if found.id is not None:
         return int(found.id)
@@ -56,17 +58,17 @@ def customer_at(
     values = {
         "external_id": name, "email": address.email, "address_key": key, "smtputf8": address.smtputf8,
         "language": language, "source": source, "created_at": now, "updated_at": now,
-        "person": _person_merged(connection, key, now),
+        "person": None if found.merged_into is None else _person_of(connection, found.merged_into, now),
     }  # fmt: skip
     return int(connection.execute(insert(customer).values(**values).returning(customer.c.id)).scalar_one())
 
 
-def _person_merged(connection: "Connection", key: UUID, now: datetime) -> str | None:
-    """The `person` of the customer who took the address over by a merge, who has one from now on; None: nobody did.
+def _merged_into(key: UUID) -> "ScalarSelect[int | None]":
+    """SQL: the customer who took the address over by a merge; NULL: nobody did.
 
     An address that somebody merely gave up may be another's by now.
     """
-    from sqlalchemy import func, select, update
+    from sqlalchemy import func, select
 
     from core.schema import customer, customer_address, customer_alias
 
@@ -75,12 +77,16 @@ def _person_merged(connection: "Connection", key: UUID, now: datetime) -> str | 
         (customer_alias.c.customer_id == customer_address.c.customer_id)
         & (customer_alias.c.merged_at == customer_address.c.known_at),
     )
-    owner = select(func.min(customer.c.id)).where(
-        customer.c.id.in_(taken_over.where(customer_address.c.address_key == key))
-    )
-    number = connection.execute(owner).scalar_one()
-    if number is None:
-        return None
+    heirs = taken_over.where(customer_address.c.address_key == key)
+    return select(func.min(customer.c.id)).where(customer.c.id.in_(heirs)).scalar_subquery()
+
+
+def _person_of(connection: "Connection", number: int, now: datetime) -> str | None:
+    """The `person` of the customer, who has one from now on."""
+    from sqlalchemy import select, update
+
+    from core.schema import customer
+
     nameless = (customer.c.id == number) & customer.c.person.is_(None)
     connection.execute(update(customer).where(nameless).values(person=f"merged:{number}", updated_at=now))
     person: str | None = connection.execute(select(customer.c.person).where(customer.c.id == number)).scalar_one()

@@ -56,7 +56,7 @@ def test_campaign_is_stopped_beside_a_mistake(broken, mistake):
     assert "paused" == json.loads(call("status", "spring-paper", "--json").stdout)["state"]
     assert [1] == json.loads(call("resume", "spring-paper", "--json").stdout)["runs"]
     assert 0 == call("cancel", "spring-paper", "--yes").exit_code
-    assert "no run of it was under way" in call("cancel", "spring-paper", "--yes").stdout
+    assert "is cancelled already" in call("cancel", "spring-paper", "--yes").stdout
     assert 1 == call("plan").exit_code
 
 
