@@ -7,25 +7,19 @@ S-6.2, S-9.8). Nothing in it expires: an unsubscribe link in an old mail must wo
 verifying 6 µs.
 """
 
-import binascii
-import hashlib
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from core.ids import keyed_hash
+from tracking.keyring import MAC_SIZE, Keyring, decoded, encoded, mac_of
 
-_MAC_SIZE: Final = 16
 _ID_SIZE: Final = 6
 _LINK_SIZE: Final = 2
 _HEAD_SIZE: Final = 1 + _ID_SIZE
 #: Longer texts are not looked at: they are no tokens of ours (`tracking.links.MAX_URL`).
 _MAX_TOKEN: Final = 4096
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 
 class Purpose(StrEnum):
@@ -51,46 +45,31 @@ class Signer:
     """Signs with `secret`; verifies what was signed with it or with one of the `retired` secrets."""
 
     def __init__(self, secret: bytes, *, retired: Iterable[bytes] = ()) -> None:
-        self._key_id, self._own = _key_id(secret), _keyed_hashers(secret)
-        self._rings = {self._key_id: [self._own]}  # one byte: several may share it
-        for one in retired:
-            self._rings.setdefault(_key_id(one), []).append(_keyed_hashers(one))
+        self._keys = Keyring("token", Purpose, secret, retired)
 
     def sign(self, purpose: Purpose, message_id: int, link: int = 0, url: str | None = None) -> str:
         """The token as it stands in a link: 31 to 34 characters plus four thirds of the target's length.
 
         The same values give the same token. `link` is 0–65535.
         """
-        body = self._key_id + message_id.to_bytes(_ID_SIZE, "big")
+        body = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big")
         if link or url is not None:
             body += link.to_bytes(_LINK_SIZE, "big") + (url or "").encode()
-        mac = self._own[purpose].copy()
-        mac.update(body)
-        return _encoded(body + mac.digest())
+        return encoded(body + mac_of(self._keys.own[purpose], body))
 
     def sign_links(self, message_id: int, count: int) -> list[str]:
         """The click tokens of links 0 to `count` - 1, as `sign` makes them one by one."""
-        head, ring = self._key_id + message_id.to_bytes(_ID_SIZE, "big"), self._own[Purpose.CLICK]
-        tokens = []
-        for tail in _link_numbers(count):
-            body = head + tail
-            mac = ring.copy()
-            mac.update(body)
-            tokens.append(_encoded(body + mac.digest()))
-        return tokens
+        head, hasher = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big"), self._keys.own[Purpose.CLICK]
+        bodies = (head + tail for tail in _link_numbers(count))
+        return [encoded(body + mac_of(hasher, body)) for body in bodies]
 
     def verify(self, purpose: Purpose, token: str) -> Token | None:
         """What the token says; None unless every byte is as it was signed for this purpose."""
-        content = _decoded(token)
-        if content is None or len(content) < _HEAD_SIZE + _MAC_SIZE:
+        content = decoded(token) if len(token) <= _MAX_TOKEN else None
+        if content is None or len(content) < _HEAD_SIZE + MAC_SIZE:
             return None
-        body, given = content[:-_MAC_SIZE], content[-_MAC_SIZE:]
-        for ring in self._rings.get(body[:1], ()):
-            mac = ring[purpose].copy()
-            mac.update(body)
-            if hmac.compare_digest(mac.digest(), given):
-                return _read(body)
-        return None
+        body, mac = content[:-MAC_SIZE], content[-MAC_SIZE:]
+        return _read(body) if self._keys.is_genuine(purpose, body, mac) else None
 
 
 @lru_cache(maxsize=64)
@@ -103,30 +82,3 @@ def _read(body: bytes) -> Token:
     message_id = int.from_bytes(body[1:_HEAD_SIZE], "big")
     link = int.from_bytes(body[_HEAD_SIZE : _HEAD_SIZE + _LINK_SIZE], "big")
     return Token(message_id, link, body[_HEAD_SIZE + _LINK_SIZE :].decode() or None)
-
-
-def _key_id(secret: bytes) -> bytes:
-    return keyed_hash(secret, "token-key-id", b"", size=1)
-
-
-def _keyed_hashers(secret: bytes) -> dict[Purpose, hashlib.blake2s]:
-    """One keyed hasher a purpose; copying it is cheaper than keying a new one."""
-    return {
-        purpose: hashlib.blake2s(key=keyed_hash(secret, "token-key", purpose.encode(), size=32), digest_size=_MAC_SIZE)
-        for purpose in Purpose
-    }
-
-
-def _encoded(content: bytes) -> str:
-    return binascii.b2a_base64(content, newline=False).translate(_TO_URL, b"=").decode("ascii")
-
-
-def _decoded(token: str) -> bytes | None:
-    """The token's bytes; None unless it is written the one way `_encoded` writes them."""
-    if len(token) > _MAX_TOKEN or not token.isascii():
-        return None
-    try:
-        content = binascii.a2b_base64(token.encode("ascii").translate(_FROM_URL) + b"=" * (-len(token) % 4))
-    except binascii.Error:
-        return None
-    return content if _encoded(content) == token else None
