@@ -14,21 +14,18 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BIGINT, Connection, Row, Text, bindparam, insert, text
+from sqlalchemy import ARRAY, BIGINT, Connection, Row, Text, bindparam, text
 from sqlalchemy import UUID as UUID_TYPE
 
 from campaigns.pacing import domain_of
+from core import audit
 from core.arrays import Ids
 from core.refusal_settings import Outage, Refusals, Repeated
-from core.schema import audit
 from core.units import format_duration
 from delivery.bounce_classes import BounceClass
+from delivery.holds import HeldBy
 from delivery.throttles.rows import lock_free
 from suppression.refused import Refused, lift_refused, suppress_refused
-
-#: Who acts where no person does, as the audit shows it.
-ITSELF: Final = "clarion"
-HELD_BY: Final = "hard_bounces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +149,29 @@ def _hold_domains(
             f"{domain} is held: it refused {hard:,} of {attempts:,} recipients as unknown within "
             f"{format_duration(outage.within)}, more likely an outage than dead addresses"
         )
-        connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HELD_BY})
+        connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HeldBy.HARD_BOUNCES})
         lifted = lift_refused(connection, domain, since=now - outage.within, because=told, now=now)
         _count_as_soft(connection, lifted)
-        detail = {"attempts": int(attempts), "hard": int(hard), "run": run_id, "lifted": len(lifted)}
-        _note(connection, "domain.hold", f"domain:{domain}", detail)
+        audit.record(
+            connection, audit.ITSELF, "domain.hold", f"domain:{domain}",
+            attempts=int(attempts), hard=int(hard), run=run_id, lifted=len(lifted),
+        )  # fmt: skip
     return told, frozenset(row.domain for row in found)
 
 
 _HELD: Final = text("""
     SELECT substr(key, length('domain:') + 1) FROM throttle
-    WHERE key = ANY(:keys) AND held_at IS NOT NULL AND (held_until IS NULL OR held_until > now())
+    WHERE key = ANY(:keys) AND held_at IS NOT NULL AND (held_until IS NULL OR held_until > now()) AND held_by <> :ours
 """).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
 
 def _held_domains(connection: Connection, domains: Iterable[str]) -> frozenset[str]:
-    """Those of the domains that are held, by whomever: what was under way by then says nothing about addresses."""
-    keys = [f"domain:{domain}" for domain in sorted(domains)]
-    return frozenset(connection.execute(_HELD, {"keys": keys}).scalars()) if keys else frozenset()
+    """Those of the domains that are held: what was under way by then says nothing about addresses.
+
+    One held for complaints is none of them: that is about what we send, and mail owed to one person goes on for days.
+    """
+    given = {"keys": [f"domain:{domain}" for domain in sorted(domains)], "ours": HeldBy.COMPLAINTS}
+    return frozenset(connection.execute(_HELD, given).scalars()) if given["keys"] else frozenset()
 
 
 _SOFT: Final = text("""
@@ -279,9 +281,5 @@ def pause_faulty(connection: Connection, held: OfRun, limit: int, *, is_reported
     fault = f"paused: {faults:,} messages were refused for what they are (refusals.message_faults: {limit:,})"
     if not connection.execute(_PAUSE, {"run_id": held.run_id, "fault": fault}).rowcount:
         return None
-    _note(connection, "pause", subject, {"runs": [held.run_id], "message_faults": int(faults)})
+    audit.record(connection, audit.ITSELF, "pause", subject, runs=[held.run_id], message_faults=int(faults))
     return fault
-
-
-def _note(connection: Connection, action: str, subject: str, detail: Mapping[str, object]) -> None:
-    connection.execute(insert(audit).values(actor=ITSELF, action=action, subject=subject, detail=dict(detail)))

@@ -12,6 +12,7 @@ from campaigns.ledger import Claim
 from core import schema
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.units import parse_duration
+from delivery.holds import HeldBy, hold
 from suppression.gate import skip_reason
 from suppression.policy import Policy
 from suppression.refused import Refused, lift_refused, suppress_refused
@@ -309,6 +310,18 @@ def test_an_operators_hold_stays_theirs(database, clock, refuse):
 
     assert {"domain:firm.example": "operator"} == holds(database)
     assert set() == suppressed(database, clock)
+
+
+def test_a_domain_held_for_complaints_still_knows_its_people(database, clock, refuse):
+    """
+    What readers report says nothing about a domain's directory: an address it does not know is suppressed all the same.
+    """
+    with database.begin() as connection:
+        hold(connection, "domain:firm.example", because="spam", by=HeldBy.COMPLAINTS, actor="test")
+    refuse(2, "hard")
+
+    assert {"domain:firm.example": "complaints"} == holds(database)
+    assert {"p0@firm.example", "p1@firm.example"} == suppressed(database, clock)
 
 
 def test_a_domain_somebody_else_is_at_does_not_hold_up_an_end(database, clock, refuse):
