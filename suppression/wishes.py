@@ -42,12 +42,15 @@ def wish_for_at_most(
 def pause(connection: Connection, key: UUID, until: datetime | None, *, source: str, now: datetime) -> None:
     """No bulk mail goes to the address before `until`; None: no break of their own holds it back. Repeat: safe.
 
-    A pause that came from elsewhere stays.
+    A pause that came from elsewhere stays, shorter or longer: the entry has the name of its source, and stands beside
+    it.
     """
     mine = (suppression.c.scope == "global") & (suppression.c.reason == PAUSED) & (suppression.c.source == source)
     _lift(connection, mine & (suppression.c.address_key == key), "another wish", now)
     if until is not None:
-        suppress(connection, key, scope="global", reason=PAUSED, source=source, expires_at=until, now=now)
+        suppress(
+            connection, key, scope="global", scope_name=source, reason=PAUSED, source=source, expires_at=until, now=now
+        )
 
 
 def come_back(

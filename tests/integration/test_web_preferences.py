@@ -157,6 +157,25 @@ def test_break_holds_mail_back_until_it_is_over(pages: Pages, ann: int, path: st
     assert reasons(pages, ann)["promotions"] is None
 
 
+@pytest.mark.parametrize("days", [5, 60])
+def test_break_of_ones_own_stands_beside_an_operators(pages: Pages, ann: int, path: str, days: int) -> None:
+    """
+    Shorter or longer, what an operator entered holds as long as it did, whatever the person begins and ends.
+    """
+    key, until = factories.key_of(EMAIL), pages.clock.now() + timedelta(days=days)
+    with pages.database.begin() as connection:
+        suppress(
+            connection, key, scope="global", reason="paused", source="operator", expires_at=until, now=pages.clock.now()
+        )
+    for pause in ("30d", "90d", "none"):
+        save(pages, path, UNTOUCHED | {"pause": pause})
+    pages.clock.instant = until - timedelta(seconds=1)
+    held = reasons(pages, ann)["promotions"]
+    pages.clock.instant = until
+
+    assert ("suppressed:paused", None) == (held, reasons(pages, ann)["promotions"])
+
+
 def test_how_often_is_a_wish_on_record(pages: Pages, ann: int, path: str) -> None:
     """
     The choice is kept, shown again, and taken back.
