@@ -57,6 +57,7 @@ def test_notification_keeps_its_recipients_apart():
     [
         ("5.1.1", "550 5.1.1 unknown", (_K.HARD, "5.1.1", True)),
         ("5.0.0", "smtp; 550 user unknown", (_K.HARD, "5.1.1", True)),
+        ("5.0.0", "smtp; 550 unknown host", (_K.HARD, "5.1.2", True)),
         ("5.0.0", "smtp; 550 no", (_K.HARD, "5.0.0", False)),
         ("5.2.1", "smtp; 550 5.2.1 disabled", (_K.HARD, "5.2.1", False)),
         ("5.2.2", "smtp; 552 5.2.2 full", (_K.MAILBOX_FULL, "5.2.2", True)),
@@ -77,6 +78,20 @@ def test_notification_is_judged_by_code_and_words(status, diagnostic, expected):
     (found,) = read(status_notification("a@customers.example", status=status, diagnostic=diagnostic)).findings
 
     assert expected == (found.kind, found.status, found.is_certain)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"file,address\nbounce_1.txt,gone@customers.example\n", b"a: 1\nundeliverable: gone@customers.example\n"],
+)
+def test_what_is_no_mail_reports_nothing(raw):
+    """
+    A table or a file of settings is not a mail, whatever words and addresses stand in it, and says so.
+    """
+    reading = read(raw)
+
+    assert [(_K.UNKNOWN, None, "not a mail")] == [(one.kind, one.recipient, one.diagnostic) for one in reading.findings]
+    assert reading.mail.flaws
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ _PARTS: Final = 300
 _NAME: Final = re.compile(rb"([!-9;-~]{1,100})[ \t]*:")
 #: The flaw of a mail whose end is missing; what is there may still say everything.
 CUT_OFF: Final = "ends within a part"
+#: Fields one of which every mail has, whatever program wrote it.
+_USUAL: Final = frozenset({
+    "from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "received", "return-path",
+    "delivered-to", "mime-version", "content-type",
+})  # fmt: skip
 _MBOX_LINE: Final = re.compile(rb"From [^\n]*\n")
 
 
@@ -83,6 +88,13 @@ class Mail:
         if not raw:
             self._flaw("empty")
         self.top = self._part(prefix.end() if prefix else 0, len(raw), 0, 0, "text/plain")
+        if self.top.fields and not self.is_one:
+            self._flaw("none of the fields that mails have")
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a mail at all; whatever else a file holds, its words are no report."""
+        return any(name in _USUAL for name, _ in self.top.fields)
 
     def _flaw(self, text: str) -> None:
         if text not in self.flaws:

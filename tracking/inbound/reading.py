@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tracking.feedback import FeedbackKind
 from tracking.inbound import people
 from tracking.inbound.complaints import complaint
 from tracking.inbound.delivery_status import notification
@@ -23,6 +24,8 @@ class Reading:
 def read(raw: bytes) -> Reading:
     """What the mail says, whatever its bytes are: time and memory are bounded by the size of `raw`."""
     mail = Mail(raw)
+    if not mail.is_one:
+        return Reading(mail, (Finding(FeedbackKind.UNKNOWN, diagnostic="not a mail"),))
     if findings := complaint(mail):
         return Reading(mail, findings)
     is_answer = _is_persons(mail)

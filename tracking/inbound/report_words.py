@@ -30,7 +30,7 @@ WORDS: Final = (
     (
         _any(
             r"recipient( name)? is not recognized", r"doesn['’]t have an? \S+ account", r"no such user",
-            r"(unknown|invalid) (final delivery )?(userid|user|recipient|addressee|host)", r"not listed in",
+            r"(unknown|invalid) (final delivery )?(userid|user|recipient|addressee)", r"not listed in",
             r"user not known", r"no longer valid", r"not a valid user", r"no matches to", r"n['’]existe pas",
             r"did not (exactly )?match", r"address(ee)? (is )?(wrong|unknown)", r"addressee unknown", r"user unknown",
             r"does not have a final email delivery point", r"invalid mailbox", r"(user|mailbox) not found",
@@ -41,7 +41,7 @@ WORDS: Final = (
     ),
     (
         _any(
-            r"domain (name )?(does not|doesn['’]t) exist", r"(unknown|no such) (host|domain)", r"host unknown",
+            r"domain (name )?(does not|doesn['’]t) exist", r"(unknown|invalid|no such) (host|domain)", r"host unknown",
             r"domain not found", r"nxdomain", r"null mx", r"name or service not known",
         ),
         _K.HARD, "5.1.2",
