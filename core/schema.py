@@ -3,7 +3,7 @@
 Owners (the room that writes a table): customer, customer_alias, customer_address, purchase, activity,
 customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression,
 blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
-kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_mail, feedback:
+kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_*, feedback:
 `tracking/`; sign_up, rights_request, used_token, public_count: `web/`. Any room may read any table. Of somebody who is
 erased `customers/rights/` changes every one of them.
 """
@@ -681,6 +681,17 @@ inbound_mail = Table(
     Index("ix_inbound_mail_open", "id", postgresql_where=text("state = 'received'")),
     Index("ix_inbound_mail_customer_id", "customer_id"),
     comment="every mail that came in; stored before its mailbox may forget it",
+)
+
+inbound_place = Table(
+    "inbound_place",
+    metadata,
+    Column(
+        "account", Text, primary_key=True, comment="user, server and folder of a mailbox of `inbound` in clarion.yaml"
+    ),
+    Column("uid_validity", BigInteger, nullable=False, comment="UIDs of another one are of other mails (RFC 3501)"),
+    Column("last_uid", BigInteger, nullable=False, comment="every mail up to it was there before, or is done with"),
+    comment="how far a mailbox on a server was read",
 )
 
 feedback = Table(

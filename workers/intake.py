@@ -24,6 +24,7 @@ from tracking.inbound import storage
 from tracking.inbound.imap import ImapAccount
 from tracking.inbound.mailboxes import Mailbox
 from tracking.inbound.maildir import MaildirMailbox
+from tracking.inbound.places import Places
 from tracking.inbound.storage import Arrived
 
 _log = logging.getLogger("clarion.inbound")
@@ -90,7 +91,7 @@ class Intake:
             threads = [threading.Thread(target=self._repeat, args=(self._handle_stored, 0.0), name="inbound")]
             pauses = {name: one.every for name, one in settings.maildirs.items()}
             pauses |= {name: one.every for name, one in settings.mailboxes.items()}
-            for mailbox in mailboxes(self.workspace):
+            for mailbox in mailboxes(self.workspace, self.database):
                 pause = pauses[mailbox.name].total_seconds()
                 threads.append(threading.Thread(target=self._repeat, args=(self._fetching(mailbox), pause)))
             for thread in threads:
@@ -178,7 +179,7 @@ def own_domains(settings: Settings) -> frozenset[str]:
     return frozenset(found)
 
 
-def mailboxes(workspace: Workspace) -> list[Mailbox]:
+def mailboxes(workspace: Workspace, database: Database) -> list[Mailbox]:
     """The mailboxes of the workspace's settings."""
     settings = workspace.settings.inbound
     found: list[Mailbox] = [
@@ -186,7 +187,7 @@ def mailboxes(workspace: Workspace) -> list[Mailbox]:
         for name, one in settings.maildirs.items()
     ]
     return found + [
-        ImapAccount(name, one, settings.max_size, token=_tokens(one, workspace))
+        ImapAccount(name, one, settings.max_size, Places(database), token=_tokens(one, workspace))
         for name, one in settings.mailboxes.items()
     ]
 

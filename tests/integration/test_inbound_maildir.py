@@ -44,7 +44,7 @@ def make_drop(
 
 
 def fetch(intake: Intake) -> int:
-    (mailbox,) = mailboxes(intake.workspace)
+    (mailbox,) = mailboxes(intake.workspace, intake.database)
     return intake.fetch(mailbox)
 
 

@@ -64,12 +64,12 @@ class Dovecot:
     folder: Path  # the Maildir of the user's INBOX
     log: Path
 
-    def deliver(self, name: str, raw: bytes) -> None:
-        """A mail is in the mailbox."""
+    def deliver(self, name: str, raw: bytes, flags: str = "") -> None:
+        """A mail is in the mailbox; with `flags` (S: seen, F: flagged), somebody was there before."""
         draft = self.folder / "tmp" / name
         draft.write_bytes(raw)
         draft.chmod(0o666)
-        draft.rename(self.folder / "new" / name)
+        draft.rename(self.folder / "cur" / f"{name}:2,{flags}" if flags else self.folder / "new" / name)
 
     def left(self) -> dict[str, str]:
         """The mails that are there: name → flags."""

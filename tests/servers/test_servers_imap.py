@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import SteppedClock
 from core.database import Database
 from core.errors import ServiceError
-from core.schema import inbound_mail
+from core.schema import inbound_mail, inbound_place
 from core.workspace import Workspace
 from tests.certificates import AUTHORITY, trusting
 from tests.inbound_mails import SETTINGS, letter
@@ -45,7 +45,7 @@ def make_intake(
         url = f"{scheme}://{quote(dovecot.USER)}:{quote(password, safe='')}@127.0.0.1:{port}/INBOX"
         section = f"inbound: {{{{max_size: 1 MB, mailboxes: {{{{office: {{{{url: '{url}'{rest}}}}}}}}}}}}}\n"
         workspace = make_workspace(database=database, settings=SETTINGS + section)
-        account = mailboxes(workspace)[0]
+        account = mailboxes(workspace, database)[0]
         assert isinstance(account, ImapAccount)
         return Intake(workspace, database, clock), replace(account, tls=trusting())
 
@@ -79,6 +79,37 @@ def test_imap_mails_are_kept_as_seen_where_that_is_set(make_intake, database, im
 
     assert (1, 0) == (intake.fetch(account), intake.fetch(account))
     assert (["handled"], {"1.m": "S"}) == (states(database), imap_server.left())
+
+
+@pytest.mark.parametrize("rest", ["", ", afterwards: keep"])
+def test_imap_mail_that_somebody_opened_and_flagged_first_counts(make_intake, database, imap_server, rest):
+    """
+    What comes after the first look is fetched whatever flags others gave it; what was opened before it is not.
+    """
+    intake, account = make_intake(rest=rest)
+    imap_server.deliver("1.m", letter("a@customers.example", subject="Re: old"), flags="FS")
+
+    assert 0 == intake.fetch(account)
+    imap_server.deliver("2.m", letter("a@customers.example", subject="Re: new"), flags="FS")
+    imap_server.deliver("3.m", letter("a@customers.example", subject="Re: newer"))
+    assert (2, 0) == (intake.fetch(account), intake.fetch(account))
+    left = {"1.m": "FS"} | ({"2.m": "FS", "3.m": "S"} if rest else {})
+    assert (["handled"] * 2, left) == (states(database), imap_server.left())
+
+
+def test_imap_mailbox_made_anew_is_read_from_its_beginning(make_intake, database, imap_server):
+    """
+    Under another UIDVALIDITY every mail is looked at again, and one that is known by its bytes is handled no more.
+    """
+    intake, account = make_intake(rest=", afterwards: keep")
+    imap_server.deliver("1.m", letter("a@customers.example", subject="Re: old"))
+    assert 1 == intake.fetch(account)
+    with database.begin() as connection:
+        connection.execute(update(inbound_place).values(uid_validity=1, last_uid=1_000))
+    imap_server.deliver("2.m", letter("a@customers.example", subject="Re: new"), flags="S")
+
+    assert (2, 0) == (intake.fetch(account), intake.fetch(account))
+    assert ["handled"] * 2 == states(database)
 
 
 def test_imap_mail_above_the_limit_stays_in_the_mailbox(make_intake, database, imap_server):

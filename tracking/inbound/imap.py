@@ -11,6 +11,7 @@ from typing import Any, Final
 from core.errors import ServiceError
 from core.inbound_settings import ImapMailbox
 from tracking.inbound.mailboxes import Fetched, OpenMailbox
+from tracking.inbound.places import Place, Places
 from tracking.inbound.storage import HEAD, Arrived
 
 _AT_A_TIME: Final = 200
@@ -27,8 +28,15 @@ class ImapAccount:
     name: str
     settings: ImapMailbox
     max_size: int
+    places: Places
     tls: ssl.SSLContext | None = None
     token: Callable[[], str] | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is known by, whatever clarion.yaml calls it: user, server and folder."""
+        host, port = self.settings.place
+        return f"{self.settings.user}@{host}:{port}/{self.settings.folder}"
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenMailbox]:
@@ -88,13 +96,19 @@ class _Selected:
     def __init__(self, account: ImapAccount, connection: imaplib.IMAP4) -> None:
         self._account, self._connection = account, connection
         self._keeps = account.settings.afterwards == "keep"
+        said = connection.response("UIDVALIDITY")[1][0]
+        self._uid_validity = int(said) if said else 0
 
     def mails(self) -> Iterator[Fetched]:
-        """Those neither deleted nor flagged, nor seen where seen ones are kept; by UID, which is by age."""
+        """Those neither deleted nor flagged, nor seen where seen ones are kept, and whatever came since the first
+        look, though somebody else has opened or flagged it; by UID, which is by age."""
         with self._account._explained():
-            criteria = "UNSEEN UNFLAGGED UNDELETED" if self._keeps else "UNFLAGGED UNDELETED"
-            found = _checked(self._connection.uid("SEARCH", criteria))
-            numbers = sorted(int(word) for line in found if line for word in line.split())[:_AT_A_TIME]
+            last = self._last_uid()
+            left = self._search("UNSEEN UNFLAGGED UNDELETED" if self._keeps else "UNFLAGGED UNDELETED")
+            new = {
+                number for number in self._search(f"UID {last + 1}:* UNDELETED") if number > last
+            }  # n:* is never empty
+            numbers = sorted(left | new)[:_AT_A_TIME]
             sizes = self._sizes(numbers)
         for number in numbers:
             if number in sizes:
@@ -102,6 +116,19 @@ class _Selected:
                     fetched = self._fetched(number, sizes[number])
                 if fetched is not None:
                     yield fetched
+
+    def _last_uid(self) -> int:
+        """The UID up to which everything is known. At the first look, that is what was there before."""
+        places, account = self._account.places, self._account.key
+        known = places.of(account)
+        if known is None:
+            known = Place(self._uid_validity, max(self._search("UID *"), default=0))
+            places.reach(account, known)
+        return known.last_uid if known.uid_validity == self._uid_validity else 0
+
+    def _search(self, criteria: str) -> set[int]:
+        found = _checked(self._connection.uid("SEARCH", criteria))
+        return {int(word) for line in found if line for word in line.split()}
 
     def _sizes(self, numbers: Iterable[int]) -> dict[int, int]:
         joined = ",".join(map(str, numbers))
@@ -139,6 +166,7 @@ class _Selected:
                     _checked(self._connection.uid("EXPUNGE", fetched.key))
                 else:
                     _checked(self._connection.expunge())
+        self._account.places.reach(self._account.key, Place(self._uid_validity, int(fetched.key)))
 
     def _flag(self, number: str, flags: str) -> None:
         _checked(self._connection.uid("STORE", number, "+FLAGS.SILENT", flags))

@@ -77,7 +77,7 @@ def run(desk: Desk, once: bool) -> None:
     intake = Intake(desk.workspace, open_database(desk.workspace, "inbound"), desk.clock)
     try:
         if once:
-            fetched = sum(intake.fetch(mailbox) for mailbox in mailboxes(desk.workspace))
+            fetched = sum(intake.fetch(mailbox) for mailbox in mailboxes(desk.workspace, intake.database))
             intake.handle()
             click.echo(f"{counted(fetched, 'mail')} fetched")
             return

@@ -116,6 +116,13 @@ def upgrade() -> None:
     sa.UniqueConstraint('digest', name=op.f('uq_inbound_mail_digest')),
     comment='every mail that came in; stored before its mailbox may forget it'
     )
+    op.create_table('inbound_place',
+    sa.Column('account', sa.Text(), nullable=False, comment='user, server and folder of a mailbox of `inbound` in clarion.yaml'),
+    sa.Column('uid_validity', sa.BigInteger(), nullable=False, comment='UIDs of another one are of other mails (RFC 3501)'),
+    sa.Column('last_uid', sa.BigInteger(), nullable=False, comment='every mail up to it was there before, or is done with'),
+    sa.PrimaryKeyConstraint('account', name=op.f('pk_inbound_place')),
+    comment='how far a mailbox on a server was read'
+    )
     op.create_index('ix_inbound_mail_customer_id', 'inbound_mail', ['customer_id'], unique=False)
     op.create_index('ix_inbound_mail_open', 'inbound_mail', ['id'], unique=False, postgresql_where=sa.text("state = 'received'"))
     op.create_table('preference',
