@@ -7,7 +7,7 @@ import argparse
 import inspect
 import sys
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -22,7 +22,8 @@ from sqlalchemy.dialects import postgresql
 
 from campaigns import definition
 from core import field_types, settings, transport_settings, units
-from core.schema import VIEWS, metadata
+from core.schema import metadata
+from core.schema_code import FUNCTIONS, TRIGGERS, VIEWS
 from segments.definition import SegmentFile
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -207,11 +208,12 @@ def _in_file(value: Any) -> str:
 
 
 def tables_page() -> str:
-    """Every table and view of the database."""
+    """Every table, view, function and trigger of the database."""
     parts = [_NOTE, "# Tables", "What the database holds, for people who ask it questions of their own."]
     parts += [_table(table) for table in sorted(metadata.tables.values(), key=lambda table: table.name)]
     for name, query in VIEWS.items():
         parts.append(f"## `{name}` (view)\n\n```sql\n{inspect.cleandoc(query)}\n```")
+    parts += [_told("Functions", FUNCTIONS), _told("Triggers", TRIGGERS)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -219,6 +221,10 @@ def _table(table: Table) -> str:
     rows = ["| column | type | | meaning |", "|---|---|---|---|"]
     rows += [_column(column) for column in table.columns]
     return "\n\n".join(filter(None, [f"## `{table.name}`", _sentence(table.comment or ""), "\n".join(rows)]))
+
+
+def _told(heading: str, purposes: Mapping[str, str]) -> str:
+    return "\n".join([f"## {heading}", "", *(f"- `{name}`: {purpose}" for name, purpose in purposes.items())])
 
 
 def _column(column: Column[Any]) -> str:

@@ -35,7 +35,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from core.schema import attempt, customer, customer_metrics, hit, message, suppression
 
-#: A view (`core.schema.VIEWS`), so it has a collection of its own that never creates tables.
+#: A view (`core.schema_code.VIEWS`), so it has a collection of its own that never creates tables.
 conversion = Table(
     "conversion",
     MetaData(),

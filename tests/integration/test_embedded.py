@@ -248,21 +248,6 @@ def test_upgrade_is_safe_to_repeat(database):
     assert head_revision() == upgrade(database)
 
 
-def test_schema_in_code_equals_all_migrations(database):
-    """
-    The tables that the migrations make are those of core/schema.py.
-    """
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    from core.schema import metadata
-
-    with database.begin() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-
-    assert [] == differences
-
-
 def _with_another_secret(workspace):
     file = workspace.root / "clarion.yaml"
     file.write_text(file.read_text().replace("0123456789abcdef", "fedcba9876543210"), encoding="utf-8")
