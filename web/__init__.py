@@ -1,13 +1,18 @@
-"""Web: the public pages, one ASGI app.
+"""Web: the public pages, one ASGI app. Each page has a file of its own; what several share has one beside them.
 
-`app` has the routes, `site` what every page works with, `pages` the frame and what all answers share, `widgets` the
-parts of forms, `languages` their words (`texts/`, and `pages/` of the workspace).
+`app` has the routes, `server` the socket, `commands` the command line. `site` is what every page works with, `pages`
+the frame and what all answers share, `widgets` the parts of forms, `reading` what a form sent, `threads` where pages
+wait. `languages` has their words (`texts/`, and `pages/` of the workspace), `speaking` names topics, addresses, days.
 
 - Links in mailings: `tracked` (pixel, clicks, view in browser) and `unsubscribing`, whose tokens never end.
-- Links that end (`timed_links`): `confirming` a sign-up, `preferences`, and `rights` (a copy of one's data, erasure).
-- Forms anybody may send: `signing_up`, and `rights` again, where a link is asked for. `limits` and `visitors` keep them
-  from being used to flood mailboxes, `captchas` asks a service, `orders` keeps the campaigns that carry the links.
-- `sign_ups`, `choices`, `rights_requests` and `used_tokens` do what the pages promise, each in one transaction.
+- Links that end (`timed_links`): `confirming` a sign-up, `preferences` (shown and read by `preference_form`), and
+  `rights` (a copy of one's data, erasure).
+- Forms anybody may send: `signing_up` (`sign_up_form`), and `rights` again, where a link is asked for. `limits` and
+  `visitors` keep them from being used to flood mailboxes, `captchas` asks a service, `orders` keeps the campaigns that
+  carry the links. `asking` sends the same mail for somebody at the desk.
+- `sign_ups`, `choices`, `rights_requests` and `used_tokens` do what the pages promise, each in one transaction;
+  `mailboxes` finds for whom.
+- `webhooks` takes the events of mail providers.
 
 GET shows and POST acts: scanners follow every link of a mail. A form answers everybody alike, known or not.
 """

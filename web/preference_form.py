@@ -10,8 +10,9 @@ from core.settings import Settings
 from core.units import format_duration, parse_duration
 from suppression.consent_ledger import Wording
 from web import widgets
-from web.choices import Choices, Offer, Person, Wishes
+from web.choices import Choices, Offer, Wishes
 from web.languages import Words
+from web.mailboxes import Person
 from web.pages import NOTHING, Html, fragment, joined
 from web.speaking import shown_address, shown_date, topic_description, topic_label
 from web.widgets import Choice

@@ -14,12 +14,14 @@ from starlette.responses import Response
 from core.addresses import parse_address
 from core.people_lock import people_stay
 from tracking.timed_tokens import TimedPurpose, TimedToken
-from web import choices, preference_form, rights_requests
-from web.choices import Choices, Offer, Person
+from web import choices, mailboxes, preference_form, rights_requests
+from web.choices import Choices, Offer
 from web.languages import Words
 from web.limits import answered, limit_key
+from web.mailboxes import Mailbox, Person
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_all
+from web.rights import on_its_way
 from web.rights_requests import Kind
 from web.site import Site, site_of
 from web.speaking import topic_label
@@ -83,7 +85,7 @@ async def _link_sent(site: Site, request: Request, token: TimedToken, kind: Kind
     person, _ = found
     words = site.words(request, person.language)
     await site.off_loop(rights_requests.ask, site, kind, person.email, words)
-    return rights_requests.on_its_way(site, request, words, kind)
+    return on_its_way(site, request, words, kind)
 
 
 def _found(site: Site, token: TimedToken) -> tuple[Person, Choices] | None:
@@ -96,8 +98,8 @@ def _found(site: Site, token: TimedToken) -> tuple[Person, Choices] | None:
 
 def _person(connection: Connection, token: TimedToken) -> Person | None:
     if token.purpose is TimedPurpose.PREFERENCES:
-        return choices.person_at(connection, UUID(int=token.subject_id))
-    return choices.recipient_of(connection, token.subject_id)
+        return mailboxes.person_at(connection, UUID(int=token.subject_id))
+    return mailboxes.recipient_of(connection, token.subject_id)
 
 
 def _proof(site: Site, request: Request, token: TimedToken, **more: Any) -> dict[str, Any]:
@@ -142,10 +144,10 @@ def _is_read(connection: Connection, site: Site, person: Person) -> None:
     answered(connection, limit_key(site.workspace.secret, parse_address(person.email)))
 
 
-def _mailbox(connection: Connection, token: TimedToken) -> choices.Mailbox | None:
+def _mailbox(connection: Connection, token: TimedToken) -> Mailbox | None:
     if token.purpose is TimedPurpose.PREFERENCES:
-        return choices.mailbox_at(connection, UUID(int=token.subject_id))
-    return choices.mailbox_of(connection, token.subject_id)
+        return mailboxes.mailbox_at(connection, UUID(int=token.subject_id))
+    return mailboxes.mailbox_of(connection, token.subject_id)
 
 
 def _status(site: Site, words: Words, wishes: choices.Wishes, after: Choices, *, is_fresh: bool) -> Html:

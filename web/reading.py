@@ -10,9 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from core.addresses import Address, parse_address
+from core.errors import AddressError
+
 _MAX_FIELDS: Final = 60
 #: Nothing that people write into these forms is longer.
 LONGEST: Final = 300
+#: A field of `html/form.html` that people do not see; programs fill it in (S-9.10).
+_TRAP: Final = "homepage"
 
 
 async def read_all(request: Request) -> Mapping[str, list[str]]:
@@ -27,6 +32,20 @@ async def read_all(request: Request) -> Mapping[str, list[str]]:
 async def read_fields(request: Request) -> Mapping[str, str]:
     """The fields with the last value of each."""
     return {name: values[-1] for name, values in (await read_all(request)).items()}
+
+
+def address_in(fields: Mapping[str, list[str]]) -> Address | None:
+    """The address that was entered as `email`; None when it is none."""
+    text = fields.get("email", [""])[-1]
+    try:
+        return parse_address(text) if len(text) <= LONGEST else None
+    except AddressError:
+        return None
+
+
+def is_programs(fields: Mapping[str, list[str]]) -> bool:
+    """Whether the field nobody sees was filled in."""
+    return any(fields.get(_TRAP, ()))
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:

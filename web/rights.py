@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.addresses import parse_address
-from core.errors import AddressError
+from core.addresses import Address
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import pages, rights_requests, widgets
 from web.languages import Words
 from web.pages import fragment, joined
-from web.reading import LONGEST, read_all
-from web.rights_requests import Asked, Kind, Outcome, campaign_of
-from web.sign_up_form import TRAP
+from web.reading import LONGEST, address_in, is_programs, read_all
+from web.rights_requests import Asked, Kind, Outcome, campaign_of, life_of
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
 from web.speaking import shown_address
@@ -41,34 +39,34 @@ async def asked(request: Request) -> Response:
     if not site.takes_requests:
         return site.not_found(request)
     words, fields = site.words(request), await read_all(request)
-    kind, email, problems = _read(site, words, fields)
-    if kind is None or email is None:
+    kind, address, problems = _read(site, words, fields)
+    if kind is None or address is None:
         return _ask_page(site, request, words, fields, problems)
     async with site.evenly():
         allowed = await site.off_loop(is_allowed, site, _FORM, site.visitor(request))
-        if allowed and not any(fields.get(TRAP, ())):
-            await site.off_loop(rights_requests.ask, site, kind, email, words)
-    return rights_requests.on_its_way(site, request, words, kind) if allowed else too_many(site, request)
+        if allowed and not is_programs(fields):
+            await site.off_loop(rights_requests.ask, site, kind, address.email, words)
+    return on_its_way(site, request, words, kind) if allowed else too_many(site, request)
+
+
+def on_its_way(site: Site, request: Request, words: Words, kind: Kind) -> Response:
+    """The one answer to whoever asks."""
+    spoken = words.say("my_sent_words", length=words.length(life_of(site, kind)))
+    hint = fragment("hint.html", {"words": words.say("my_sent_hint")})
+    return site.message(request, words, words.say("my_sent_heading"), spoken, hint)
 
 
 def _read(
     site: Site, words: Words, fields: Mapping[str, list[str]]
-) -> tuple[Kind | None, str | None, Problems]:  # fmt: skip
+) -> tuple[Kind | None, Address | None, Problems]:  # fmt: skip
     problems: dict[str, str] = {}
-    text, what = fields.get("email", [""])[-1], fields.get("what", [""])[-1]
-    email, kind = _address(text), next((kind for kind in _offered(site) if kind == what), None)
-    if email is None:
+    what = fields.get("what", [""])[-1]
+    address, kind = address_in(fields), next((kind for kind in _offered(site) if kind == what), None)
+    if address is None:
         problems["email"] = words.say("form_email_problem")
     if kind is None:
         problems["what"] = words.say("my_what_problem")
-    return kind, email, problems
-
-
-def _address(text: str) -> str | None:
-    try:
-        return parse_address(text).email if len(text) <= LONGEST else None
-    except AddressError:
-        return None
+    return kind, address, problems
 
 
 def _offered(site: Site) -> list[Kind]:
@@ -149,12 +147,21 @@ async def _question(request: Request, purpose: TimedPurpose) -> Response:
     organisation = site.workspace.settings.organisation.name
     first = words.say(f"{name}_words", organisation=organisation, address=shown_address(found.email))
     second = words.say("export_once" if purpose is TimedPurpose.EXPORT else "erase_kept")
+    spoken = [first, *_sharing(words, found.names), second]
     values = {
         "heading": words.say(f"{name}_heading"), "button": words.say(f"{name}_button"), "after": pages.NOTHING,
-        "words": joined([fragment("paragraph.html", {"words": one}) for one in (first, second)]),
+        "words": joined([fragment("paragraph.html", {"words": one}) for one in spoken]),
         "look": pages.NOTHING if purpose is TimedPurpose.EXPORT else pages.Html(' class="final"'),
     }  # fmt: skip
     return site.page(request, words, values["heading"], fragment("question.html", values))
+
+
+def _sharing(words: Words, names: tuple[str, ...]) -> list[str]:
+    """Who else it is about, where several share the mailbox."""
+    if not names:
+        return []
+    shown = words.listed([name or words.say("rights_unnamed") for name in names])
+    return [words.say("rights_several", count=str(len(names)), names=shown)]
 
 
 def _asked(site: Site, token: TimedToken) -> Asked | None:

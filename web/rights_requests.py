@@ -11,9 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, text, update
-from starlette.requests import Request
-from starlette.responses import Response
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from campaigns.tasks import NewTask, create
 from campaigns.transactional import post
@@ -25,11 +23,10 @@ from core.schema import customer, rights_request
 from customers.joining import STRANGER
 from customers.rights.erase import erase
 from customers.rights.export import document_of
-from customers.rights.subject import Circle, Subject, subject_of
+from customers.rights.subject import WIDE, Circle, Subject, subject_of
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web.languages import Words
 from web.limits import answered, limit_key, lock_mailbox, may_mail, remember_mail
-from web.pages import fragment
 from web.site import Site
 from web.used_tokens import is_used, use
 
@@ -72,6 +69,7 @@ class Asked:
     customer_id: int
     email: str
     language: str | None
+    names: tuple[str, ...]  # of all customers at the address, as far as known; empty: there is one, or very many
 
 
 def campaign_of(site: Site, kind: Kind) -> str | None:
@@ -138,47 +136,39 @@ def _written(
     return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
 
 
-def on_its_way(site: Site, request: Request, words: Words, kind: Kind) -> Response:
-    """The one answer to whoever asks."""
-    spoken = words.say("my_sent_words", length=words.length(life_of(site, kind)))
-    hint = fragment("hint.html", {"words": words.say("my_sent_hint")})
-    return site.message(request, words, words.say("my_sent_heading"), spoken, hint)
-
-
 def asked_with(connection: Connection, token: TimedToken) -> Asked | None:
     """The request a link is about; None when the link was used, or the address is nobody's any more."""
     if is_used(connection, token):
         return None
-    found = connection.execute(_asked(token)).one_or_none()
-    return _of(found)
-
-
-def _asked(token: TimedToken) -> Any:
     same = (customer.c.id == rights_request.c.customer_id) & (customer.c.address_key == rights_request.c.address_key)
-    return (
-        select(rights_request.c.id, customer.c.id.label("customer_id"), customer.c.email, customer.c.language)
-        .join(customer, same)
-        .where(rights_request.c.id == token.subject_id, rights_request.c.kind == token.purpose.value)
-    )
+    asked = select(rights_request.c.id, customer.c.id.label("customer_id"), customer.c.email, customer.c.language)
+    asked = asked.add_columns(customer.c.address_key).join(customer, same)
+    its = (rights_request.c.id == token.subject_id) & (rights_request.c.kind == token.purpose.value)
+    found = connection.execute(asked.where(its)).one_or_none()
+    if found is None:
+        return None
+    return Asked(found.id, found.customer_id, found.email, found.language, _names(connection, found.address_key))
 
 
-def _of(found: Row[Any] | None) -> Asked | None:
-    return None if found is None else Asked(found.id, found.customer_id, found.email, found.language)
+def _names(connection: Connection, key: UUID) -> tuple[str, ...]:
+    """What those who share an address are called, of each as little as tells them apart; empty: nobody shares it, or
+    staff will look first. An empty name is not known."""
+    named = select(func.coalesce(customer.c.first_name, customer.c.company, customer.c.last_name, ""))
+    here = named.where(customer.c.address_key == key).order_by(customer.c.id).limit(WIDE + 1)
+    found = tuple(connection.execute(here).scalars())
+    return found if 1 < len(found) <= WIDE else ()
 
 
 def export(site: Site, token: TimedToken) -> bytes | Outcome:
     """Everything that is stored about whoever has the address, as JSON; or why it is not given out. Atomic: yes."""
     now = site.clock.now()
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         people_stay(connection)
-        asked = asked_with(connection, token)
-        if asked is None or not use(connection, token, now):
-            return Outcome.USED
-        subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
-        if subject.is_wide:
-            return _for_staff(connection, asked, Kind.EXPORT, subject, now)
+        begun = _begun(connection, site, token, now)
+        if isinstance(begun, Outcome):
+            return begun
+        asked, subject = begun
         found = document_of(connection, subject, now=now)
-        _done(connection, site, asked, now)
         for number in subject.customers:
             audit.record(
                 connection, audit.PERSON, "customer.export", f"customer:{number}", at=now, request=asked.number
@@ -192,15 +182,12 @@ def erase_all(site: Site, token: TimedToken) -> Outcome:
     Customers of the same `person` at other addresses stay: nobody has proven to read mail there. A task tells staff.
     """
     now = site.clock.now()
-    with site.database.begin() as connection:
+    with site.transaction() as connection:
         people_go(connection, _SHORT)
-        asked = asked_with(connection, token)
-        if asked is None or not use(connection, token, now):
-            return Outcome.USED
-        subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
-        if subject.is_wide:
-            return _for_staff(connection, asked, Kind.ERASE, subject, now)
-        _done(connection, site, asked, now)
+        begun = _begun(connection, site, token, now)
+        if isinstance(begun, Outcome):
+            return begun
+        asked, subject = begun
         erase(
             connection, site.workspace.secret, asked.customer_id, circle=Circle.ADDRESS, source="request", now=now,
             actor=audit.PERSON,
@@ -211,16 +198,28 @@ def erase_all(site: Site, token: TimedToken) -> Outcome:
     return Outcome.DONE
 
 
-def _for_staff(connection: Connection, asked: Asked, kind: Kind, subject: Subject, now: datetime) -> Outcome:
+def _begun(connection: Connection, site: Site, token: TimedToken, now: datetime) -> tuple[Asked, Subject] | Outcome:
+    """The link is used up, and its request done with this; or what is to be said instead."""
+    asked = asked_with(connection, token)
+    if asked is None or not use(connection, token, now):
+        return Outcome.USED
+    subject = subject_of(connection, asked.customer_id, circle=Circle.ADDRESS)
+    if subject.is_wide:
+        return _for_staff(connection, asked, token, subject, now)
+    answered(connection, limit_key(site.workspace.secret, parse_address(asked.email)))
+    _note(connection, asked, state="done", confirmed_at=now, done_at=now)
+    return asked, subject
+
+
+def _for_staff(
+    connection: Connection, asked: Asked, token: TimedToken, subject: Subject, now: datetime
+) -> Outcome:  # fmt: skip
     """Somebody looks first: behind so many customers there is hardly one person."""
-    title = f"Asked for on a page: {kind} of the data of {len(subject.customers):,} customers at one address"
+    title = f"Asked for on a page: {token.purpose} of the data of {len(subject.customers):,} customers at one address"
     create(connection, NewTask(f"rights:{asked.number}", _TASK, title, customer_id=asked.customer_id), now)
-    values = {"state": "confirmed", "confirmed_at": now}
-    connection.execute(update(rights_request).where(rights_request.c.id == asked.number).values(**values))
+    _note(connection, asked, state="confirmed", confirmed_at=now)
     return Outcome.FOR_STAFF
 
 
-def _done(connection: Connection, site: Site, asked: Asked, now: datetime) -> None:
-    answered(connection, limit_key(site.workspace.secret, parse_address(asked.email)))
-    values = {"state": "done", "confirmed_at": now, "done_at": now}
+def _note(connection: Connection, asked: Asked, **values: Any) -> None:
     connection.execute(update(rights_request).where(rights_request.c.id == asked.number).values(**values))

@@ -5,19 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from core.addresses import Address, parse_address
-from core.errors import AddressError
+from core.addresses import Address
 from core.form_settings import Form, in_language
 from core.settings import Settings
 from web import widgets
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import LONGEST
+from web.reading import LONGEST, address_in
 from web.speaking import topic_description, topic_label
 from web.widgets import Choice, Problems
 
-#: A field that people do not see; programs fill it in.
-TRAP: Final = "homepage"
 _AUTOCOMPLETE: Final = {"first_name": "given-name", "last_name": "family-name", "company": "organization"}
 
 
@@ -40,7 +37,7 @@ class Entered:
 def read(form: Form, settings: Settings, words: Words, fields: Mapping[str, list[str]]) -> Entered | Problems:
     """What was entered, or what is wrong with it, field by field."""
     problems: dict[str, str] = {}
-    address = _address(fields)
+    address = address_in(fields)
     if address is None:
         problems["email"] = words.say("form_email_problem")
     chosen = tuple(topic for topic in form.topics if topic in fields.get("topics", ())) or _only(form)
@@ -57,14 +54,6 @@ def read(form: Form, settings: Settings, words: Words, fields: Mapping[str, list
 def _only(form: Form) -> tuple[str, ...]:
     """The topic of a form that has one: there it is not asked for."""
     return form.topics if len(form.topics) == 1 else ()
-
-
-def _address(fields: Mapping[str, list[str]]) -> Address | None:
-    text = fields.get("email", [""])[-1]
-    try:
-        return parse_address(text) if len(text) <= LONGEST else None
-    except AddressError:
-        return None
 
 
 def _one_line(fields: Mapping[str, list[str]], name: str) -> str:

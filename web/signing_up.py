@@ -14,8 +14,8 @@ from web import captchas, sign_up_form, sign_ups
 from web.languages import Words
 from web.limits import is_within, limits_of
 from web.pages import NOTHING, fragment
-from web.reading import read_all
-from web.sign_up_form import TRAP, Entered
+from web.reading import is_programs, read_all
+from web.sign_up_form import Entered
 from web.site import Site, site_of
 from web.widgets import Problems
 
@@ -56,7 +56,7 @@ async def _taken(
     name, visitor = str(request.path_params["form"]), site.visitor(request)
     if not await site.off_loop(is_allowed, site, name, visitor):
         return "limits"
-    if any(fields.get(TRAP, ())):
+    if is_programs(fields):
         return None
     if form.captcha is not None:
         answer = fields.get(form.captcha.answer.lower(), [""])[-1]

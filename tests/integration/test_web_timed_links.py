@@ -1,4 +1,5 @@
-"""Links that end: forged, replayed, expired and cross-purpose tokens are refused on every page, and change nothing."""
+"""Links that end: forged, replayed, expired and cross-purpose tokens are refused on every page, and change nothing
+(S-9.8)."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from core import schema
 from core.clock import SteppedClock
 from core.database import Database
+from core.people_lock import people_go
 from core.workspace import Workspace
 from tests import factories
 from tests.public_pages import GOOD, Pages, public_pages
+from tests.serving import ask
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose
+from web import rights_requests, site
 
 EMAIL = "ann@customers.example"
 #: Page → the purposes that open it, and a form it would act on.
@@ -138,9 +143,64 @@ def test_used_link_is_used_for_all_who_press_at_once(pages: Pages) -> None:
     assert 1 == sum(row["state"] == "confirmed" for row in pages.rows(schema.consent))
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_looking_at_any_page_changes_nothing(pages: Pages, method: str) -> None:
+    """
+    Scanners follow every link: whatever has an effect waits for the button of a page that was shown (S-6.6).
+    """
+    real = subjects(pages)
+    paths = [f"/{page}/{pages.token(purpose, real[purpose])}" for page, (own, _) in TIMED.items() for purpose in own]
+    paths += [
+        f"/u/{pages.signer.sign(Purpose.UNSUBSCRIBE, real[TimedPurpose.MAIL_PREFERENCES])}",
+        "/f/newsletter",
+        "/my",
+    ]
+    before = pages.counts()
+
+    assert [200] * len(paths) == [ask(pages.base_url + path, method).status for path in paths]
+    assert before == pages.counts()
+
+
+def test_who_shares_a_mailbox_is_told_whom_it_is_about(pages: Pages) -> None:
+    """
+    A copy and an erasure take in every customer at the address, so the page says who they are before the button.
+    """
+    for name in ("Ann", "Bob <b>", None):
+        pages.customer(email=EMAIL, first_name=name)
+    for what in ("export", "erase"):
+        pages.post("/my", {"email": EMAIL, "what": what})
+    paths = [pages.path_in(mail) for mail in pages.mails_to(EMAIL)]
+    shown = {
+        "3 customers of ours use this address: Ann, Bob &lt;b&gt;, somebody without a name" in pages.get(path).text
+        for path in paths
+    }
+    pages.post(paths[1])
+
+    assert {True} == shown
+    assert [] == pages.rows(schema.customer)
+
+
+@pytest.mark.parametrize("what", ["export", "erase"])
+def test_link_that_met_a_lock_stays_good(pages: Pages, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """
+    While customers are being merged nobody waits for long: 503, and the link works afterwards.
+    """
+    monkeypatch.setattr(site, "_PATIENCE", text("SET LOCAL lock_timeout = '20ms'"))
+    monkeypatch.setattr(rights_requests, "_SHORT", timedelta(0))
+    pages.customer(email=EMAIL)
+    pages.post("/my", {"email": EMAIL, "what": what})
+    path = pages.path_in(pages.mails()[0])
+    with pages.database.begin() as other:
+        people_go(other)
+        kept_waiting = pages.post(path)
+
+    assert (503, 200) == (kept_waiting.status, pages.post(path).status)
+
+
 def test_export_is_everything_as_a_file(pages: Pages) -> None:
     """
-    The link mailed to the address gives one document, which names the customer, their consents and messages.
+    The link mailed to the address gives one document, which names the customer, their consents and messages; that it
+    was given out is logged (S-5.15).
     """
     subjects(pages)
     mail = next(mail for mail in pages.mails_to(EMAIL) if mail["given"].get("kind") == "export")
@@ -154,6 +214,7 @@ def test_export_is_everything_as_a_file(pages: Pages) -> None:
     assert found["tables"]["consent"]
     assert found["tables"]["message"]
     assert "done" == next(row["state"] for row in pages.rows(schema.rights_request) if row["kind"] == "export")
+    assert ["person"] == [row["actor"] for row in pages.rows(schema.audit) if row["action"] == "customer.export"]
 
 
 def test_erasure_leaves_no_customer_and_blocks_the_address(pages: Pages) -> None:
