@@ -17,6 +17,8 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
+from suppression.gate import skip_reason
+from suppression.policy import Policy
 from tests import factories
 from tests.conftest import MINIMAL_SETTINGS
 from tests.serving import FILES, Answer, ask, served
@@ -107,6 +109,18 @@ class Pages:
             version = versions.store(connection, versions.pin(catalogue.load(self.workspace), "spring-paper"))
             run = factories.make_run(connection, version_id=version)
             return factories.make_message(connection, run, customer_id)
+
+    def reasons(self, customer_id: int) -> dict[str, str | None]:
+        """What the gate says to mail about each topic."""
+        customer, now = schema.customer.c, self.clock.now()
+        gates = [
+            skip_reason(customer.id, customer.address_key, topic=topic, campaign="x", now=now, policy=Policy()).label(
+                topic
+            )
+            for topic in ("news", "promotions")
+        ]
+        with self.database.begin() as connection:
+            return dict(connection.execute(select(*gates).where(customer.id == customer_id)).mappings().one())
 
     def token(self, purpose: TimedPurpose, subject: int, **from_now: float) -> str:
         """A genuine token."""

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import select
 
 from campaigns.mailings import rendered_message
 from core import schema
@@ -16,8 +15,6 @@ from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
 from customers.merging.merge import merge
-from suppression.gate import skip_reason
-from suppression.policy import Policy
 from suppression.record import suppress
 from tests import factories
 from tests.public_pages import Pages, public_pages
@@ -65,19 +62,6 @@ def hidden(page: str) -> dict[str, list[str]]:
     return found
 
 
-def reasons(pages: Pages, customer_id: int) -> dict[str, str | None]:
-    """What the gate says to each topic."""
-    customer = schema.customer
-    gates = [
-        skip_reason(
-            customer.c.id, customer.c.address_key, topic=topic, campaign="x", now=pages.clock.now(), policy=Policy()
-        ).label(topic)
-        for topic in ("news", "promotions")
-    ]
-    with pages.database.begin() as connection:
-        return dict(connection.execute(select(*gates).where(customer.c.id == customer_id)).mappings().one())
-
-
 def test_page_shows_what_is_and_changes_nothing(pages: Pages, path: str) -> None:
     """
     Looking, also by the methods of scanners, writes no row.
@@ -112,12 +96,12 @@ def test_topics_are_switched_on_and_off(pages: Pages, ann: int, path: str) -> No
     Off binds address and customer; on is a confirmed consent, for the link came to the mailbox. Both ways again.
     """
     save(pages, path, UNTOUCHED | {"topics:email": ["news"]})
-    swapped = reasons(pages, ann)
+    swapped = pages.reasons(ann)
     pages.clock.instant += timedelta(days=1)
     save(pages, path, UNTOUCHED | {"topics:email": ["promotions"]})
 
     assert {"news": None, "promotions": "suppressed:unsubscribed"} == swapped
-    assert {"news": "suppressed:unsubscribed", "promotions": None} == reasons(pages, ann)
+    assert {"news": "suppressed:unsubscribed", "promotions": None} == pages.reasons(ann)
 
 
 def test_stop_everything_stops_every_topic_and_can_be_taken_back(pages: Pages, ann: int, path: str) -> None:
@@ -125,13 +109,13 @@ def test_stop_everything_stops_every_topic_and_can_be_taken_back(pages: Pages, a
     One button ends all mailings; who comes back for one topic does so for no other.
     """
     answer = pages.post(path, {"action": "stop"})
-    stopped = reasons(pages, ann)
+    stopped = pages.reasons(ann)
     pages.clock.instant += timedelta(days=1)
     save(pages, path, UNTOUCHED | {"topics:email": ["news"]})
 
     assert "All mailings are stopped" in answer.text
     assert {"suppressed:unsubscribed"} == set(stopped.values())
-    assert {"news": None, "promotions": "suppressed:unsubscribed"} == reasons(pages, ann)
+    assert {"news": None, "promotions": "suppressed:unsubscribed"} == pages.reasons(ann)
 
 
 def test_break_holds_mail_back_until_it_is_over(pages: Pages, ann: int, path: str) -> None:
@@ -139,14 +123,14 @@ def test_break_holds_mail_back_until_it_is_over(pages: Pages, ann: int, path: st
     A break of 30 days ends by itself; saved again it goes on, and it can be ended at once.
     """
     save(pages, path, UNTOUCHED | {"pause": "30d"})
-    paused = reasons(pages, ann)
+    paused = pages.reasons(ann)
     shown = pages.get(path)
     pages.clock.instant += timedelta(days=10)
     save(pages, path, UNTOUCHED | {"pause": "keep"})
     pages.clock.instant += timedelta(days=20) - timedelta(seconds=1)
-    last_second = reasons(pages, ann)
+    last_second = pages.reasons(ann)
     pages.clock.instant += timedelta(seconds=1)
-    over = reasons(pages, ann)
+    over = pages.reasons(ann)
     save(pages, path, UNTOUCHED | {"pause": "90d"})
     save(pages, path, UNTOUCHED | {"pause": "none"})
 
@@ -154,7 +138,7 @@ def test_break_holds_mail_back_until_it_is_over(pages: Pages, ann: int, path: st
     assert ["suppressed:paused", "suppressed:paused", None] == [
         found["promotions"] for found in (paused, last_second, over)
     ]
-    assert reasons(pages, ann)["promotions"] is None
+    assert pages.reasons(ann)["promotions"] is None
 
 
 @pytest.mark.parametrize("days", [5, 60])
@@ -170,10 +154,10 @@ def test_break_of_ones_own_stands_beside_an_operators(pages: Pages, ann: int, pa
     for pause in ("30d", "90d", "none"):
         save(pages, path, UNTOUCHED | {"pause": pause})
     pages.clock.instant = until - timedelta(seconds=1)
-    held = reasons(pages, ann)["promotions"]
+    held = pages.reasons(ann)["promotions"]
     pages.clock.instant = until
 
-    assert ("suppressed:paused", None) == (held, reasons(pages, ann)["promotions"])
+    assert ("suppressed:paused", None) == (held, pages.reasons(ann)["promotions"])
 
 
 def test_how_often_is_a_wish_on_record(pages: Pages, ann: int, path: str) -> None:
@@ -213,7 +197,7 @@ def test_what_others_stopped_cannot_be_switched_on_here(pages: Pages, ann: int, 
     answer = save(pages, path, UNTOUCHED | {"topics:email": ["news", "promotions"]})
 
     assert "This could not be switched on from here: News, Offers and promotions" in answer.text
-    assert {"suppressed:complaint"} == set(reasons(pages, ann).values())
+    assert {"suppressed:complaint"} == set(pages.reasons(ann).values())
 
 
 def test_anything_else_is_refused(pages: Pages, path: str) -> None:
@@ -263,7 +247,7 @@ def test_links_to_a_former_address_stop_mail_and_open_nothing(pages: Pages, ann:
     assert [410] * 4 == statuses
     assert counts == pages.counts()
     assert 200 == pages.post(path, {"action": "stop"}).status
-    assert {"suppressed:unsubscribed"} == set(reasons(pages, ann).values())
+    assert {"suppressed:unsubscribed"} == set(pages.reasons(ann).values())
 
 
 def test_stop_everything_is_taken_after_a_merge(pages: Pages, ann: int) -> None:
@@ -279,7 +263,7 @@ def test_stop_everything_is_taken_after_a_merge(pages: Pages, ann: int) -> None:
 
     assert (410, 200) == (pages.get(link).status, answer.status)
     assert {factories.key_of(EMAIL), factories.key_of("ann.lee@customers.example")} == stopped
-    assert {"suppressed:unsubscribed"} == set(reasons(pages, other).values())
+    assert {"suppressed:unsubscribed"} == set(pages.reasons(other).values())
 
 
 def one_click(pages: Pages, message: int) -> None:
@@ -300,7 +284,7 @@ def test_page_that_lay_open_undoes_no_opt_out(pages: Pages, ann: int) -> None:
     one_click(pages, message)
     answer = pages.post(link, shown | UNTOUCHED | {"often": "1 in 7d"})
 
-    assert "suppressed:unsubscribed" == reasons(pages, ann)["promotions"]
+    assert "suppressed:unsubscribed" == pages.reasons(ann)["promotions"]
     assert "switched off elsewhere" in answer.text
     assert [1] == [row["most_messages"] for row in pages.rows(schema.preference)]
 
@@ -311,14 +295,14 @@ def test_page_sent_twice_undoes_no_stop_in_between(pages: Pages, ann: int, path:
     """
     fields = hidden(pages.get(path).text) | UNTOUCHED | {"topics:email": ["promotions", "news"]}
     pages.post(path, fields)
-    on = reasons(pages, ann)
+    on = pages.reasons(ann)
     pages.clock.instant += timedelta(minutes=1)
     pages.post(path, {"action": "stop"})
     pages.clock.instant += timedelta(minutes=1)
     pages.post(path, fields)
 
     assert {None} == set(on.values())
-    assert {"suppressed:unsubscribed"} == set(reasons(pages, ann).values())
+    assert {"suppressed:unsubscribed"} == set(pages.reasons(ann).values())
 
 
 def test_form_without_what_was_shown_only_switches_off(pages: Pages, ann: int, path: str) -> None:
@@ -327,7 +311,7 @@ def test_form_without_what_was_shown_only_switches_off(pages: Pages, ann: int, p
     """
     pages.post(path, UNTOUCHED | {"topics:email": ["news"]})
 
-    assert {"news": "not_consented", "promotions": "suppressed:unsubscribed"} == reasons(pages, ann)
+    assert {"news": "not_consented", "promotions": "suppressed:unsubscribed"} == pages.reasons(ann)
 
 
 def test_tick_lifts_neither_what_another_nor_what_staff_entered(pages: Pages, ann: int, path: str) -> None:
