@@ -4,13 +4,15 @@ holiday, which basis of which country."""
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, RowMapping, func, literal, select
+from sqlalchemy import BigInteger, Connection, RowMapping, literal, select, text
 
 from core.consent_settings import profile_of
-from core.schema import activity, consent, customer, preference
+from core.latest_word import newest_first
+from core.open_cases import last_closed, open_case_since
+from core.schema import consent, customer, preference
 from core.units import format_duration
 from suppression.caps import Cap, Rules
-from suppression.care import OPEN_CASE, open_case_since
+from suppression.care import OPEN_CASE
 from suppression.contacts import Pressed, moments
 from suppression.policy import Policy
 from suppression.pressure import FREQUENCY_CAP
@@ -87,12 +89,10 @@ def _of_case(connection: Connection, policy: Policy, customer_id: int, now: date
     cases = policy.care.cases
     if cases is None:
         return ""
-    since = connection.execute(select(open_case_since(literal(customer_id, BigInteger), cases, now))).scalar()
+    asked = (literal(customer_id, BigInteger), cases, now)
+    since, closed_at = connection.execute(select(open_case_since(*asked), last_closed(*asked))).one()
     if since is not None:
         return f"opened {since:%Y-%m-%d %H:%M %Z}"
-    mine = (activity.c.customer_id == customer_id) & activity.c.name.in_(cases.closed_by)
-    last = select(func.max(activity.c.occurred_at)).where(mine, activity.c.occurred_at <= now)
-    closed_at = connection.execute(last).scalar()
     when = f"closed {closed_at:%Y-%m-%d %H:%M %Z}" if closed_at is not None else "none is open any more"
     return f"{when}; goes at the next look"
 
@@ -100,7 +100,7 @@ def _of_case(connection: Connection, policy: Policy, customer_id: int, now: date
 def _of_basis(connection: Connection, policy: Policy, row: RowMapping, topic: str) -> str:
     mine = (consent.c.customer_id == row["id"]) & (consent.c.topic == topic) & (consent.c.channel == "email")
     words = select(consent).where(mine, consent.c.state != REQUESTED)
-    last = words.order_by(consent.c.captured_at.desc(), consent.c.id.desc()).limit(1)
+    last = words.order_by(text(newest_first())).limit(1)
     said = connection.execute(last).mappings().one_or_none()
     if said is None:
         return ""

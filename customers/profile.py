@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from core.latest_word import newest_first
 from core.units import format_duration
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ _INTERNAL: Final = frozenset({"id", "address_key", "customer_id", "run_id"})
 
 _QUERIES: Final = {
     "metrics": "SELECT * FROM customer_metrics WHERE customer_id = :id",
-    # One row per channel and topic: the latest fact counts.
-    "consents": """
+    # One row per channel and topic: the word that counts, else what is still to be confirmed.
+    "consents": f"""
         SELECT DISTINCT ON (channel, topic) channel, topic, state, basis, source, captured_at, expires_at
-        FROM consent WHERE customer_id = :id ORDER BY channel, topic, captured_at DESC, id DESC
-    """,
+        FROM consent WHERE customer_id = :id ORDER BY channel, topic, state = 'requested', {newest_first()}
+    """,  # noqa: S608  made of our own names
     "suppressions": """
         SELECT scope, scope_name, channel, reason, source, created_at, expires_at FROM suppression
         WHERE address_key = :key AND lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
@@ -66,34 +67,17 @@ def customer_profile(
     return {"customer": _public(row), "metrics": metrics[0] if metrics else None, **found, "open_cases": open_cases}
 
 
-#: As `suppression.care` judges it, of this customer alone.
-_OPEN_CASES: Final = """
-    SELECT o.name, o.occurred_at AS opened_at, o.properties ->> CAST(:same AS text) AS "case" FROM activity AS o
-    WHERE o.customer_id = :id AND o.name = ANY(:opened_by) AND o.occurred_at <= :now
-      AND (CAST(:forgotten AS interval) IS NULL
-           OR o.occurred_at > CAST(:now AS timestamptz) - CAST(:forgotten AS interval))
-      AND NOT EXISTS (
-        SELECT FROM activity AS c
-        WHERE c.customer_id = o.customer_id AND c.name = ANY(:closed_by)
-          AND c.occurred_at BETWEEN o.occurred_at AND :now
-          AND (CAST(:same AS text) IS NULL
-               OR c.properties ->> CAST(:same AS text) IS NOT DISTINCT FROM o.properties ->> CAST(:same AS text)))
-    ORDER BY o.occurred_at LIMIT :last
-"""
-
-
 def _open_cases(
     connection: "Connection", customer_id: int, cases: "Cases | None", now: datetime
 ) -> list[dict[str, Any]]:
-    from sqlalchemy import text
+    from sqlalchemy import BigInteger, literal
+
+    from core.open_cases import open_cases
 
     if cases is None:
         return []
-    given = {
-        "id": customer_id, "now": now, "last": _LAST, "opened_by": list(cases.opened_by),
-        "closed_by": list(cases.closed_by), "same": cases.same, "forgotten": cases.forgotten_after,
-    }  # fmt: skip
-    return [dict(found) for found in connection.execute(text(_OPEN_CASES), given).mappings()]
+    found = open_cases(literal(customer_id, BigInteger), cases, now).limit(_LAST)
+    return [dict(case) for case in connection.execute(found).mappings()]
 
 
 def _public(row: "RowMapping") -> dict[str, Any]:

@@ -13,10 +13,11 @@ from sqlalchemy import (
     or_,
     select,
     table,
-    tuple_,
+    text,
 )
 
 from core import schema
+from core.latest_word import outranks
 from segments.behaviour_sql import Moments
 from segments.tree import History, Response
 
@@ -93,7 +94,7 @@ def _agreed(topic: str, customer: FromClause, moments: Moments) -> Select[Any]:
         .select_from(later)
         .where(later.c.customer_id == said.c.customer_id, later.c.channel == EMAIL, later.c.topic == topic)
         .where(later.c.state != "requested")
-        .where(tuple_(later.c.captured_at, later.c.id) > tuple_(said.c.captured_at, said.c.id))
+        .where(text(outranks("later", "said")))
         .correlate(said)
     )
     return (

@@ -203,7 +203,7 @@ class OneCustomer:
             consent for consent in self.facts.consents
             if consent.channel == EMAIL and consent.topic == topic and consent.state != "requested"
         ]  # fmt: skip
-        latest = max(said, key=lambda consent: (consent.captured_at, consent.id), default=None)
+        latest = max(said, key=lambda word: (word.captured_at, word.state == "withdrawn", word.id), default=None)
         if latest is None or latest.state == "withdrawn":
             return False
         return latest.expires_at is None or latest.expires_at > self.now

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from core.errors import NotFound, UsageError
+from core.latest_word import newest_first
 from core.schema import consent, customer
 from suppression.locks import lock_addresses
 from suppression.watching import PROFILING, TRACKING
@@ -185,8 +186,7 @@ def _latest(connection: Connection, customer_id: int, channel: str) -> RowMappin
     said = select(consent.c.state, consent.c.captured_at).where(
         consent.c.customer_id == customer_id, consent.c.channel == channel, consent.c.topic == ""
     )
-    newest = said.order_by(consent.c.captured_at.desc(), consent.c.id.desc()).limit(1)
-    return connection.execute(newest).mappings().one_or_none()
+    return connection.execute(said.order_by(text(newest_first())).limit(1)).mappings().one_or_none()
 
 
 def _address(connection: Connection, customer_id: int) -> Any:

@@ -14,10 +14,11 @@ consents for 500 messages. Measured with 1,000,000 customers, as many consents a
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, and_, case, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Text, and_, case, func, literal, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core import schema
+from core.latest_word import newest_first
 from suppression.care import KEY_ACCOUNT, key_account_id
 from suppression.policy import Policy
 from suppression.profiles import ENOUGH, NOT_CONSENTED, REQUESTED, Instant, constant, flaw
@@ -121,8 +122,8 @@ def _strongest_reason(entry: Any, address_key: Any, forbids: ColumnElement[bool]
 def without_consent(
     customer_id: Any, *, topic: str, now: Instant, policy: Policy, channel: str = "email"
 ) -> ColumnElement[str | None]:
-    """A scalar SQL expression: why the customer's latest word on the topic, by `captured_at` (of one instant a no,
-    then the last to arrive), is no yes at `now`; NULL when it is one. A request for confirmation is no word.
+    """A scalar SQL expression: why the customer's latest word on the topic (`core.latest_word`) is no yes at `now`;
+    NULL when it is one.
 
     `not_consented` (never, or withdrawn), `basis_not_enough` or `not_confirmed` (for the customer's country, or the
     topic), `consent_expired`.
@@ -132,7 +133,7 @@ def without_consent(
         select(flaw(word, topic=topic, now=now, policy=policy))
         .where(word.c.customer_id == customer_id, word.c.channel == constant(channel), word.c.topic == topic)
         .where(word.c.state != constant(REQUESTED))
-        .order_by(word.c.captured_at.desc(), (word.c.state == constant("withdrawn")).desc(), word.c.id.desc())
+        .order_by(text(newest_first("c")))
         .limit(literal_column("1"))
         .correlate_except(word)
         .scalar_subquery()

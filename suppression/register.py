@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UUID, BigInteger, Connection, Integer, RowMapping, and_, case, func, literal, null, select
+from sqlalchemy import UUID, BigInteger, Connection, Integer, RowMapping, and_, case, func, literal, null, select, text
 
 from core import schema
 from core.addresses import masked
 from core.consent_settings import profile_of
+from core.latest_word import newest_first
 from core.units import format_duration
 from suppression.gate import PAUSED, SUPPRESSED, TRANSACTIONAL, in_force, skip_reason, without_consent
 from suppression.people import Person
@@ -111,13 +112,13 @@ def consents_of(connection: Connection, customer_id: int, now: datetime, policy:
     `expires_at` is when the yes ends by itself or by law, a purchase since then considered.
     """
     consent = schema.consent
-    newest_first = (consent.c.captured_at.desc(), (consent.c.state == "withdrawn").desc(), consent.c.id.desc())
+    order = text(newest_first())
     place = func.row_number().over(
-        partition_by=(consent.c.channel, consent.c.topic, consent.c.state == REQUESTED), order_by=newest_first
+        partition_by=(consent.c.channel, consent.c.topic, consent.c.state == REQUESTED), order_by=order
     )
     counts = and_(place == 1, consent.c.state != REQUESTED)
     rows = connection.execute(
-        select(consent, counts.label("counts")).where(consent.c.customer_id == customer_id).order_by(*newest_first)
+        select(consent, counts.label("counts")).where(consent.c.customer_id == customer_id).order_by(order)
     ).mappings()
     return [_judged(connection, row, now, policy) for row in rows.all()]
 

@@ -6,8 +6,9 @@ Without a word of the customer the workspace's default holds; by profile, that o
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, false, func, literal_column, select, true
+from sqlalchemy import ColumnElement, case, false, func, literal_column, select, text, true
 
+from core.latest_word import newest_first
 from core.schema import consent
 from suppression.policy import Policy
 from suppression.profiles import REQUESTED, Instant, constant
@@ -41,7 +42,7 @@ def _said(customer_id: Any, channel: str, now: Instant) -> ColumnElement[bool]:
         select(case((word.c.state == constant("withdrawn"), false()), (word.c.expires_at <= now, None), else_=true()))
         .where(word.c.customer_id == customer_id, word.c.channel == constant(channel), word.c.topic == constant(""))
         .where(word.c.state != constant(REQUESTED))
-        .order_by(word.c.captured_at.desc(), word.c.id.desc())
+        .order_by(text(newest_first("w")))
         .limit(literal_column("1"))
         .correlate_except(word)
         .scalar_subquery()

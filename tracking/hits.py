@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from core.latest_word import newest_first
 from tracking.machines import BURST, DEFAULT_RULES, TOO_SOON, Rules
 
 _AGENT_LENGTH: Final = 300
@@ -21,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #:
 #: Text, not Core: these two run for every few requests, and building and hashing them costs 2 ms a batch.
 _STORE: Final = text(
-    """
+    f"""
     WITH arrived AS (
         SELECT *
         FROM unnest(
@@ -39,7 +40,7 @@ _STORE: Final = text(
                    SELECT c.state FROM consent c
                    WHERE c.customer_id = m.customer_id AND c.channel = 'tracking' AND c.topic = ''
                      AND c.state <> 'requested'
-                   ORDER BY c.captured_at DESC, c.id DESC LIMIT 1
+                   ORDER BY {newest_first("c")} LIMIT 1
                ) IS DISTINCT FROM 'withdrawn' AS is_kept
         FROM arrived a
         JOIN message m ON m.id = a.message_id
@@ -52,7 +53,7 @@ _STORE: Final = text(
         FROM placed WHERE is_kept
     )
     SELECT number, target FROM placed
-    """
+    """  # noqa: S608  made of our own names
 )
 _LABEL_BURSTS: Final = text(
     """

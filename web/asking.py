@@ -5,12 +5,13 @@ To ask is to advertise (S-5.6): who has said no, or has a break, is not asked, a
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, literal, select
+from sqlalchemy import Connection, literal, select, text
 
 from core import schema
 from core.addresses import parse_address
 from core.errors import NotFound, UsageError
 from core.form_settings import Form
+from core.latest_word import newest_first
 from core.names import did_you_mean
 from suppression.gate import SUPPRESSED, skip_reason
 from suppression.policy import Policy
@@ -68,7 +69,7 @@ def _refuse_who_said_no(connection: Connection, site: Site, customer_id: int, to
         consent.customer_id == customer_id, consent.channel == "email", consent.topic == topic,
         consent.state != "requested",
     )  # fmt: skip
-    latest = connection.execute(said.order_by(consent.captured_at.desc(), consent.id.desc()).limit(1)).scalar()
+    latest = connection.execute(said.order_by(text(newest_first())).limit(1)).scalar()
     if reason.startswith(SUPPRESSED) or latest == "withdrawn":
         why = reason if reason.startswith(SUPPRESSED) else "withdrawn"
         raise UsageError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from core.latest_word import outranks
 from core.retention_settings import Retention
 from customers.joining import STRANGER
 
@@ -59,12 +60,12 @@ CLASSES: Final[Sequence[DataClass]] = (
     )),
     DataClass("activities", (Rule("activity", "occurred_at < :before"),)),
     DataClass("consents", (
-        Rule("consent", """captured_at < :before AND EXISTS (
+        Rule("consent", f"""captured_at < :before AND EXISTS (
             SELECT 1 FROM consent AS later
             WHERE later.customer_id = consent.customer_id AND later.channel = consent.channel
               AND later.topic = consent.topic AND later.state <> 'requested'
-              AND (later.captured_at, later.id) > (consent.captured_at, consent.id) AND later.captured_at < :before
-        )"""),
+              AND {outranks("later", "consent")} AND later.captured_at < :before
+        )"""),  # noqa: S608  made of our own names
     )),
     DataClass("requests", (Rule("rights_request", "coalesce(done_at, requested_at) < :before"),)),
     DataClass("tasks", (Rule("task", "done_at < :before AND state <> 'open'"),)),
