@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.names import did_you_mean
 from core.units import parse_zone
+from customers.entries import follow
 from customers.importing import customer_sql as sql
-from customers.importing.consents import CONSENT_STAGE, basis_of, needs_date, record_consents
+from customers.importing.agreements import CONSENT_STAGE, record_consents
+from customers.importing.consents import basis_of, needs_date
 from customers.importing.countries import country_code
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Mailbox, Source, read_mailbox
 from customers.importing.people import EMAIL_HEADERS, EXTERNAL_ID_HEADERS
 from customers.importing.placeholders import is_placeholder
-from customers.importing.suppressions import follow_addresses
 from customers.importing.values import Rejected, clean_key, instant_reader, one_line
 from customers.importing.words import says_no
 
@@ -145,7 +146,7 @@ class CustomerImporter(Importer):
         created, updated = connection.execute(text(sql.UPSERT), {"now": self.source.now}).one()
         connection.execute(text(sql.FORGET_PRESENT))
         # After the update: an opt-out at the old address that was committed meanwhile is seen.
-        followed = follow_addresses(connection, now=self.source.now)
+        followed = follow(connection, source="address_change", now=self.source.now)
         remarks = [f"{followed:,} opt-outs went with customers to their new addresses"] if followed else []
         remarks += (
             f"{cells:,} cells of {name} hold a word for nobody, such as 'n/a': they are left empty"

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from customers.entries import record_entries
 from customers.importing.values import Rejected
 
 if TYPE_CHECKING:
@@ -46,25 +47,17 @@ _LISTED: Final = """
     WHERE known.lifted_at IS NOT NULL
     RETURNING known.digest, known.xmax <> 0 AS was_lifted
 """
-#: An entry of theirs that has ended, or will, makes room for the one for good.
-_CLOSE_ENDING: Final = """
-    UPDATE suppression AS s SET lifted_at = :now, lifted_because = 'replaced by a later entry'
-    FROM customer AS c CROSS JOIN LATERAL address_digests(c.email) AS d
-    JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
-    WHERE s.address_key = c.address_key AND s.channel = 'email' AND s.scope = 'global' AND s.scope_name = ''
-      AND s.reason = b.reason AND s.lifted_at IS NULL AND s.expires_at IS NOT NULL
-      AND d IN (SELECT digest FROM staged)
-"""
 #: Everybody who has such an address, whether the digest is new or was on the list before.
 _CATCH: Final = """
-    INSERT INTO suppression (address_key, scope, reason, source, evidence, created_at)
+    CREATE TEMP TABLE entry ON COMMIT DROP AS
     SELECT DISTINCT ON (c.address_key, b.reason)
-           c.address_key, 'global', b.reason, 'hashed_list', jsonb_build_object('list', b.source), :now
+           c.id AS row, c.address_key, 'email' AS channel, 'global' AS scope, '' AS scope_name, b.reason,
+           'hashed_list' AS source, jsonb_build_object('list', b.source) AS evidence,
+           CAST(:now AS timestamptz) AS created_at, CAST(NULL AS timestamptz) AS expires_at
     FROM customer AS c CROSS JOIN LATERAL address_digests(c.email) AS d
     JOIN blocked_digest AS b ON b.digest = d AND b.lifted_at IS NULL
     WHERE c.address_key IS NOT NULL AND d IN (SELECT digest FROM staged)
     ORDER BY c.address_key, b.reason, b.created_at
-    ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING
 """
 
 
@@ -80,8 +73,9 @@ def record_digests(connection: "Connection", source: str, now: datetime) -> tupl
     # Whoever writes a customer waits: an address in the making would be missed here and by the trigger.
     connection.execute(text("LOCK TABLE customer IN SHARE MODE"))
     listed = connection.execute(text(_LISTED), {"source": source, "now": now}).all()
-    connection.execute(text(_CLOSE_ENDING), {"now": now})
-    caught = connection.execute(text(_CATCH), {"now": now}).rowcount
+    connection.execute(text("DROP TABLE IF EXISTS entry"))
+    connection.execute(text(_CATCH), {"now": now})
+    caught = record_entries(connection, now=now)
     again = sum(row.was_lifted for row in listed)
     remarks = [f"{caught:,} addresses of customers are on the list"] if caught else []
     if again:

@@ -8,11 +8,11 @@ longest holds; a shorter one that is on record makes room for it and stays reada
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from core.names import did_you_mean
+from customers.entries import KEY, lifted_before, record_entries
 from customers.importing.fields import Fields, require
 from customers.importing.hashed_lists import digest_of, record_digests
 from customers.importing.importer import Importer, Loaded, Source, read_mailbox
@@ -27,8 +27,6 @@ _SCOPES: Final = ("global", "channel", "topic", "campaign")
 
 #: A rest that somebody asked for: it always has an end.
 _PAUSED: Final = "paused"
-#: Entries with these reasons tell of a mailbox; all others of the person behind it, wherever their mail goes.
-_OF_MAILBOX: Final = ("hard_bounce", "soft_bounce", "soft_bounces", "mailbox_full")
 
 
 class SuppressionImporter(Importer):
@@ -130,57 +128,11 @@ class SuppressionImporter(Importer):
         return Loaded(created + listed, remarks=(*remarks, *of_list))
 
 
-def follow_addresses(connection: "Connection", *, now: datetime) -> int:
-    """What forbids writing to the old addresses of the temporary table `moved` (old_key, new_key) forbids writing
-    to the new ones too, unless it tells of the old mailbox alone.
-
-    Returns how many entries were written: copies with source 'address_change' that name the old entry. Those of the
-    old address stay. Repeat: safe.
-    """
-    from sqlalchemy import text
-
-    connection.execute(text(_OF_OLD_ADDRESSES), {"now": now, "of_mailbox": list(_OF_MAILBOX)})
-    return record_entries(connection, now=now)
-
-
-def lifted_before(connection: "Connection", *, now: datetime) -> tuple[str, ...]:
-    """A remark that entries of the temporary table `entry` had been lifted, if any were; before they are recorded."""
-    from sqlalchemy import text
-
-    again = connection.execute(text(_LIFTED_BEFORE), {"now": now}).scalar_one()
-    return (f"{again:,} entries had been lifted before, and forbid again",) if again else ()
-
-
-def record_entries(connection: "Connection", *, now: datetime, tell: bool = False) -> int:
-    """The longest entries of the temporary table `entry` are in force; returns how many were written.
-
-    With `tell` the rows that said something new are in the temporary table `news` as well.
-    """
-    from sqlalchemy import text
-
-    connection.execute(text(_CLOSE_SHORTER), {"now": now})
-    return connection.execute(text(_INSERT_AND_TELL if tell else _INSERT)).rowcount
-
-
-_KEY: Final = "address_key, channel, scope, scope_name, reason"
-_ENTRY: Final = f"{_KEY}, source, evidence, created_at, expires_at"
-
 _OF_FILE = f"""
     CREATE TEMP TABLE entry ON COMMIT DROP AS
-    SELECT DISTINCT ON ({_KEY}) row, 'import' AS source, {_ENTRY.replace(" source,", "")}
+    SELECT DISTINCT ON ({KEY}) row, 'import' AS source, {KEY}, evidence, created_at, expires_at
     FROM staged WHERE digest IS NULL
-    ORDER BY {_KEY}, coalesce(expires_at, 'infinity') DESC, row
-"""  # noqa: S608  made of our own names
-
-#: Entries of the file in whose place none is in force, because somebody lifted it.
-_LIFTED_BEFORE = f"""
-    SELECT count(*) FROM entry
-    WHERE (expires_at IS NULL OR expires_at > :now) AND (
-        SELECT bool_and(s.lifted_at IS NOT NULL) AND bool_or(s.lifted_because <> 'replaced by a later entry')
-        FROM suppression AS s
-        WHERE ({", ".join(f"s.{name}" for name in _KEY.split(", "))})
-            = ({", ".join(f"entry.{name}" for name in _KEY.split(", "))})
-    )
+    ORDER BY {KEY}, coalesce(expires_at, 'infinity') DESC, row
 """  # noqa: S608  made of our own names
 
 #: Who is on a list of opt-outs cannot confirm any more what they were asked to confirm before.
@@ -199,32 +151,3 @@ _VOID_REQUESTS = """
     WHERE state = 'requested'
     ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING
 """
-
-_OF_OLD_ADDRESSES = """
-    CREATE TEMP TABLE entry ON COMMIT DROP AS
-    SELECT DISTINCT ON (new_key, channel, scope, scope_name, reason)
-           id AS row, new_key AS address_key, channel, scope, scope_name, reason, 'address_change' AS source,
-           jsonb_build_object('suppression_id', id) AS evidence, CAST(:now AS timestamptz) AS created_at, expires_at
-    FROM suppression JOIN moved ON moved.old_key = suppression.address_key
-    WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now) AND NOT reason = ANY(:of_mailbox)
-    ORDER BY new_key, channel, scope, scope_name, reason, coalesce(expires_at, 'infinity') DESC, id
-"""
-
-_CLOSE_SHORTER = f"""
-    UPDATE suppression SET lifted_at = :now, lifted_because = 'replaced by a later entry'
-    FROM entry
-    WHERE ({", ".join(f"suppression.{name}" for name in _KEY.split(", "))})
-        = ({", ".join(f"entry.{name}" for name in _KEY.split(", "))})
-      AND suppression.lifted_at IS NULL
-      AND suppression.expires_at < coalesce(entry.expires_at, 'infinity')
-"""  # noqa: S608  made of our own names
-
-_INSERT = f"""
-    INSERT INTO suppression ({_ENTRY})
-    SELECT {_ENTRY} FROM entry ORDER BY row
-    ON CONFLICT ({_KEY}) WHERE lifted_at IS NULL DO NOTHING
-"""  # noqa: S608  made of our own names
-_INSERT_AND_TELL = f"""
-    WITH written AS ({_INSERT} RETURNING {_KEY})
-    INSERT INTO news SELECT entry.row FROM entry JOIN written USING ({_KEY})
-"""  # noqa: S608  made of our own names

@@ -13,14 +13,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
+from core.latest_word import newest_first
+from customers.entries import follow
+
 #: From the strictest to the most permissive.
 _STATES: Final = ("withdrawn", "granted", "confirmed")
 #: From the weakest ground for writing to the strongest.
 _BASES: Final = ("implied", "legitimate_interest", "soft_opt_in", "contract", "consent")
-#: Entries with these reasons tell of a mailbox; the others of the person behind it, wherever their mail goes.
-OF_MAILBOX: Final = ("hard_bounce", "soft_bounces", "mailbox_full")
-
-
 #: What a proof may tell of the ground; a word that tells less is the weaker one.
 _TELLING: Final = ("relation", "sale", "similar_products", "opt_out_offered", "subscriber")
 
@@ -63,11 +62,11 @@ def _strength(word: Word) -> tuple[int, int, str]:
     return basis, sum(name in word.proof for name in _TELLING), word.said_at
 
 
-_LATEST: Final = text("""
+_LATEST: Final = text(f"""
     SELECT DISTINCT ON (customer_id, channel, topic) channel, topic, state, basis, expires_at, captured_at, proof
     FROM consent WHERE customer_id = ANY(:people) AND state <> 'requested'
-    ORDER BY customer_id, channel, topic, captured_at DESC, id DESC
-""")
+    ORDER BY customer_id, channel, topic, {newest_first()}
+""")  # noqa: S608  made of our own names
 
 
 def words_of(connection: Connection, people: Sequence[int]) -> Mapping[tuple[str, str], list[Word]]:
@@ -134,26 +133,10 @@ def _says(word: Word) -> tuple[object, ...]:
     return word.state, word.basis, word.expires_at, proof, said_at
 
 
-_ENTRY: Final = "channel, scope, scope_name, reason"
-_CLOSE_SHORTER: Final = text("""
-    UPDATE suppression AS theirs SET lifted_at = :now, lifted_because = 'replaced by a later entry'
-    FROM suppression AS mine
-    WHERE theirs.address_key = :new_key AND theirs.lifted_at IS NULL AND mine.address_key = :old_key
-      AND mine.lifted_at IS NULL AND (mine.expires_at IS NULL OR mine.expires_at > :now)
-      AND NOT mine.reason = ANY(:of_mailbox)
-      AND (mine.channel, mine.scope, mine.scope_name, mine.reason)
-        = (theirs.channel, theirs.scope, theirs.scope_name, theirs.reason)
-      AND theirs.expires_at < coalesce(mine.expires_at, 'infinity')
+_MOVED: Final = text("""
+    CREATE TEMP TABLE moved ON COMMIT DROP AS
+    SELECT CAST(:old_key AS uuid) AS old_key, CAST(:new_key AS uuid) AS new_key
 """)
-_FOLLOW: Final = text(f"""
-    INSERT INTO suppression (address_key, {_ENTRY}, source, evidence, created_at, expires_at)
-    SELECT :new_key, {_ENTRY}, 'merge', jsonb_build_object('suppression_id', id), :now, expires_at
-    FROM suppression
-    WHERE address_key = :old_key AND lifted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
-      AND NOT reason = ANY(:of_mailbox)
-    ORDER BY id
-    ON CONFLICT (address_key, {_ENTRY}) WHERE lifted_at IS NULL DO NOTHING
-""")  # noqa: S608  made of our own names
 
 
 def follow_person(connection: Connection, old_key: UUID | None, new_key: UUID | None, now: datetime) -> int:
@@ -161,9 +144,9 @@ def follow_person(connection: Connection, old_key: UUID | None, new_key: UUID | 
     entries that took. What is said of the old mailbox alone stays there. Repeat: safe."""
     if old_key is None or new_key is None or old_key == new_key:
         return 0
-    given = {"old_key": old_key, "new_key": new_key, "now": now, "of_mailbox": list(OF_MAILBOX)}
-    connection.execute(_CLOSE_SHORTER, given)
-    return connection.execute(_FOLLOW, given).rowcount
+    connection.execute(text("DROP TABLE IF EXISTS moved"))
+    connection.execute(_MOVED, {"old_key": old_key, "new_key": new_key})
+    return follow(connection, source="merge", now=now)
 
 
 #: The wish for fewer messages a time; of equal ones the customer's own.

@@ -9,22 +9,25 @@ from sqlalchemy import ARRAY, Connection, bindparam, text
 from sqlalchemy import UUID as UUID_TYPE
 
 from core.arrays import Ids
+from core.latest_word import newest_first
+from customers.entries import record_entries
 
 #: Of channels that have a gate of their own (tracking, profiling) no entry would be asked for.
-_WITHDRAWN: Final = text("""
-    INSERT INTO suppression (address_key, channel, scope, scope_name, reason, source, evidence, created_at)
-    SELECT key, channel, 'topic', topic, 'unsubscribed', :source, '{"withdrawal": true}', :now
+_WITHDRAWN: Final = text(f"""
+    CREATE TEMP TABLE entry ON COMMIT DROP AS
+    SELECT row_number() OVER (ORDER BY key, channel, topic) AS row, key AS address_key, channel, 'topic' AS scope,
+           topic AS scope_name, 'unsubscribed' AS reason, CAST(:source AS text) AS source,
+           jsonb_build_object('withdrawal', true) AS evidence, CAST(:now AS timestamptz) AS created_at,
+           CAST(NULL AS timestamptz) AS expires_at
     FROM (
         SELECT DISTINCT ON (customer_id, channel, topic) channel, topic, state
         FROM consent
         WHERE customer_id = ANY(:customers) AND state <> 'requested' AND topic <> ''
-        ORDER BY customer_id, channel, topic, captured_at DESC, id DESC
+        ORDER BY customer_id, channel, topic, {newest_first()}
     ) AS latest CROSS JOIN unnest(:keys) AS key
     WHERE state = 'withdrawn'
     GROUP BY key, channel, topic
-    ORDER BY key, channel, topic
-    ON CONFLICT (address_key, channel, scope, scope_name, reason) WHERE lifted_at IS NULL DO NOTHING
-""").bindparams(bindparam("customers", type_=Ids), bindparam("keys", type_=ARRAY(UUID_TYPE)))
+""").bindparams(bindparam("customers", type_=Ids), bindparam("keys", type_=ARRAY(UUID_TYPE)))  # noqa: S608  our own
 
 
 def keep_refusals(
@@ -36,5 +39,9 @@ def keep_refusals(
     To be called before the consents are removed. The person themselves takes it back by agreeing anew, and confirming
     it. Repeat: safe.
     """
+    if not customers or not keys:
+        return 0
     given = {"customers": list(customers), "keys": list(keys), "source": source, "now": now}
-    return connection.execute(_WITHDRAWN, given).rowcount if customers and keys else 0
+    connection.execute(text("DROP TABLE IF EXISTS entry"))
+    connection.execute(_WITHDRAWN, given)
+    return record_entries(connection, now=now)

@@ -16,10 +16,11 @@ from core.database import Database
 from core.errors import UsageError
 from core.settings import Tiers
 from customers import metrics
+from customers.entries import OF_MAILBOX
 from customers.identity import find_customer
 from customers.merging.merge import Merged, merge
 from customers.merging.rows import naming_columns
-from customers.merging.words import OF_MAILBOX, words_of
+from customers.merging.words import words_of
 from suppression import refused
 from suppression.record import unsubscribe
 from tests import factories

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from core import schema
 from core.database import Database
+from customers.entries import OF_MAILBOX
 from customers.merging.merge import merge
-from customers.merging.words import OF_MAILBOX
 from suppression.gate import REASONS
 from suppression.record import lift, suppress
 from suppression.wishes import pause
