@@ -11,7 +11,7 @@ from sqlalchemy import select
 from core.clock import SteppedClock
 from core.database import Database
 from core.errors import ServiceError
-from core.schema import inbound_mail
+from core.schema import inbound_mail, task
 from core.workspace import Workspace
 from tests.hostile_mails import HOSTILE
 from tests.inbound_mails import OWN, SETTINGS, letter, status_notification
@@ -94,7 +94,8 @@ def test_maildir_leaves_links_and_folders_alone(make_drop, database):
 
 def test_maildir_mail_above_the_limit_stays(make_drop, database):
     """
-    A mail of 100 MB is kept aside by its first 64 KB, and stays in cur/, flagged; little memory is taken for it.
+    A mail of 100 MB is kept aside by its first 64 KB, and stays in cur/, flagged; little memory is taken for it, and
+    somebody has the task to see to it.
     """
     intake, folder = make_drop()
     with (folder / "new" / "1").open("wb") as stream:
@@ -111,7 +112,10 @@ def test_maildir_mail_above_the_limit_stays(make_drop, database):
     assert peak < 20_000_000
     with database.begin() as connection:
         raw, problem = connection.execute(select(_m.raw, _m.problem).where(_m.size == 100_000_000)).one()
+        key = f"inbound:aside:{intake.clock.now().date()}"
+        owners = list(connection.execute(select(task.c.owner).where(task.c.task_key == key)).scalars())
     assert (HEAD, "too large to be read") == (len(raw), problem[:20])
+    assert ["anna"] == owners
 
 
 def test_maildir_full_of_hostile_mails_holds_up_nothing(make_drop, database):

@@ -1,6 +1,8 @@
 """Real bounce mails of many servers: whom each is about, and what it says."""
 
 import csv
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,21 @@ def test_every_labelled_bounce_is_of_the_kind_it_says():
     }
 
     assert expected == {name: {kind for _, kind in found(name)} for name in expected}
+
+
+def test_the_page_counts_labels_and_classes_as_they_are():
+    """
+    The table of labels and classes in docs/inbound.md is that of these files.
+    """
+    page = (Path(__file__).parents[2] / "docs/inbound.md").read_text(encoding="utf-8")
+    head = next(line for line in page.split("\n") if line.startswith("| label |"))
+    classes = re.findall(r"`(\w+)`", head)
+    counted = Counter((for_good, found(name)[0][1]) for name, (_, for_good) in labels().items())
+
+    for words, for_good in (("for good", True), ("still tried", False)):
+        row = " | ".join(str(counted[for_good, kind]) for kind in classes)
+        assert f"| {words} | {row} |" in page
+    assert 111 == sum(counted[for_good, kind] for for_good in (True, False) for kind in classes)
 
 
 def test_every_failure_has_a_status_of_its_kind():
