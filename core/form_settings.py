@@ -45,10 +45,15 @@ class Wording(Section):
     text: Words = Field({})  # empty: the pages' own words
 
 
+#: A host, or all hosts below one, as a Content-Security-Policy names them.
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]+)?$")]
+
+
 class Captcha(Section):
     """A service that tells people from programs; its script runs in the form, which then needs JavaScript."""
 
     script: HttpUrl
+    origins: tuple[Origin, ...] = ()  # where else its script loads things from
     verify_url: HttpUrl
     element: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]  # the class it looks for
     answer: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]  # the field it fills in

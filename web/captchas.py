@@ -56,8 +56,7 @@ def _read(response: HTTPResponse) -> bytes:
     return read
 
 
-def policy(captcha: Captcha) -> str:
-    """What the Content-Security-Policy of the form has to allow."""
+def origins(captcha: Captcha) -> tuple[str, ...]:
+    """From where the form may load scripts, frames and styles."""
     parts = urlsplit(captcha.script)
-    origin = f"{parts.scheme}://{parts.netloc}"
-    return f"script-src {origin}; frame-src {origin}; connect-src {origin}"
+    return (f"{parts.scheme}://{parts.netloc}", *captcha.origins)

@@ -29,10 +29,7 @@ COMMON_HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex, nofollow",
 }
-_PAGE_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
+_PAGE_POLICY: Final = "default-src 'none'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 #: A mailing is shown as if it came from nowhere: no script, no form, no access to anything of this site.
 _MAILING_POLICY: Final = (
     "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation; "
@@ -55,13 +52,14 @@ Values = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around the content of every page. `languages` are links to the same page in others."""
+    """What stands around the content of every page. `languages` are links to the same page in others; from `origins`
+    scripts, frames and styles may be loaded."""
 
     title: str
     organisation: str
     footer: str
     languages: Html = NOTHING
-    policy: str = ""  # added to the Content-Security-Policy
+    origins: tuple[str, ...] = ()
     head: Html = NOTHING
 
 
@@ -88,9 +86,14 @@ def page(words: Words, content: Html, frame: Frame, status: int = 200) -> Respon
         head=frame.head, organisation=escape(frame.organisation), content=content, footer=escape(frame.footer),
         languages=frame.languages,
     )  # fmt: skip
-    policy = f"{_PAGE_POLICY}; {frame.policy}" if frame.policy else _PAGE_POLICY
-    headers = {**COMMON_HEADERS, "content-security-policy": policy, "content-language": words.code}
+    headers = {**COMMON_HEADERS, "content-security-policy": _policy(frame.origins), "content-language": words.code}
     return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def _policy(origins: tuple[str, ...]) -> str:
+    named = "".join(f" {origin}" for origin in origins)
+    foreign = "".join(f"; {kind}{named}" for kind in ("script-src", "frame-src", "connect-src")) if named else ""
+    return f"{_PAGE_POLICY}; style-src 'sha256-{_STYLE_HASH}'{named}{foreign}"
 
 
 def mailing(html: str | None, text: str) -> Response:

@@ -88,13 +88,14 @@ def _page(
 ) -> Response:  # fmt: skip
     settings = site.workspace.settings
     title = sign_up_form.heading_of(form, settings, words)
-    policy, head = "", NOTHING
+    origins: tuple[str, ...] = ()
+    head = NOTHING
     if form.captcha is not None:
-        policy, head = captchas.policy(form.captcha), fragment("script.html", {"script": form.captcha.script})
+        origins, head = captchas.origins(form.captcha), fragment("script.html", {"script": form.captcha.script})
     return site.page(
         request, words, f"{words.say('form_problem')} {title}" if problems else title,
         sign_up_form.shown(form, settings, words, fields, problems),
-        status=422 if problems else 200, policy=policy, head=head,
+        status=422 if problems else 200, origins=origins, head=head,
     )  # fmt: skip
 
 

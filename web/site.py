@@ -146,15 +146,15 @@ class Site:
         return words_for(chosen, *wishes, accept=fallback, known=self.languages)
 
     def page(
-        self, request: Request, words: Words, title: str, content: Html, *, status: int = 200, policy: str = "",
-        head: Html = NOTHING,
+        self, request: Request, words: Words, title: str, content: Html, *, status: int = 200,
+        origins: tuple[str, ...] = (), head: Html = NOTHING,
     ) -> Response:  # fmt: skip
         """A page of this site, with who is writing at its foot; one that is only looked at links to itself in every
         other language."""
         organisation = self.workspace.settings.organisation
         footer = f"{organisation.name}\n{organisation.postal_address}"
         links = self._language_links(words) if request.method in ("GET", "HEAD") else NOTHING
-        frame = pages.Frame(title, organisation.name, footer, links, policy, head)
+        frame = pages.Frame(title, organisation.name, footer, links, origins, head)
         return pages.page(words, content, frame, status)
 
     def _language_links(self, words: Words) -> Html:

@@ -1,5 +1,6 @@
 """The mail the pages order, as it is shipped: rendered in each language, its link as it was made."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -24,8 +25,11 @@ SUBJECTS = {
 }
 CAPTCHA = """\
     captcha: {{script: "https://captcha.example/api.js", verify_url: "http://127.0.0.1:{port}/verify",
-               element: h-captcha, answer: h-captcha-response, site_key: site, secret: "geheim"}}
+               origins: ["https://*.captcha.example"], element: h-captcha, answer: h-captcha-response,
+               site_key: site, secret: "geheim"}}
 """
+#: Where in the settings the section of the captcha ends.
+_OFFERS = "  offers: {{topics"
 
 
 def test_mails_speak_the_language_of_the_page_and_carry_the_link_as_it_is(
@@ -60,6 +64,7 @@ def test_mails_speak_the_language_of_the_page_and_carry_the_link_as_it_is(
         (("campaign: confirm-sign-up}}", "campaign: confirm}}"), "no campaign 'confirm'"),
         (("export: your-link", "export: spring-paper"), "'spring-paper' is not transactional"),
         (("answer_s: 0", "answer_s: 9"), "answer_s"),
+        ((_OFFERS, CAPTCHA.replace('"https://*.', "\"'self' https://*.").replace("{port}", "9") + _OFFERS), "origins"),
         (("answer_s: 0", "limits: {{mail_every: 5m}}"), "expected at least '1h'"),
         (("answer_s: 0}}", "answer_s: 0}}\nweb: {{proxies: [all]}}"), "expected a network address"),
     ],
@@ -109,7 +114,7 @@ def judge() -> Iterator[int]:
 def with_captcha(port: int) -> str:
     """Settings whose newsletter form asks the service at the port."""
     captcha = CAPTCHA.replace("{port}", str(port))
-    return SETTINGS.replace("  offers: {{topics", captcha + "  offers: {{topics", 1)
+    return SETTINGS.replace(_OFFERS, captcha + _OFFERS, 1)
 
 
 def test_captcha_decides_who_is_a_person(
@@ -131,7 +136,10 @@ def test_captcha_decides_who_is_a_person(
     assert ["127.0.0.1"] == Judge.asked[0]["remoteip"]
     assert 2 == len(Judge.asked)
     assert '<div class="h-captcha" data-sitekey="site">' in shown.text
-    assert "script-src https://captcha.example" in shown.headers["content-security-policy"]
+    policy = shown.headers["content-security-policy"]
+    for kind in ("script-src", "frame-src", "connect-src"):
+        assert f"{kind} https://captcha.example https://*.captcha.example" in policy
+    assert re.search(r"style-src 'sha256-\S+' https://captcha\.example https://\*\.captcha\.example", policy)
 
 
 def test_captcha_that_cannot_be_reached_lets_nobody_pass(
