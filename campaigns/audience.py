@@ -33,6 +33,9 @@ class Counts:
     skipped: Mapping[str, int]
     digest: str  # of who is in it and what was decided; the same people and decisions give the same text
     held: Mapping[str, int] = field(default_factory=dict)  # of `would_send`: who would wait at first, by the reason
+    skipped_later: Mapping[str, int] = field(
+        default_factory=dict
+    )  # of `would_send`: who would wait longer than they may
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,16 @@ def decided(
 
     Of several customers at one address, or of one person, household or company where the campaign says so, the one
     known longest is kept. `only` restricts the customers that are looked at; it must keep those together on whom a
-    decision depends (`duplicates.twins_of`). `earlier`: the campaigns planned before this one.
+    decision depends (`holding.depends_on`). `earlier`: the campaigns planned before this one.
     """
     which = duplicates.one_per(version, policy)
     same_piece = [one.messages.people for one in earlier if one.piece == version.piece]
     gets_piece = duplicates.got_piece(version, now, policy, same_piece)
-    dropped = holding.dropped(version, now, policy, [one.messages for one in earlier])
+    ahead = [one.messages for one in earlier]
+    dropped = holding.dropped(version, now, policy, ahead)
     alone = duplicates.without_twins(_gated(version, occurrence, now, policy, gets_piece, dropped, only), which)
-    return select(alone.c.customer_id, alone.c.address_key, alone.c.skip_reason).cte("decided")
+    left = holding.dropped_in_turn(alone, version, now, policy, ahead)
+    return select(left.c.customer_id, left.c.address_key, left.c.skip_reason).cte("decided")
 
 
 def _gated(
@@ -120,14 +125,11 @@ def count(
 ) -> Counts:
     """The heads of the audience as it would be decided now; nothing is written."""
     rows = decided(version, occurrence, now, policy, earlier=earlier)
-    query = select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason)
     if not holding.may_hold(connection, version, policy):
-        return counted(connection, query)
-    ahead = [one.messages for one in earlier]
-    asked = query.add_columns(*holding.columns(rows, version, now, policy, ahead))
-    groups = _grouped(connection, asked.join_from(rows, customer, customer.c.id == rows.c.customer_id))
-    would_send = [group for group in groups if group.skip_reason is None]
-    return replace(_summed(groups), held=holding.held(would_send, version, now, policy))
+        return counted(connection, select(rows.c.customer_id, rows.c.address_key, rows.c.skip_reason))
+    groups = _grouped(connection, holding.asked(rows, version, now, policy, [one.messages for one in earlier]))
+    told = holding.forecast([group for group in groups if group.skip_reason is None], version, now, policy)
+    return replace(_summed(groups), held=told.held, skipped_later=told.skipped_later)
 
 
 def counted(connection: Connection, rows: Select[Any]) -> Counts:

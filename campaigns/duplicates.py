@@ -4,7 +4,7 @@ Customers are compared by equal keys and ranked by how long they are known, so a
 keep the same ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -84,10 +84,10 @@ def without_twins(rows: CTE, which: str) -> CTE:
     return rows
 
 
-def twins_of(customer_id: int, which: str) -> ColumnElement[bool]:
-    """SQL over `customer`: everybody on whom it depends whether this customer is a twin of somebody."""
+def twins_of(customer_id: int, levels: Collection[str]) -> ColumnElement[bool]:
+    """SQL over `customer`: everybody on whom it depends whether this customer is a twin of somebody at these levels."""
     found = select(customer.c.id).where(customer.c.id == customer_id).cte("asked_about")
-    for level in reversed(LEVELS[which]):
+    for level in (each for each in ("company", "household", "person", "address") if each in levels):
         near, far = customer.alias(), customer.alias()
         shared = select(key_of(near, level)).where(near.c.id.in_(select(found.c.id)), key_of(near, level).is_not(None))
         wanted = or_(far.c.id.in_(select(found.c.id)), key_of(far, level).in_(shared))

@@ -21,6 +21,7 @@ from core.pressure_settings import Deferred
 from core.schema import message, run
 from suppression import pressure
 from suppression.care import OPEN_CASE, held_for_cases
+from suppression.contacts import FIRST
 from suppression.gate import TRANSACTIONAL
 from suppression.policy import Policy
 from suppression.pressure import FREQUENCY_CAP
@@ -186,13 +187,32 @@ def _capped(connection: Connection, watch: Watch, ids: Sequence[int], now: datet
     found = pressure.held_back(
         connection, ids, rules=watch.rules, topic=watch.topic, priority=watch.priority, wishes=watch.wishes, now=now
     )
+    if watch.defer is None:
+        return _unless_room(connection, watch, [one.message_id for one in found], now)
     for one in found:
-        deadline = None if watch.defer is None else (one.held_at or now) + watch.defer
-        if deadline is None or now >= deadline:
+        deadline = (one.held_at or now) + watch.defer
+        if now >= deadline:
             dropped.append(one.message_id)
         else:
             holds.append(Hold(one.message_id, FREQUENCY_CAP, min(_on_grid(one.free_at), deadline)))
     return holds, dropped
+
+
+def _unless_room(
+    connection: Connection, watch: Watch, ids: Sequence[int], now: datetime
+) -> tuple[list[Hold], list[int]]:
+    """Of capped messages that do not wait, those that leave their place to a planned one, and the others.
+
+    What is planned may come to nothing: until it is handed over, nobody has been written to in its place.
+    """
+    if not ids:
+        return [], []
+    found = pressure.held_back(
+        connection, ids, rules=watch.rules, topic=watch.topic, priority=FIRST, wishes=watch.wishes, now=now
+    )
+    dropped = {one.message_id for one in found}
+    look_again = _on_grid(now + _GRID)
+    return [Hold(id_, FREQUENCY_CAP, look_again) for id_ in ids if id_ not in dropped], sorted(dropped)
 
 
 def _on_grid(at: datetime) -> datetime:

@@ -19,7 +19,7 @@ class Watch:
     topic: str
     priority: int  # of their run
     wishes: bool  # whether people said how often they want to be written to
-    defer: timedelta | None  # how long a capped message waits; None: it is skipped
+    defer: timedelta | None  # how long a capped message waits; None: only for those that go first
     valid_until: datetime | None
     places: Mapping[int, Place]  # by message; empty where no hours are quiet
     limited: frozenset[int]  # the messages that a cap or a wish may hold

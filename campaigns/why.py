@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
-from campaigns import audience, duplicates, holding, versions
+from campaigns import audience, holding, versions
 from campaigns.catalogue import Catalogue
 from campaigns.particulars import particulars
 from campaigns.plan import ONCE
@@ -209,13 +209,16 @@ def _outlook(
     version, policy = versions.pin(catalogue, campaign), Policy.of(catalogue.settings)
     if version.is_transactional:
         return _owed_outlook(connection, person, campaign, now, policy)
-    same = duplicates.twins_of(person["id"], duplicates.one_per(version, policy))
+    same = holding.depends_on(person["id"], version, policy)
     people = audience.decided(version, ONCE, now, policy, only=same)
     row = connection.execute(select(people.c.skip_reason).where(people.c.customer_id == person["id"])).one_or_none()
     if row is None:
         return "not_in_audience", _outside(connection, version, person["id"], now)
     if row.skip_reason is None:
-        holds = holding.hold_of(connection, people, person["id"], version, now, policy)
+        told = holding.forecast_of(connection, people, person["id"], version, now, policy)
+        if later := next(iter(told.skipped_later), None):
+            return "would_skip", f"{later}: {sentence(later)}"
+        holds = next(iter(told.held), None)
         topic, priority = version.definition.consent_topic, version.definition.limits.priority
         known = (
             particulars(connection, policy, person["id"], holds, topic=topic, priority=priority, now=now)

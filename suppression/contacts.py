@@ -34,6 +34,9 @@ _INSTANT: Final = DateTime(timezone=True)
 #: States of messages that were handed over, but for refused ones.
 _CONTACTED: Final = ("handed_over", "accepted", "unknown", "delivered", "bounced", "complained")
 
+#: A priority that nobody's is above: what is planned leaves its place to such a message.
+FIRST: Final = (1 << 15) - 1
+
 Moments = Mapping[str, ColumnElement[datetime]]
 
 
@@ -74,8 +77,8 @@ class Ahead:
 class Pressed:
     """One bulk message that is to go to `person`, a row of customer or of an alias.
 
-    Of other runs' messages that wait, and of those `ahead`, those of a higher `priority` go first. `message_id` does
-    not count against itself.
+    Of other runs' messages that wait, and of those `ahead`, those of a higher `priority` go first; so do as many of its
+    own run's as `before` says. `message_id` does not count against itself.
     """
 
     person: FromClause
@@ -85,6 +88,7 @@ class Pressed:
     moments: Moments
     channel: str = "email"
     ahead: tuple[Ahead, ...] = ()
+    before: ColumnElement[int] | None = None
 
     def free_at(self, rules: Rules, *, wishes: bool) -> ColumnElement[datetime | None]:
         """When it may go at the earliest; NULL: now. `wishes`: whether people's preferences are asked."""
@@ -154,6 +158,8 @@ class _Contacts:
         query = query.where(self._counted, self._went() | self._goes_first(until), since).order_by(self.at.desc())
         # What is planned will be newer than everything in the ledger.
         ahead = [self._ahead(one, until) for one in self._pressed.ahead if self._is_ahead(one)]
+        if self._pressed.before is not None:
+            ahead.append(self._pressed.before)
         left = place - sum(ahead[1:], ahead[0]) if ahead else place
         ordered = query.offset((func.greatest(left, 1) if ahead else left) - 1).limit(1)
         nth = ordered.correlate_except(self._message, self._run, self._version).scalar_subquery()

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, any_, bindparam, case, literal, select, text
+from sqlalchemy import Connection, Select, any_, bindparam, case, select, text
 
 from core import schema
 from core.arrays import Ids
@@ -29,11 +29,6 @@ class Capped:
     message_id: int
     held_at: datetime | None
     free_at: datetime
-
-
-def hold_reason(pressed: Pressed, *, rules: Rules, wishes: bool) -> ColumnElement[str | None]:
-    """SQL: `frequency_cap` for a message that may not go now; NULL for one that may. `wishes`: as for `free_at`."""
-    return case((pressed.free_at(rules, wishes=wishes).is_not(None), literal(FREQUENCY_CAP)))
 
 
 @lru_cache(maxsize=256)

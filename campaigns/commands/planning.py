@@ -66,6 +66,7 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "would_send": item.counts.would_send,
             "skipped": dict(item.counts.skipped),
             "held": dict(item.counts.held),
+            "skipped_later": dict(item.counts.skipped_later),
             "starts_at": item.starts_at,
             "rollout": list(item.rollout),
             **(item.way.document() if item.way is not None else {}),
@@ -98,6 +99,7 @@ def _print_plan(made: "Plan") -> None:
             continue
         rows = [("audience", counts.audience), ("would send", counts.would_send)]
         rows += [(f"held, {reason}", number) for reason, number in counts.held.items()]
+        rows += [(f"skipped later, {reason}", number) for reason, number in counts.skipped_later.items()]
         rows += [(f"skipped, {reason}", number) for reason, number in counts.skipped.items()]
         rows += [(f"stage {n} of {len(item.rollout)}", heads) for n, heads in enumerate(item.rollout, 1)]
         width = max(len(label) for label, _ in rows)

@@ -158,3 +158,78 @@ def test_a_plan_says_nothing_of_holds_where_none_are_configured(office, database
 
     counts = plan_of(office(settings=""), database, clock).campaigns[0].counts
     assert (5, {}, {}) == (counts.would_send, counts.skipped, counts.held)
+
+
+FIRM = "pressure: {{caps: {{firm: {{most: 2, within: 7d, of: company}}, weekly: {{most: 1, within: 7d}}}}}}\n"
+
+
+@pytest.fixture
+def colleagues(database, clock):
+    """Five of one company, and one of none; the one known longest was written to yesterday."""
+    with database.begin() as connection:
+        ids = [
+            make_customer(connection, external_id=f"mill-{number}", consents=("promotions",), company="Mill")
+            for number in range(5)
+        ]
+        make_customer(connection, external_id="alone", consents=("promotions",))
+        yesterday = clock.now() - timedelta(days=1)
+        run_id = make_run(connection, "winter", state="finished")
+        make_message(connection, run_id, ids[0], accepted_at=yesterday, state_at=yesterday)
+
+
+@pytest.mark.parametrize(
+    ("when_capped", "expected"),
+    [
+        ("drop", (2, {"frequency_cap": 4}, {}, {})),
+        ("{defer: 8d}", (6, {}, {"frequency_cap": 4}, {})),
+        ("{defer: 3d}", (6, {}, {}, {"frequency_cap": 4})),
+    ],
+)
+def test_a_plan_foresees_that_colleagues_cap_each_other(office, database, clock, colleagues, when_capped, expected):
+    """
+    One place is left of the company's two: the next of the colleagues gets it, and the run does what the plan says.
+    """
+    with serving() as server:
+        workspace = office(f"{{when_capped: {when_capped}}}", server.port, FIRM)
+        plan = plan_of(workspace, database, clock)
+        counts = plan.campaigns[0].counts
+        outlook = {name: told(database, workspace, clock, name) for name in ("mill-0", "mill-1", "mill-2", "alone")}
+        apply_of(workspace, database, clock, plan)
+        courier_sends(workspace, database, clock)
+        clock.step(timedelta(days=4))
+        courier_sends(workspace, database, clock)
+    with database.begin() as connection:
+        taken = connection.execute(
+            select(customer.c.external_id).join(message, message.c.customer_id == customer.c.id)
+            .where(message.c.campaign == "spring-paper", message.c.state == "accepted").order_by(customer.c.id)
+        ).scalars().all()  # fmt: skip
+        status = statuses(connection, "spring-paper")[0]
+
+    assert expected == (counts.would_send, counts.skipped, counts.held, counts.skipped_later)
+    assert ["mill-1", "alone"] == taken
+    assert counts.held == status.held
+    assert dict(counts.skipped) | dict(counts.skipped_later) == status.skipped
+    kinds = {name: one.outcome for name, one in outlook.items()}
+    capped = "would_send" if counts.held else "would_skip"
+    assert {"mill-0": capped, "mill-1": "would_send", "mill-2": capped, "alone": "would_send"} == kinds
+
+
+def test_a_plan_tells_who_cannot_go_in_time(office, database, clock, people):
+    """
+    Where it is night until the campaign is over, and who is capped beyond the deadline, are skipped later: both told.
+    """
+    with serving() as server:
+        workspace = office("{valid_for: 2h, when_capped: {defer: 1d}}", server.port)
+        plan = plan_of(workspace, database, clock)
+        counts = plan.campaigns[0].counts
+        asleep = told(database, workspace, clock, "asleep")
+        apply_of(workspace, database, clock, plan)
+        courier_sends(workspace, database, clock)
+        clock.step(timedelta(hours=2, seconds=1))
+        courier_sends(workspace, database, clock)
+    with database.begin() as connection:
+        status = statuses(connection, "spring-paper")[0]
+
+    assert (5, {}, {}) == (counts.would_send, counts.skipped, counts.held)
+    assert {"frequency_cap": 2, "quiet_too_long": 1} == counts.skipped_later == status.skipped
+    assert ("would_skip", True) == (asleep.outcome, asleep.reason.startswith("quiet_too_long: "))

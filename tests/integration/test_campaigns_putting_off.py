@@ -345,6 +345,29 @@ def test_the_run_with_the_higher_priority_goes_first(database, clock, make_batch
     assert [(), ()] == broken(database)
 
 
+@pytest.mark.parametrize(("order", "expected"), [("cancel", "accepted"), (None, "skipped")])
+def test_what_does_not_wait_leaves_its_place_to_what_is_planned(database, clock, make_batch, person, order, expected):
+    """
+    A message that is dropped under a cap is held while one of higher priority is only planned: it is dropped once that
+    one went, and goes when that one never will.
+    """
+    policy = Policy(pressure=Rules((cap(),)))
+    low, high = make_batch("low", [person]), make_batch("high", [person], priority=5)
+    assert [] == sent(database, clock, low, policy)
+    assert ("low", "planned", None, "frequency_cap", clock.now() + timedelta(minutes=15)) == rows(database)[0]
+    if order is None:
+        assert 1 == len(sent(database, clock, high, policy, priority=5))
+    else:
+        with database.begin() as connection:
+            control.order(connection, "high", order, actor="ann", now=clock.now())
+    clock.step(timedelta(minutes=15))
+    for batch_id in due(database, clock):
+        sent(database, clock, batch_id, policy)
+
+    assert expected == rows(database)[0][1]
+    assert [(), ()] == broken(database)
+
+
 def test_what_people_asked_for_holds_without_any_cap(database, clock, make_batch, person):
     """
     Who wants one mail a month gets one, from all campaigns together; others get both.
