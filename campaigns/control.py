@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from campaigns import batches
 from campaigns.runs import WORK_CHANNEL
+from core import audit
 from core.errors import NotFound, PlanError
-from core.schema import audit, run, schedule
+from core.schema import run, schedule
 
 #: From → to, as people may order it. Running → finished is the ledger's own.
 ORDERS: Final = {
@@ -48,9 +49,7 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     if verb == "resume":
         batches.finish_runs(connection, now)
         connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
-    connection.execute(
-        insert(audit).values(actor=actor, action=verb, subject=f"campaign:{campaign}", detail={"runs": changed})
-    )
+    audit.record(connection, actor, verb, f"campaign:{campaign}", at=now, runs=changed)
     return changed
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BIGINT, Connection, Integer, Text, bindparam, delete, insert, text
+from sqlalchemy import BIGINT, Connection, Integer, Text, bindparam, delete, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from campaigns import refusals
@@ -18,8 +18,9 @@ from campaigns.again import send_again, take_out
 from campaigns.doubts import Doubt
 from campaigns.outcome_files import Outcome, Outcomes
 from campaigns.states import State
+from core import audit
 from core.refusal_settings import Refusals
-from core.schema import audit, kept_content
+from core.schema import kept_content
 from delivery.bounce_classes import bounce_class
 from delivery.postfix_log import NEVER_TAKEN, Evidence, Log, Verdict
 from delivery.smtp import Outcome as Answer
@@ -208,7 +209,7 @@ def settle(
         refusals.settle(connection, _OfRun(*place), ids, now, policy)
     for campaign in sorted({row.campaign for row in changed}):
         counts = Counter(row.state for row in changed if row.campaign == campaign)
-        _note(connection, actor, campaign, {"source": source, **counts})
+        audit.record(connection, actor, "reconcile", f"campaign:{campaign}", at=now, source=source, **counts)
     return Counter(row.state for row in changed)
 
 
@@ -228,8 +229,3 @@ def _class_of(finding: Finding) -> str | None:
     if finding.state not in (State.BOUNCED, State.FAILED):
         return None
     return bounce_class(Answer(OutcomeState.FAILED, finding.code, finding.enhanced, finding.words))
-
-
-def _note(connection: Connection, actor: str, campaign: str, detail: Mapping[str, object]) -> None:
-    values = {"actor": actor, "action": "reconcile", "subject": f"campaign:{campaign}", "detail": dict(detail)}
-    connection.execute(insert(audit).values(**values))

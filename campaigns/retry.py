@@ -20,15 +20,15 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    insert,
     literal,
     select,
     text,
 )
 
 from campaigns.again import send_again, take_out
+from core import audit
 from core.errors import NotFound
-from core.schema import attempt, audit, batch, campaign_version, customer, message, run
+from core.schema import attempt, batch, campaign_version, customer, message, run
 from delivery.bounce_classes import BounceClass
 from suppression.gate import skip_reason
 from suppression.policy import Policy
@@ -164,6 +164,8 @@ def again(
     given = {"ids": free, "why": why, "now": now}
     planned = list(connection.execute(_PLAN, given).scalars())
     runs = send_again(connection, planned, anew=True, size=size, now=now)
-    detail = {"messages": len(planned), "runs": runs, "classes": dict(retry.classes)}
-    connection.execute(insert(audit).values(actor=actor, action=action, subject=f"campaign:{campaign}", detail=detail))
+    audit.record(
+        connection, actor, action, f"campaign:{campaign}", at=now,
+        messages=len(planned), runs=runs, classes=retry.classes,
+    )  # fmt: skip
     return len(planned)

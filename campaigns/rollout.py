@@ -6,16 +6,17 @@ each of its messages was tried once: what a server puts off for days does not ho
 frequency cap or an open case holds. Quiet hours do: nobody goes on to the next stage while the first one sleeps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BIGINT, Connection, Row, bindparam, insert, select, text, update
+from sqlalchemy import ARRAY, BIGINT, Connection, Row, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
-from campaigns.refusals import ITSELF
 from campaigns.rollout_file import Rollout, bounds
-from core.schema import audit, batch, campaign_version, run
+from core import audit
+from core.schema import batch, campaign_version, run
 from core.units import parse_duration
 
 #: Within this time after its recipients' own hour a batch still goes at once; later, the next day at that hour.
@@ -158,7 +159,7 @@ def _figures(connection: Connection, run_id: int) -> Figures:
 
 _STOPPED: Final = text("""
     SELECT EXISTS (SELECT 1 FROM audit WHERE action = 'pause' AND subject = :subject AND detail @> :told)
-""").bindparams(bindparam("told", type_=audit.c.detail.type))
+""").bindparams(bindparam("told", type_=JSONB))
 
 
 def _was_stopped(connection: Connection, row: Row[Any]) -> bool:
@@ -172,13 +173,11 @@ def _stop(connection: Connection, row: Row[Any], figures: Figures, wrong: Sequen
     reached = f"stage {row.stage + 1} of {place.stages if place else 1}, {figures.answered:,} messages answered"
     fault = f"stopped by its roll-out ({reached}): {', '.join(wrong)}"
     _change(connection, row.id, state="paused", fault=fault)
-    told: Mapping[str, object] = {
-        "runs": [row.id], "stage": row.stage, "answered": figures.answered, "hard_bounces": figures.hard_bounces,
-        "complaints": figures.complaints, "blocks": figures.blocks,
-    }  # fmt: skip
-    connection.execute(
-        insert(audit).values(actor=ITSELF, action="pause", subject=f"campaign:{row.campaign}", detail=told)
-    )
+    audit.record(
+        connection, audit.ITSELF, "pause", f"campaign:{row.campaign}", runs=[row.id], stage=row.stage,
+        answered=figures.answered, hard_bounces=figures.hard_bounces, complaints=figures.complaints,
+        blocks=figures.blocks,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
