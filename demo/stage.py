@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from campaigns import starter
 from core.commands import headline, remark
 from core.errors import ServiceError, UsageError
 from core.processes import clarion_command
@@ -22,6 +23,13 @@ from core.workspace import Workspace
 #: In a folder that `clarion demo` made, and may therefore empty.
 MARK: Final = ".clarion-demo"
 _SOURCE: Final = Path(__file__).resolve().parents[1]
+
+
+def copy_files(folder: Path) -> None:
+    """`folder` holds the dealer's files, and the letters that `clarion init` makes, in the dealer's layout."""
+    with as_file(files("demo") / "workspace") as source:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    starter.copy_letters(folder / "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,7 @@ class Stage:
         if is_new:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / MARK).write_text("made by `clarion demo`, which may empty this folder\n", encoding="utf-8")
-            with as_file(files("demo") / "workspace") as source:
-                shutil.copytree(source, self.root, dirs_exist_ok=True)
+            copy_files(self.root)
         settings = self.root / "clarion.yaml"
         text = settings.read_text(encoding="utf-8")
         for port in (self.smtp_port, Workspace(self.root).settings.web.port):

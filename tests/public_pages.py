@@ -28,7 +28,7 @@ from web.app import create_app
 
 _STARTER = Path(campaigns.starter.__file__).parent / "files"
 NAMES = ("campaigns/confirm-sign-up.yaml", "campaigns/your-link.yaml", "templates/confirm-sign-up.html",
-         "templates/your-link.html")  # fmt: skip
+         "templates/your-link.html", "templates/layouts/notice.html")  # fmt: skip
 #: Braces are doubled: the text goes through `str.format`.
 SETTINGS = (
     MINIMAL_SETTINGS

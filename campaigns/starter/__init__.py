@@ -54,6 +54,9 @@ _PRODUCTS: Final = (
     ("Ring binders, 10", "filing", 21.00),
 )
 
+#: What the public pages order, in words that fit every workspace.
+LETTERS: Final = ("confirm-sign-up.html", "your-link.html")
+
 
 def make(folder: Path, today: date) -> list[str]:
     """`folder` holds a ready workspace with sample customers; the names of its files are returned, sorted.
@@ -69,6 +72,13 @@ def make(folder: Path, today: date) -> list[str]:
     _copy(Path(str(source)), folder)
     _write_sample(folder / "sample", today)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def copy_letters(folder: Path) -> None:
+    """`folder` holds the letters that the public pages order. What they look like its `layouts/notice.html` says."""
+    source = resources.files(__package__) / "files" / "templates"
+    for name in LETTERS:
+        (folder / name).write_bytes((source / name).read_bytes())
 
 
 def _copy(source: Path, target: Path) -> None:
