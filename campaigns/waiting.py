@@ -12,10 +12,11 @@ from campaigns.particulars import particulars
 from campaigns.presence import present
 from campaigns.rollout import place_of
 from core.errors import TransportError
+from core.open_cases import open_case_since
 from core.schema import message
 from core.settings import Settings
 from delivery.overview import obstacles, slow_domains
-from suppression.care import OPEN_CASE, open_case_since
+from suppression.care import OPEN_CASE
 from suppression.policy import Policy
 
 

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 import click
@@ -23,6 +23,8 @@ from core.clock import Clock, SystemClock
 from core.errors import EngineError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from core.database import Database
     from core.workspace import Workspace
 
@@ -69,6 +71,22 @@ class Desk:
         """What was opened is closed. Repeat: safe."""
         if "database" in self.__dict__:
             self.database.dispose()
+
+
+#: Said of what a dry run would have done.
+DRY: Final = " (dry run: nothing was kept)"
+
+
+@contextlib.contextmanager
+def undone(desk: Desk, dry_run: bool) -> "Iterator[Connection]":
+    """A transaction of the block's; with `dry_run` nothing of it is kept."""
+    with desk.database.begin() as connection:
+        savepoint = connection.begin_nested()
+        yield connection
+        if dry_run:
+            savepoint.rollback()
+        else:
+            savepoint.commit()
 
 
 def acting_user() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, acting_user, json_option, print_json, print_table, progress, remark
+from core.commands import DRY, Desk, acting_user, json_option, print_json, print_table, progress, remark
 from customers.merging import commands as merging
 from customers.rights import commands as rights
 
@@ -140,11 +140,11 @@ def _run(desk: Desk, kind: str, file: Path, how: "How", as_json: bool) -> None:
 
 def _print_counts(imported: "Imported", how: "How") -> None:
     counts = imported.counts
-    undone = " (dry run: nothing was kept)" if how.dry_run else ""
-    click.echo(
+    told = (
         f"{counts.read:,} rows read: {counts.created:,} created, {counts.updated:,} updated, "
-        f"{counts.unchanged:,} unchanged, {counts.rejected:,} rejected in {counts.seconds:.1f} s{undone}"
+        f"{counts.unchanged:,} unchanged, {counts.rejected:,} rejected in {counts.seconds:.1f} s"
     )
+    click.echo(told + (DRY if how.dry_run else ""))
     if counts.rejects_file:
         click.echo(f"rejected rows and why: {counts.rejects_file}")
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from core.schema import audit, throttle
+from core import audit
+from core.schema import throttle
 
 #: How long the reason of a hold may be.
 _LONGEST_REASON: Final = 500
@@ -64,7 +65,7 @@ def hold(
     }  # fmt: skip
     first = values | {"key": key, "held_at": func.clock_timestamp()}
     connection.execute(upsert(throttle).values(**first).on_conflict_do_update(index_elements=["key"], set_=values))
-    _note(connection, actor, "hold", key, {"because": because[:_LONGEST_REASON], "by": by})
+    audit.record(connection, actor, "hold", key, because=because[:_LONGEST_REASON], by=by)
 
 
 def release(connection: Connection, key: str, *, actor: str) -> bool:
@@ -73,9 +74,5 @@ def release(connection: Connection, key: str, *, actor: str) -> bool:
     is_held = (throttle.c.key == key) & throttle.c.held_at.is_not(None)
     if connection.execute(update(throttle).where(is_held).values(**cleared)).rowcount == 0:
         return False
-    _note(connection, actor, "release", key, {})
+    audit.record(connection, actor, "release", key)
     return True
-
-
-def _note(connection: Connection, actor: str, action: str, key: str, detail: dict[str, object]) -> None:
-    connection.execute(insert(audit).values(actor=actor, action=action, subject=key, detail=detail))

@@ -10,24 +10,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
-    FromClause,
-    Interval,
     Select,
-    and_,
     any_,
     bindparam,
     func,
-    literal,
     or_,
     select,
-    true,
 )
 
 from core import schema
 from core.arrays import Ids
+from core.open_cases import one_person, open_case_since
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -38,9 +33,6 @@ KEY_ACCOUNT: Final = "key_account"
 OPEN_CASE: Final = "open_case"
 #: A message held for an open case is looked at again after this.
 LOOK_AGAIN: Final = timedelta(minutes=15)
-
-#: A moment, or a parameter of a statement that is compiled once and asked many times.
-Instant = datetime | BindParameter[datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +91,7 @@ class Care:
 def key_account_id(customer_id: Any, rules: KeyAccounts) -> ColumnElement[int | None]:
     """SQL: the key account that the customer of this id is, or is one human being with; NULL when they are none."""
     me, peer, worth = schema.customer.alias("me"), schema.customer.alias("key"), schema.customer_metrics.alias("worth")
-    found = select(peer.c.id).join_from(me, peer, _one_person(me, peer)).where(me.c.id == customer_id)
+    found = select(peer.c.id).join_from(me, peer, one_person(me, peer)).where(me.c.id == customer_id)
     if rules.owned:
         found = found.where(func.coalesce(peer.c.owner, "") != "")
     if rules.levels:
@@ -107,50 +99,6 @@ def key_account_id(customer_id: Any, rules: KeyAccounts) -> ColumnElement[int | 
         found = found.where(or_(*(worth.c[scheme] == level for scheme, level in rules.levels)))
     first = found.order_by(peer.c.id != me.c.id, peer.c.id).limit(1)
     return first.correlate_except(me, peer, worth).scalar_subquery()
-
-
-def _one_person(me: FromClause, peer: FromClause) -> ColumnElement[bool]:
-    return or_(peer.c.id == me.c.id, peer.c.person == me.c.person, peer.c.address_key == me.c.address_key)
-
-
-def open_case_since(customer_id: Any, rules: Cases, now: Instant) -> ColumnElement[datetime | None]:
-    """SQL: when the customer's oldest case that is open at `now` was opened; NULL when none is."""
-    me, peer = schema.customer.alias("me"), schema.customer.alias("case_peer")
-    opened = schema.activity.alias("opened")
-    begun = opened.c.occurred_at <= now
-    if rules.forgotten_after is not None:
-        begun = and_(begun, opened.c.occurred_at > _before(now, rules.forgotten_after))
-    found = (
-        select(opened.c.occurred_at)
-        .select_from(me)
-        .join(peer, _one_person(me, peer))
-        .join(opened, opened.c.customer_id == peer.c.id)
-        .where(me.c.id == customer_id, opened.c.name.in_(rules.opened_by), begun, ~_closed(opened, rules, now))
-        .order_by(opened.c.occurred_at)
-        .limit(1)
-    )
-    return found.correlate_except(me, peer, opened).scalar_subquery()
-
-
-def _before(now: Instant, length: timedelta) -> Any:
-    return now - length if isinstance(now, datetime) else now - literal(length, Interval)
-
-
-def _closed(opened: FromClause, rules: Cases, now: Instant) -> ColumnElement[bool]:
-    """The case was closed after it was opened, by anybody who is the same customer."""
-    closed = schema.activity.alias("closed")
-    same: ColumnElement[bool] = true()
-    if rules.same is not None:
-        names = [row.c.properties[rules.same].astext for row in (opened, closed)]
-        same = names[0].is_not_distinct_from(names[1])
-    return (
-        select(closed.c.id)
-        .where(
-            closed.c.customer_id == opened.c.customer_id, closed.c.name.in_(rules.closed_by),
-            closed.c.occurred_at >= opened.c.occurred_at, closed.c.occurred_at <= now, same,
-        )
-        .exists()
-    )  # fmt: skip
 
 
 # --- asked of messages -----------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ QUIET_TOO_LONG: Final = "quiet_too_long"
 #: Days in a row that nobody has holidays: a calendar that says so is not believed.
 _MOST_DAYS: Final = 60
 _SATURDAY: Final = 5
+#: The language of holidays' names, as of everything we say; else the library takes that of the environment.
+_NAMES: Final = "en_US"
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -129,7 +131,7 @@ def _calendar(country: str | None, subdivision: str | None) -> "HolidayBase | No
         return None
     for part in [subdivision, None] if subdivision else [None]:
         try:
-            return country_holidays(country, subdiv=part)
+            return country_holidays(country, subdiv=part, language=_NAMES)
         except NotImplementedError:
             continue
     return None

@@ -16,7 +16,8 @@ from customers.importing.readmitted import refuse_older
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-#: The temporary table `agreement`, from which facts are recorded. `captured_at` is NULL for an undated one.
+#: The temporary table `agreement`, from which facts are recorded. `captured_at` is NULL for an undated one, and the
+#: latest moment that `said_from` leaves open for a withdrawal of which only the day is known.
 CONSENT_STAGE: Final[Mapping[str, str]] = {
     "row": "integer",
     "customer_id": "bigint",
@@ -29,6 +30,7 @@ CONSENT_STAGE: Final[Mapping[str, str]] = {
     "proof": "jsonb",
     "captured_at": "timestamptz",
     "expires_at": "timestamptz",
+    "said_from": "timestamptz",
 }
 
 
@@ -77,6 +79,20 @@ _DROP_KNOWN = f"""
           AND agreement.state <> 'withdrawn'
       )
 """  # noqa: S608  made of our own names
+
+#: Of a no of today, which counts from the import on, the same is said when the file is imported again.
+_DROP_SAID_THAT_DAY = """
+    DELETE FROM agreement USING consent AS said
+    WHERE agreement.state = 'withdrawn' AND said.captured_at BETWEEN agreement.said_from AND agreement.captured_at
+      AND (said.customer_id, said.channel, said.topic, said.state, said.source)
+        = (agreement.customer_id, agreement.channel, agreement.topic, agreement.state, agreement.source)
+      AND NOT EXISTS (
+          SELECT FROM consent AS yes
+          WHERE (yes.customer_id, yes.channel, yes.topic) = (said.customer_id, said.channel, said.topic)
+            AND yes.state IN ('granted', 'confirmed') AND yes.captured_at > said.captured_at
+            AND yes.captured_at <= agreement.captured_at
+      )
+"""
 
 _REFUSE = f"""
     DELETE FROM agreement
@@ -154,6 +170,7 @@ def record_consents(connection: "Connection", secret: bytes, *, file: str, now: 
     ]
     refused += refuse_older(connection, secret)
     connection.execute(text(_DROP_KNOWN))
+    connection.execute(text(_DROP_SAID_THAT_DAY))
     refused += [
         (row, f"withdrawn on {at:%Y-%m-%d}; a newer consent needs its date in captured_at")
         for row, at in connection.execute(text(_REFUSE))

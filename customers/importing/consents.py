@@ -73,14 +73,14 @@ class ConsentImporter(Importer):
         who = self._who(cells)
         proof, basis = self._proof(cells), basis_of(cell["basis"](cells))
         self._unproven += basis == "soft_opt_in" and bool(lacks(proof))
-        state, captured_at = _state(cell["state"](cells)), cell["captured_at"](cells)
-        if state != "withdrawn" and not captured_at:
+        state, said_from = _state(cell["state"](cells)), self._said(cell["captured_at"](cells))
+        if state != "withdrawn" and said_from is None:
             needs_date(basis)
         return (
             who.name, who.key, number, channel_of(cell["channel"](cells)), self._topic(cell["topic"](cells)),
             state, basis, cell["source"](cells) or self.source.label, cell["wording"](cells) or None,
-            json.dumps(proof, ensure_ascii=False), self._captured_at(captured_at, state),
-            self._instant(expires) if (expires := cell["expires_at"](cells)) else None,
+            json.dumps(proof, ensure_ascii=False), self._captured_at(said_from, state),
+            self._instant(expires) if (expires := cell["expires_at"](cells)) else None, said_from,
         )  # fmt: skip
 
     def _proof(self, cells: Sequence[str]) -> dict[str, Any]:
@@ -96,15 +96,18 @@ class ConsentImporter(Importer):
             raise Rejected(f"there is no topic {topic!r} in clarion.yaml; {did_you_mean(topic, known)}")
         return topic
 
-    def _captured_at(self, text: str, state: str) -> datetime | None:
+    def _said(self, text: str) -> datetime | None:
         instant = self._instant(text) if text else None
         if instant is not None and instant > self.source.now:
             # It would outrank every withdrawal until then.
             raise Rejected(f"the consent lies in the future (got {text!r})")
-        if instant is None or state != "withdrawn":
-            return instant
+        return instant
+
+    def _captured_at(self, said_from: datetime | None, state: str) -> datetime | None:
+        if said_from is None or state != "withdrawn":
+            return said_from
         # A yes of that day, at whatever time, does not come after it.
-        return end_of_day(instant, self.source.formats, latest=self.source.now)
+        return end_of_day(said_from, self.source.formats, latest=self.source.now)
 
     def load(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, acting_user, json_option, print_json, print_table, remark
+from core.commands import DRY, Desk, acting_user, json_option, print_json, print_table, remark, undone
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
@@ -30,23 +30,16 @@ def merge(desk: Desk, key: str, into: str, because: str, dry_run: bool, as_json:
     from customers.merging.merge import merge as merge_customers
 
     now = desk.clock.now()
-    with desk.database.begin() as connection:
-        savepoint = connection.begin_nested()
+    with undone(desk, dry_run) as connection:
         merged_id, into_id = (_row(desk, connection, named)["id"] for named in (key, into))
-        merged = merge_customers(
-            connection, merged_id, into_id,
-            because=because, actor=acting_user(), now=now,
-        )  # fmt: skip
-        if dry_run:
-            savepoint.rollback()
+        merged = merge_customers(connection, merged_id, into_id, because=because, actor=acting_user(), now=now)
     if not dry_run:
         with desk.database.begin() as connection:  # opt-outs do not wait for it
             metrics.refresh(connection, desk.workspace.settings.tiers, now=now)
     if as_json:
         print_json({**asdict(merged), "dry_run": dry_run})
         return
-    undone = " (dry run: nothing was kept)" if dry_run else ""
-    remark(f"{merged.merged} is part of {merged.into}{undone}")
+    remark(f"{merged.merged} is part of {merged.into}{DRY if dry_run else ''}")
     print_table([{"rows_of": name, "moved": number} for name, number in merged.moved.items()])
     for number, what in ((merged.consents, "consents made stricter"), (merged.suppressions, "suppressions followed")):
         if number:

@@ -89,7 +89,7 @@ def _erased(connection: Connection, secret: bytes, subject: Subject, source: str
     removed, emptied = _forgotten(connection, subject)
     _remember(connection, secret, subject, blocked, source, now)
     forbid(connection, blocked, now=now, source=source)
-    for name in [f"customer:{number}" for number in subject.customers] or [f"address:{key}" for key in subject.keys]:
+    for name in subject.audited:
         audit.record(connection, actor, "customer.erase", name, at=now, source=source)
     return Erased(len(subject.customers), skipped, removed, emptied)
 

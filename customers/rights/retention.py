@@ -13,12 +13,11 @@ from core.retention_settings import Retention
 from core.schema import erasure
 from customers.rights.classes import Rule, due
 from customers.rights.erase import erase_address
+from customers.rights.queued import ERASED
 from customers.rights.subject import subject_of_keys
 
 #: Rows changed in one transaction: so that nobody waits long for a lock, and a stop loses little.
 _SLICE: Final = 50_000
-#: The class of what came in for erased people since: not set anywhere, it is always due.
-ERASED: Final = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def _forget_erased(connection: Connection, now: datetime) -> list[Outcome]:
     if not keys:
         return []
     found = erase_address(connection, subject_of_keys(connection, keys), now=now)
-    return [
+    return [  # a class of its own, which nobody sets: always due
         Outcome(ERASED, name, rows, deleted, now)
         for tables, deleted in ((found.removed, True), (found.emptied, False))
         for name, rows in tables.items()

@@ -15,7 +15,7 @@ from core.arrays import among
 from core.errors import AddressError, NotFound
 from core.ids import address_key
 from core.schema import customer, customer_address, customer_alias, message
-from customers.identity import find_customer, key_of_address
+from customers.identity import find_customer
 
 EachT = TypeVar("EachT")
 
@@ -54,6 +54,11 @@ class Subject:
     def is_wide(self) -> bool:
         """Whether these are more customers than one person has."""
         return len(self.customers) > WIDE
+
+    @property
+    def audited(self) -> tuple[str, ...]:
+        """Whom a request was about, as the audit names them: the customers, else the addresses."""
+        return tuple(f"customer:{number}" for number in self.customers) or tuple(f"address:{key}" for key in self.keys)
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -121,28 +126,13 @@ def _left_aside(connection: Connection, rows: Sequence[RowMapping]) -> int:
     return connection.execute(select(func.count()).select_from(customer).where(same)).scalar_one()
 
 
-def subject_of_address(connection: Connection, secret: bytes, email: str) -> Subject:
-    """The person at an address, known as a customer or not.
-
-    Raises:
-        AddressError: it is not an address.
-    """
-    row = find_customer(connection, email, secret)
-    if row is not None:
-        return subject_of(connection, row["id"])
-    address = parse_address(email)
-    key = address_key(secret, address.comparable)
-    emails = _distinct([address.email, address.comparable])
-    return Subject((), (address.comparable,), (key,), emails, (), _messages(connection, (), (key,)), emails)
-
-
 def subject_of_keys(connection: Connection, keys: Sequence[UUID]) -> Subject:
     """Those of whom nothing but the keyed hashes of their addresses is known."""
     return Subject((), (), tuple(keys), (), (), _messages(connection, (), keys))
 
 
 def subject_named(connection: Connection, secret: bytes, named: str) -> Subject:
-    """The person an external id or an e-mail address means.
+    """The person an external id or an e-mail address means, who may be no customer.
 
     Raises:
         NotFound: nobody has this external id.
@@ -150,9 +140,13 @@ def subject_named(connection: Connection, secret: bytes, named: str) -> Subject:
     row = find_customer(connection, named, secret)
     if row is not None:
         return subject_of(connection, row["id"])
-    if key_of_address(named, secret) is None:
-        raise NotFound(f"there is no customer {named!r}", hint="give the external id or the e-mail address")
-    return subject_of_address(connection, secret, named)
+    try:
+        address = parse_address(named)
+    except AddressError:
+        hint = "give the external id or the e-mail address"
+        raise NotFound(f"there is no customer {named!r}", hint=hint) from None
+    keys, emails = (address_key(secret, address.comparable),), _distinct([address.email, address.comparable])
+    return Subject((), (address.comparable,), keys, emails, (), _messages(connection, (), keys), emails)
 
 
 def _circle(connection: Connection, customer_id: int, circle: Circle) -> tuple[int, ...]:

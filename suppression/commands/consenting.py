@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from core.commands import Desk, in_zone, json_option, print_json, print_table, remark
+from core.commands import DRY, Desk, in_zone, json_option, print_json, print_table, remark, undone
 from core.errors import NotFound, UsageError
-from suppression.commands.shared import DRY, audited, known_topic, undone
+from suppression.commands.shared import audited, known_topic
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

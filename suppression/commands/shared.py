@@ -1,8 +1,7 @@
 """What both groups of commands need."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from core import audit
 from core.commands import Desk, acting_user
@@ -11,22 +10,6 @@ from core.names import did_you_mean
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-
-#: Said of what a dry run would have done.
-DRY: Final = " (dry run: nothing was kept)"
-
-
-@contextlib.contextmanager
-def undone(desk: Desk, dry_run: bool) -> "Iterator[Connection]":
-    """A transaction of the block's; with `dry_run` nothing of it is kept."""
-    with desk.database.begin() as connection:
-        savepoint = connection.begin_nested()
-        yield connection
-        if dry_run:
-            savepoint.rollback()
-        else:
-            savepoint.commit()
 
 
 def known_topic(desk: Desk, topic: str) -> str:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import click
 
-from core.commands import Desk, counted, json_option, print_json, print_table, remark
+from core.commands import DRY, Desk, counted, json_option, print_json, print_table, remark, undone
 from core.errors import NotFound, UsageError
 from core.units import parse_duration
-from suppression.commands.shared import DRY, audited, known_topic, undone
+from suppression.commands.shared import audited, known_topic
 
 #: The same as `suppression.gate.REASONS`, which cannot be imported without SQLAlchemy (a test compares them).
 REASONS: Final = ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")

@@ -138,3 +138,35 @@ def test_customer_is_shown_by_key(run: Callable[..., Result], tmp_path: Path) ->
     assert ["news"] == [consent["topic"] for consent in document["consents"]]
     assert shown.startswith("Ann Ng\n")
     assert "prospect" in shown
+
+
+def test_dry_run_leaves_no_rejects_file(run: Callable[..., Result], tmp_path: Path) -> None:
+    """
+    What a dry run would reject is counted; a file beside the user's own is written by the import alone.
+    """
+    path = tmp_path / "people.csv"
+    path.write_text("id,email\nC1,no address\nC2,bob@x.example\n", encoding="utf-8")
+    dry = json.loads(run("import", "customers", path, "--dry-run", "--json").stdout)
+    left = sorted(file.name for file in tmp_path.glob("people*"))
+    real = json.loads(run("import", "customers", path, "--json").stdout)
+
+    assert (1, None, ["people.csv"]) == (dry["rejected"], dry["rejects_file"], left)
+    assert (1, str(tmp_path / "people.rejects.csv")) == (real["rejected"], real["rejects_file"])
+
+
+def test_events_of_the_future_are_remarked(run: Callable[..., Result], tmp_path: Path) -> None:
+    """
+    They are imported, and it is said that nothing follows from them yet: the date may be a mistake.
+    """
+    (tmp_path / "people.csv").write_text("id,email\nC1,ann@x.example\n", encoding="utf-8")
+    run("import", "customers", tmp_path / "people.csv")
+    path = tmp_path / "events.csv"
+    path.write_text("customer,event,time\nC1,visit,2026-03-01\nC1,visit,2026-03-03\nC1,visit,2027-01-01\n")
+    result = run("import", "events", path)
+    again = run("import", "events", path, "--dry-run")
+    path.write_text("customer,event,time\nC1,visit,2026-03-01\n")
+
+    assert "3 created" in result.stdout
+    assert "2 of the future: nothing follows from them before their date" in result.stderr
+    assert "2 of the future" in again.stderr
+    assert "of the future" not in run("import", "events", path).stderr

@@ -59,9 +59,7 @@ def test_quiet_hours_say_which_rule_it_is(database: Database, at: datetime, week
     with database.begin() as connection:
         customer_id = make_customer(connection, country="DE", zone="Europe/Berlin")
 
-    said = _said(database, Policy(quiet_hours=quiet), customer_id, "quiet_hours", at)
-
-    assert expected == said.replace("Karfreitag", "Good Friday")  # in the language of the environment
+    assert expected == _said(database, Policy(quiet_hours=quiet), customer_id, "quiet_hours", at)
 
 
 def test_a_basis_is_told_with_what_is_wanted(database: Database) -> None:
@@ -80,15 +78,16 @@ def test_a_basis_is_told_with_what_is_wanted(database: Database) -> None:
 
 def test_a_case_that_was_closed_goes_at_the_next_look(database: Database) -> None:
     """
-    A message stays put off until it is looked at again; what is said of the case is what is true now.
+    A message stays put off until it is looked at again; what is said of the case is what is true now, also where it is
+    the case of another customer who is the same person.
     """
     policy = Policy(care=Care(cases=Cases(("complaint",), ("solved",), None, None, timedelta(days=14))))
     with database.begin() as connection:
-        customer_id = make_customer(connection)
-        make_activity(connection, customer_id, "complaint", occurred_at=NOW - timedelta(days=2))
+        customer_id, other = make_customer(connection, person="p"), make_customer(connection, person="p")
+        make_activity(connection, other, "complaint", occurred_at=NOW - timedelta(days=2))
     before = _said(database, policy, customer_id, "open_case")
     with database.begin() as connection:
-        make_activity(connection, customer_id, "solved", occurred_at=NOW - timedelta(hours=1))
+        make_activity(connection, other, "solved", occurred_at=NOW - timedelta(hours=1))
 
     assert "opened 2026-04-01 21:00 UTC" == before
     assert "closed 2026-04-03 20:00 UTC; goes at the next look" == _said(database, policy, customer_id, "open_case")

@@ -17,19 +17,20 @@ from delivery.holds import HeldBy
 from delivery.throttles import domain_key, transport_key
 from tests.campaign_files import FILES
 from tests.conftest import MINIMAL_SETTINGS
-from tests.factories import make_customer
+from tests.factories import make_activity, make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 
 
 @pytest.fixture
 def started(make_workspace, database, clock):
-    """`started(transport settings)` gives a workspace with a run of two messages that nobody has sent."""
+    """`started(transport settings, sections of clarion.yaml)` gives a workspace with a run of two messages that nobody
+    has sent."""
 
-    def start(more=""):
+    def start(more="", sections=""):
         with database.begin() as connection:
             make_customer(connection, email="ada@firm.example", external_id="K1", consents=("promotions",))
             make_customer(connection, email="bob@shop.example", consents=("promotions",))
-        settings = MINIMAL_SETTINGS.replace("connections: 4", "connections: 4" + more)
+        settings = MINIMAL_SETTINGS.replace("connections: 4", "connections: 4" + more) + sections
         workspace = make_workspace(database=database, files=FILES, settings=settings)
         (run,) = apply_of(workspace, database, clock, plan_of(workspace, database, clock))
         return workspace, run.run_id
@@ -128,3 +129,31 @@ def test_reasons_are_in_status_and_why(started, database):
         assert [] == run_waits(connection, workspace.settings, run_id, desk.clock.now())
     assert [] == json.loads(told("status", "spring-paper", "--json"))["waiting"]
     desk.close()
+
+
+def test_messages_whose_case_was_closed_are_counted_apart(started, database, clock):
+    """
+    Of those put off for open cases it is told how many wait for somebody, and how many only for the next look.
+    """
+    workspace, run_id = started(sections="care: {{cases: {{opened_by: [complaint], closed_by: [solved]}}}}\n")
+    later = clock.now() + timedelta(minutes=15)
+    with database.begin() as connection:
+        people = connection.execute(select(schema.message.c.customer_id).order_by(schema.message.c.id)).scalars().all()
+        for customer_id in people:
+            make_activity(connection, customer_id, "complaint", occurred_at=clock.now() - timedelta(days=2))
+        connection.execute(update(schema.message).values(hold_reason="open_case", held_at=clock.now()))
+        connection.execute(update(schema.batch).values(not_before=later))
+    both, _ = texts(database, workspace, run_id, clock)
+    with database.begin() as connection:
+        make_activity(connection, people[0], "solved", occurred_at=clock.now() - timedelta(hours=1))
+    one, mine = texts(database, workspace, run_id, clock)
+    with database.begin() as connection:
+        make_activity(connection, people[1], "solved", occurred_at=clock.now() - timedelta(hours=1))
+    none, _ = texts(database, workspace, run_id, clock)
+    until = f"until {later:%Y-%m-%d %H:%M:%S %Z}"
+    closed, is_open = "the case of the recipients was closed", "a case of the recipients is open (care.cases)"
+
+    assert [f"2: {is_open}, {until}"] == both[1:]
+    assert [f"1: {closed}; they go at the next look, {until}", f"1: {is_open}, {until}"] == one[1:]
+    assert [f"2: {closed}; they go at the next look, {until}"] == none[1:]
+    assert f"{closed}: closed 2026-03-02 11:00 UTC; goes at the next look, {until}" == mine[1]

@@ -1,6 +1,7 @@
 """`clarion send --wait`: what it tells, and how it ends."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,8 @@ from cli import clarion
 from core.clock import SystemClock
 from core.commands import Desk
 from tests.campaign_files import FILES
-from tests.factories import make_customer
+from tests.conftest import MINIMAL_SETTINGS
+from tests.factories import make_customer, make_message, make_run
 from tests.integration.test_campaigns_sending import first_batch, serving
 
 
@@ -82,3 +84,28 @@ def test_run_that_is_paused_ends_the_wait_with_the_reason(office, database):
     assert 1 == result.exit_code
     assert "spring-paper is paused: 0 accepted, 2 planned, 0 skipped" in result.stderr
     assert "waiting: the run is paused (paused by hand); `clarion resume spring-paper` goes on" in result.stderr
+
+
+def test_run_whose_messages_are_held_ends_the_wait(make_workspace, office, database):
+    """
+    Who is held for days is not waited for: the run goes on, nothing went wrong, and it is said what holds them.
+    """
+    yesterday = SystemClock().now() - timedelta(days=1)
+    with database.begin() as connection:
+        run_id = make_run(connection, "before")
+        for email in ("eve@firm.example", "kim@firm.example"):
+            customer_id = make_customer(connection, email=email, consents=("promotions",))
+            make_message(connection, run_id, customer_id, accepted_at=yesterday, state_at=yesterday)
+    capped = "pressure: {{caps: {{weekly: {{most: 1, within: 7d}}}}, when_capped: {{defer: 5d}}}}\n"
+    with serving() as server:
+        files = {"database": database, "files": FILES, "smtp_port": server.port}
+        workspace = make_workspace(settings=MINIMAL_SETTINGS + capped, **files)
+        courier = Courier(workspace, database, SystemClock(), "w1")
+        thread = when_started(database, lambda: courier.send_batch(first_batch(database)))
+        result = waited(workspace)
+        thread.join()
+        courier.close()
+
+    assert 0 == result.exit_code
+    assert "spring-paper is going on: 2 accepted, 2 planned, 2 held, 0 skipped" in result.stderr
+    assert "waiting: 2: the recipients were written to as often as a cap, or they themselves, allow" in result.stderr

@@ -20,7 +20,9 @@ from campaigns.waiting import HOLDS
 from core import schema
 from core.database import Database
 from customers.merging.merge import merge
+from customers.rights.queued import ERASED
 from suppression.gate import REASONS
+from suppression.refused import MAILBOX_FULL, SOFT_BOUNCES
 from tests.campaign_files import FILES, SEGMENT, TEMPLATE, campaign_file
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import (
@@ -115,6 +117,8 @@ def written_to(connection: Connection) -> int:
     return customer_id
 
 
+#: Every reason of an entry that forbids bulk mail.
+SUPPRESSED_FOR: Final = (*REASONS, SOFT_BOUNCES, MAILBOX_FULL, ERASED)
 #: Cause → campaign, and how somebody comes to be left out of it for that. A plan decides all of these.
 CASES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
     "no_address": ("spring-paper", lambda c: somebody(c, email=None)),
@@ -127,7 +131,7 @@ CASES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
     "no_profiling": ("readers", unprofiled),
     **{
         f"suppressed:{reason}": ("spring-paper", partial(suppressed, reason=reason))
-        for reason in ("legal", "complaint", "hard_bounce", "unsubscribed", "manual", "paused")
+        for reason in SUPPRESSED_FOR
     },
     "duplicate_address": ("spring-paper", lambda c: second(c, email="both@people.firm")),
     "duplicate_person": ("spring-paper", lambda c: second(c, person="p")),
@@ -138,6 +142,8 @@ CASES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
     "reserved_address": ("spring-paper", lambda c: somebody(c, email="ann@shop.example.com")),
     "frequency_cap": ("news", lambda c: worded(c, written_to(c), topic="news", state="confirmed")),
 }  # fmt: skip
+#: Of whom nobody asks afterwards: who has the message already, and who is a customer no more.
+UNASKED: Final = ("already_messaged", "erased")
 #: What can only happen on the way.
 LATER: Final = ("render_failed", "expired", "address_changed", "open_case", "quiet_too_long")
 
@@ -175,8 +181,19 @@ def test_page_lists_every_reason_with_its_sentence() -> None:
     told = listed("What stands against a message")
 
     assert SENTENCES == {code: text for code, text in told.items() if not code.startswith("suppressed:")}
-    assert {f"suppressed:{reason}" for reason in REASONS} == {code for code in told if code.startswith("suppressed:")}
+    assert {f"suppressed:{reason}" for reason in SUPPRESSED_FOR} == {
+        code for code in told if code.startswith("suppressed:")
+    }
     assert listed("What holds a message") == HOLDS
+
+
+def test_every_row_of_the_page_has_a_case() -> None:
+    """
+    A reason that is added needs a case here that comes to it, beside its row.
+    """
+    cases = [*CASES, *LATER, "cancelled", "duplicate_piece", *UNASKED]
+
+    assert sorted(listed("What stands against a message")) == sorted(cases)
 
 
 def test_every_cause_is_told_as_the_page_says(office, database: Database, clock) -> None:

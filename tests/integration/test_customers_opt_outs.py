@@ -254,6 +254,20 @@ def test_a_date_alone_counts_as_the_end_of_its_day_for_a_no(desk: Desk) -> None:
     assert None not in desk.gate().values()
 
 
+def test_a_no_of_today_is_on_record_once(desk: Desk) -> None:
+    """
+    However often its file is imported, that day and later; after a yes of that day it is news, and holds.
+    """
+    desk.run("customers", "id,email\nC1,a@x.example\n")
+    no, yes = (f"customer,topic,state,captured_at\nC1,news,{word}\n" for word in
+               ("withdrawn,2026-03-02", "granted,2026-03-02 14:00"))  # fmt: skip
+    files = [(no, 0), (no, 1), (yes, 3), (no, 4), (no, 5), (no, 30)]
+    created = [desk.run("consents", content, now=NOW + hours * HOUR).counts.created for content, hours in files]
+
+    assert [1, 0, 1, 1, 0, 0] == created
+    assert {"C1": "suppressed:unsubscribed"} == desk.gate()
+
+
 @pytest.mark.parametrize("order", [("withdrawn", "granted"), ("granted", "withdrawn")])
 def test_of_two_words_of_one_instant_the_no_holds(desk: Desk, order: tuple[str, str]) -> None:
     """

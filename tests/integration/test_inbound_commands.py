@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from cli import clarion
 from core.clock import SteppedClock
 from core.commands import Desk
 from core.database import Database
+from core.schema import inbound_mail
 from core.workspace import Workspace
 from tests.inbound_mails import SETTINGS, letter, spam_report, status_notification
 from workers.intake import mailboxes
@@ -84,6 +86,28 @@ def test_inbound_run_once_fetches_and_shows_what_followed(run, workspace):
     assert [("reply", None)] == [(event["kind"], event["matched_by"]) for event in shown["events"]]
     assert b"\x00\x01" == run("show", aside[0]["mail"], "--raw").stdout_bytes
     assert "received" == json.loads(again.stdout)["state"]
+
+
+def test_inbound_mail_is_shown_with_who_wrote_and_how_it_begins(run, workspace, module_database):
+    """
+    On screen stand what was made of the mail, who wrote about what, and the beginning of the text; nothing in it
+    steers the terminal. Of one whose content was kept long enough it is said that it is gone.
+    """
+    text = "Please call\x1b[31m me.\n" + "very " * 300 + "soon"
+    (workspace.root / "drop/new/3").write_bytes(letter("f@customers.example", subject="Our order", text=text))
+    run("run", "--once")
+    number = rows(run("list", "--json"), "mails")[0]["mail"]
+    shown = run("show", number)
+    with module_database.begin() as connection:
+        connection.execute(update(inbound_mail).where(inbound_mail.c.id == number).values(raw=None))
+    later = run("show", number)
+
+    assert (0, 0) == (shown.exit_code, later.exit_code)
+    assert "\nFrom: Somebody <f@customers.example>\nSubject: Our order\n\nPlease call[31m me.\nvery " in shown.stdout
+    assert "reply" in shown.stdout
+    assert ("soon" in shown.stdout, "\x1b" in shown.stdout) == (False, False)
+    assert "the mail itself is not kept any more" in later.stdout
+    assert "Please call" not in later.stdout
 
 
 def test_inbound_mail_that_is_not_there_is_said(run):

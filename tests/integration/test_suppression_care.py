@@ -9,8 +9,9 @@ from sqlalchemy import Connection, literal, select
 from core import schema
 from core.care_settings import Addresses
 from core.database import Database
+from core.open_cases import open_case_since
 from core.settings import Settings
-from suppression.care import Care, Cases, KeyAccounts, key_account_id, open_case_since
+from suppression.care import Care, Cases, KeyAccounts, key_account_id
 from suppression.mailboxes import Mailboxes, unfit
 from tests.factories import LONG_AGO, make_activity, make_customer
 

@@ -465,3 +465,38 @@ def test_consent_show_tells_wishes_and_pauses(
     assert (1, "7d", (clock.now() + timedelta(days=30)).isoformat()) == (
         wish["at_most"], wish["within"], wish["paused_until"],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("grant", "A1", "--topic", "news", "--source", "fair"),
+        ("grant", "A1", "--about", "tracking", "--source", "fair"),
+        ("withdraw", "A1", "--topic", "promotions", "--source", "phone"),
+        ("withdraw", "A1", "--all", "--source", "phone"),
+        ("withdraw", "A1", "--about", "profiling", "--source", "phone"),
+    ],
+)
+def test_dry_run_of_a_word_records_nothing(
+    run: Run, database: Database, customer_id: int, words: tuple[str, ...]
+) -> None:
+    """
+    It counts what the word would record, says that it is a dry run, and leaves no row behind, not in the audit either.
+    """
+    tables = (schema.consent, schema.suppression, schema.audit)
+
+    def kept() -> list[Any]:
+        with database.begin() as connection:
+            return [connection.execute(select(table)).all() for table in tables]
+
+    before = kept()
+    told = run("consent", *words, "--dry-run")
+    counted = json.loads(run("consent", *words, "--dry-run", "--json").stdout)
+    after_dry = kept()
+    real = json.loads(run("consent", *words, "--json").stdout)
+
+    assert (0, before) == (told.exit_code, after_dry)
+    assert "recorded (dry run: nothing was kept)" in told.stderr
+    assert counted == real | {"dry_run": True}
+    assert real["recorded"] > 0
+    assert before != kept()

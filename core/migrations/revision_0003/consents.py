@@ -63,8 +63,7 @@ _UNWATCHED: Final = """
               AND NOT EXISTS (
                   SELECT FROM consent AS later
                   WHERE later.customer_id = p.id AND later.channel = refusal.channel
-                    AND later.state IN ('granted', 'confirmed')
-                    AND (later.captured_at, later.id) > (refusal.captured_at, refusal.id)
+                    AND later.state IN ('granted', 'confirmed') AND later.captured_at > refusal.captured_at
               )
             ORDER BY n.id, refusal.channel, refusal.captured_at DESC
             ON CONFLICT ON CONSTRAINT uq_consent_fact DO NOTHING;

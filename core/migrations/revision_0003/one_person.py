@@ -1,6 +1,6 @@
 """Customers with the same `person` are one human being: what one says no to at an address holds at the others.
 
-Entries that tell of a mailbox stay there (`customers.merging.words.OF_MAILBOX`). A copy has the source of its entry,
+Entries that tell of a mailbox stay there (`customers.entries.OF_MAILBOX`). A copy has the source of its entry,
 which it names as evidence, and is not copied on: nobody is reached by way of a shared mailbox.
 """
 

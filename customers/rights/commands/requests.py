@@ -1,4 +1,4 @@
-"""`clarion customer export`, `erase` and `readmit`, and `clarion retention`."""
+"""`clarion customer export`, `erase` and `readmit`."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, acting_user, counted, json_option, print_json, print_table, remark
+from core.commands import DRY, Desk, acting_user, counted, json_option, print_json, print_table, remark, undone
 from core.errors import UsageError
+from customers.rights.commands.shared import keep_tombstones
 
 if TYPE_CHECKING:
     from customers.rights.erase import Erased
@@ -40,7 +41,7 @@ def export(desk: Desk, key: str, out: Path | None, folder: Path | None, yes: boo
         subject = subject_named(connection, desk.workspace.secret, key)
         _look_at(key, subject, yes)
         exported = document_of(connection, subject, now=now)
-        for name in _subjects(subject):
+        for name in subject.audited:
             audit.record(connection, acting_user(), "customer.export", name, at=now, rows=row_count(exported))
         _give(exported, out, folder, write_tables)
     remark(f"{counted(row_count(exported), 'row')} about {', '.join(subject.external_ids)}")
@@ -58,11 +59,6 @@ def _look_at(key: str, subject: "Subject", yes: bool) -> None:
             f"{', '.join([name for name in subject.external_ids if name != key][:5])}",
             hint="see that they are (`clarion customer show`, the columns e-mail and person); then give --yes",
         )
-
-
-def _subjects(subject: "Subject") -> list[str]:
-    """Whom it is about, as the audit names them."""
-    return [f"customer:{number}" for number in subject.customers] or [f"address:{key}" for key in subject.keys]
 
 
 def _give(exported: dict[str, Any], out: Path | None, folder: Path | None, write_tables: Any) -> None:
@@ -119,15 +115,10 @@ def _erase(desk: Desk, key: str, yes: bool, dry_run: bool, as_json: bool) -> Non
     if not (yes or dry_run):
         _look_at(key, subject, yes)
         _agree(key, subject)
-    with desk.database.begin() as connection:
-        savepoint = connection.begin_nested()
-        erased = erase_named(
-            connection, desk.workspace.secret, key, now=desk.clock.now(), actor=acting_user()
-        )  # fmt: skip
-        if dry_run:
-            savepoint.rollback()
+    with undone(desk, dry_run) as connection:
+        erased = erase_named(connection, desk.workspace.secret, key, now=desk.clock.now(), actor=acting_user())
     if not dry_run:
-        _keep_tombstones(desk)
+        keep_tombstones(desk)
     if as_json:
         print_json({"key": key, **asdict(erased), "dry_run": dry_run})
     else:
@@ -157,8 +148,8 @@ def _tell(erased: "Erased", dry_run: bool) -> None:
         for what, tables in (("removed", erased.removed), ("names nobody any more", erased.emptied))
         for name, rows in tables.items()
     )
-    undone = " (dry run: nothing was kept)" if dry_run else ""
-    remark(f"{counted(erased.customers, 'customer')} erased, {counted(erased.skipped, 'message')} not sent{undone}")
+    done = f"{counted(erased.customers, 'customer')} erased, {counted(erased.skipped, 'message')} not sent"
+    remark(done + (DRY if dry_run else ""))
 
 
 def _tell_files(desk: Desk, subject: "Subject") -> None:
@@ -168,13 +159,6 @@ def _tell_files(desk: Desk, subject: "Subject") -> None:
         remark(f"still named in {desk.workspace.shown(path)}:{line}: look there yourself")
 
 
-def _keep_tombstones(desk: Desk) -> None:
-    from customers.rights import tombstones
-
-    with desk.database.begin() as connection:
-        tombstones.keep(connection, desk.workspace.state / tombstones.FILE)
-
-
 def _replay(desk: Desk, file: Path | None, dry_run: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
@@ -182,23 +166,18 @@ def _replay(desk: Desk, file: Path | None, dry_run: bool, as_json: bool) -> None
 
     path = file or desk.workspace.state / tombstones.FILE
     stones = tombstones.read(path) if file or path.exists() else []
-    with desk.database.begin() as connection:
-        savepoint = connection.begin_nested()
+    with undone(desk, dry_run) as connection:
         replayed = tombstones.replay(
             connection, desk.workspace.secret, stones, now=desk.clock.now(), actor=acting_user()
         )  # fmt: skip
-        if dry_run:
-            savepoint.rollback()
     if not dry_run:
-        _keep_tombstones(desk)
+        keep_tombstones(desk)
     if as_json:
         print_json({**asdict(replayed), "dry_run": dry_run})
     else:
         forgotten = f"{replayed.restored:,} of them this database had forgotten"
         remark(f"{counted(replayed.tombstones, 'erasure')}, {forgotten}")
-        remark(
-            f"{counted(replayed.customers, 'customer')} erased again{' (dry run: nothing was kept)' if dry_run else ''}"
-        )
+        remark(f"{counted(replayed.customers, 'customer')} erased again{DRY if dry_run else ''}")
 
 
 @click.command("readmit")
@@ -217,60 +196,5 @@ def readmit(desk: Desk, key: str, because: str) -> None:
         freed = readmit_named(
             connection, desk.workspace.secret, key, because=because, now=desk.clock.now(), actor=acting_user()
         )  # fmt: skip
-    _keep_tombstones(desk)
+    keep_tombstones(desk)
     remark(f"{key} may be imported again, and written to at {freed:,} of their addresses")
-
-
-@click.group()
-def retention() -> None:
-    """How long what is kept is kept (`retention` in clarion.yaml); the scheduler sees to it once a day."""
-
-
-@retention.command("list")
-@json_option
-@click.pass_obj
-def list_(desk: Desk, as_json: bool) -> None:
-    """List the classes of data, and how long each is kept."""
-    from core.units import format_duration
-    from customers.rights.classes import CLASSES
-
-    settings = desk.workspace.settings.retention
-    rows = [
-        {"class": each.name, "kept_for": format_duration(length) if length else None,
-         "tables": ", ".join(dict.fromkeys(rule.table for rule in each.rules))}
-        for each in CLASSES for length in [each.kept_for(settings)]
-    ]  # fmt: skip
-    if as_json:
-        print_json({"classes": rows})
-    else:
-        print_table([{**row, "kept_for": row["kept_for"] or "for good"} for row in rows])
-
-
-@retention.command("run")
-@click.option("--dry-run", is_flag=True, help="Only count what would go.")
-@json_option
-@click.pass_obj
-def run(desk: Desk, dry_run: bool, as_json: bool) -> None:
-    """Remove what was kept long enough.
-
-    Repeating it does no harm. What a dry run counts is what a run at that time removes.
-    """
-    from dataclasses import asdict
-
-    from customers.rights import retention as keeping
-
-    outcomes = keeping.run(
-        desk.database, desk.workspace.settings.retention,
-        now=desk.clock.now(), dry_run=dry_run, actor=acting_user(),
-    )  # fmt: skip
-    if not dry_run:
-        _keep_tombstones(desk)
-    if as_json:
-        print_json({"dry_run": dry_run, "outcomes": [asdict(one) for one in outcomes]})
-        return
-    done = {True: "removed", False: "emptied"}
-    print_table(
-        {"class": one.data_class, "table": one.table, "older_than": one.before, "rows": one.rows,
-         "": done[one.deleted] if not dry_run else f"would be {done[one.deleted]}"}
-        for one in outcomes
-    )  # fmt: skip
