@@ -3,7 +3,8 @@
 Owners (the room that writes a table): customer, customer_alias, customer_address, purchase, activity,
 customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent, preference, suppression,
 blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
-kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice: `campaigns/`; hit, inbound_*, feedback:
+kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice, sequence*, enrolment*, activity_mark,
+webhook_call, event, registration*, inquiry, survey_answer: `campaigns/`; leader: `workers/`; hit, inbound_*, feedback:
 `tracking/`; sign_up, rights_request, used_token, public_count: `web/`. Any room may read any table. Of somebody who is
 erased `customers/rights/` changes every one of them.
 """
@@ -405,6 +406,13 @@ run = Table(
         server_default=text("0"),
         comment="of two runs that cannot both write to a person, the one with the higher number does",
     ),
+    Column(
+        "open_ended",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="messages are added while it runs: its audience is what it holds",
+    ),
     _at("stage_ended_at", comment="when the last batch of the stage was done; its answers are watched from then on"),
     _at("starts_at", nullable=False),
     _at("valid_until", comment="messages not handed over by then are skipped as expired"),
@@ -638,6 +646,270 @@ schedule_tick = Table(
     Column("nominal_at", DateTime(timezone=True), primary_key=True),
     _at("done_at", default=True),
     comment="a tick that was carried out; it is never carried out again",
+)
+
+# --- sequences ---------------------------------------------------------------------------------------
+
+sequence_version = Table(
+    "sequence_version",
+    metadata,
+    _id(),
+    Column("sequence", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="of the file and everything it uses"),
+    Column("definition", JSONB, nullable=False, comment="the file, its segment texts, and the versions its steps send"),
+    _at("created_at", default=True),
+    UniqueConstraint("sequence", "fingerprint"),
+    comment="a sequence at one state of its files; each enrolment is pinned to one",
+)
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version_id", BigInteger, ForeignKey("sequence_version.id"), nullable=False, comment="of new enrolments"),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Column("fault", Text, comment="why it does not go on at present; NULL: it does"),
+    _at("since", nullable=False, comment="what people did before is never made up for"),
+    _at("looked_at", comment="when its segment was last looked at for new members"),
+    CheckConstraint("state IN ('active', 'paused', 'cancelled')", name="state"),
+    comment="the sequences that were applied",
+)
+
+enrolment = Table(
+    "enrolment",
+    metadata,
+    _id(),
+    Column("sequence", Text, nullable=False),
+    Column("version_id", BigInteger, ForeignKey("sequence_version.id"), nullable=False),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "entry_key", Text, nullable=False, server_default=text("''"), comment="tells passages apart, such as an order"
+    ),
+    Column("number", Integer, nullable=False, server_default=text("1"), comment="of the passages with this key"),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Column("step", Text, nullable=False, comment="the step that comes next, or last came"),
+    _at("due_at", comment="when the step is to be looked at; NULL: ended"),
+    _at(
+        "nominal_at",
+        nullable=False,
+        comment="the time it was due by its plan: waits count from it, not from when it was looked at",
+    ),
+    _at("step_since", nullable=False, comment="when it came to the step"),
+    _at("entered_at", nullable=False),
+    _at("ended_at"),
+    Column("ended_because", Text, comment="completed, exit_when, goal, exit step, cancelled, …"),
+    Column("source", Text, nullable=False, comment="segment, event, api or operator"),
+    Column("source_key", Text, comment="of the activity it came from: one activity enrols once"),
+    _jsonb("given"),
+    CheckConstraint("state IN ('active', 'completed', 'exited')", name="state"),
+    CheckConstraint("(state = 'active') = (due_at IS NOT NULL)", name="due"),
+    UniqueConstraint("sequence", "customer_id", "entry_key", "number"),
+    Index(
+        "uq_enrolment_source", "sequence", "source_key", unique=True, postgresql_where=text("source_key IS NOT NULL")
+    ),
+    Index("ix_enrolment_due", "sequence", "due_at", postgresql_where=text("state = 'active'")),
+    Index("ix_enrolment_customer_id", "customer_id"),
+    comment="one passage of one customer through a sequence",
+)
+
+enrolment_step = Table(
+    "enrolment_step",
+    metadata,
+    Column("enrolment_id", BigInteger, ForeignKey("enrolment.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("outcome", Text, nullable=False, comment="sent, skipped:<reason>, waited, timed_out, went:<step>, task, …"),
+    Column("message_id", BigInteger),
+    _at("done_at", nullable=False),
+    comment="append-only: a step that an enrolment did is never done again; the key keeps that promise",
+)
+
+activity_mark = Table(
+    "activity_mark",
+    metadata,
+    Column("reader", Text, primary_key=True, comment="who reads activities in the order they became known"),
+    Column("activity_id", BigInteger, nullable=False, comment="all up to it were read; none of them can still come"),
+    comment="how far activities were looked at for enrolments and waits",
+)
+
+webhook_call = Table(
+    "webhook_call",
+    metadata,
+    _id(),
+    Column(
+        "call_key",
+        Text,
+        nullable=False,
+        comment="equal whenever the same thing asks for it again; sent as Idempotency-Key",
+    ),
+    Column("endpoint", Text, nullable=False, comment="an entry of `endpoints` in clarion.yaml"),
+    Column("content", JSONB, nullable=False),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
+    Column("state", Text, nullable=False, server_default=text("'planned'")),
+    Column("attempt_count", SmallInteger, nullable=False, server_default=text("0")),
+    Column("fault", Text),
+    _at("not_before", nullable=False),
+    _at("created_at", default=True),
+    _at("answered_at"),
+    CheckConstraint("state IN ('planned', 'handed_over', 'accepted', 'failed')", name="state"),
+    UniqueConstraint("call_key"),
+    Index("ix_webhook_call_open", "not_before", postgresql_where=text("state IN ('planned', 'handed_over')")),
+    Index("ix_webhook_call_customer_id", "customer_id"),
+    comment="calls of other systems that steps of sequences make",
+)
+
+# --- events ------------------------------------------------------------------------------------------
+
+event = Table(
+    "event",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False, comment="of the file and everything it uses"),
+    Column("definition", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    _at("starts_at", nullable=False),
+    _at("ends_at", nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("capacity", Integer, comment="seats; NULL: as many as come"),
+    Column(
+        "revision",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="raised with whatever calendars show: SEQUENCE",
+    ),
+    _at("changed_at", nullable=False),
+    _at("cancelled_at"),
+    CheckConstraint("state IN ('open', 'closed', 'cancelled')", name="state"),
+    comment="the events that were applied; whoever gives or takes a seat locks its row",
+)
+
+registration = Table(
+    "registration",
+    metadata,
+    _id(),
+    Column("event", Text, ForeignKey("event.name"), nullable=False),
+    Column(
+        "customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, comment="who attends"
+    ),
+    Column(
+        "registrant_id",
+        BigInteger,
+        ForeignKey("customer.id", ondelete="SET NULL"),
+        comment="who registered them; NULL: they did",
+    ),
+    Column("address_key", UUID, nullable=False, comment="of the attendee, when they registered"),
+    Column("uid", Text, nullable=False, comment="of the calendar entry, for life (S-7.2)"),
+    Column(
+        "revision",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="SEQUENCE of the last calendar entry that was sent",
+    ),
+    Column("state", Text, nullable=False),
+    Column("party", Text, nullable=False, comment="the same in all registrations of one order"),
+    Column("source", Text, nullable=False, comment="page, api, import or operator"),
+    Column("language", Text),
+    _jsonb("answers"),
+    _at("registered_at", nullable=False),
+    _at("waiting_since"),
+    _at("offered_until", comment="a freed seat is kept for them until then"),
+    _at("cancelled_at"),
+    Column("cancelled_because", Text),
+    _at("checked_in_at"),
+    CheckConstraint("state IN ('confirmed', 'waiting', 'offered', 'cancelled')", name="state"),
+    UniqueConstraint("uid"),
+    Index(
+        "uq_registration_attendee", "event", "address_key", unique=True, postgresql_where=text("state <> 'cancelled'")
+    ),
+    Index("ix_registration_event", "event", "state", "waiting_since"),
+    Index("ix_registration_customer_id", "customer_id"),
+    Index("ix_registration_registrant_id", "registrant_id"),
+    comment="one attendee of one event",
+)
+
+registration_change = Table(
+    "registration_change",
+    metadata,
+    _id(),
+    Column("registration_id", BigInteger, ForeignKey("registration.id", ondelete="CASCADE"), nullable=False),
+    Column("state_from", Text),
+    Column("state_to", Text, nullable=False),
+    Column("because", Text, nullable=False),
+    _at("at", nullable=False),
+    Index("ix_registration_change_registration_id", "registration_id"),
+    comment="append-only: what became of registrations",
+)
+
+# --- inquiries and surveys ---------------------------------------------------------------------------
+
+inquiry = Table(
+    "inquiry",
+    metadata,
+    _id(),
+    Column("inquiry_key", Text, nullable=False, comment="equal whenever the same inquiry comes again"),
+    Column("desk", Text, nullable=False, comment="an entry of `inquiries` in clarion.yaml"),
+    Column("source", Text, nullable=False, comment="form, mail, api or operator"),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
+    Column("email", Text),
+    Column("subject", Text, nullable=False),
+    Column("content", Text, nullable=False, server_default=text("''")),
+    _jsonb("fields"),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("owner", Text, comment="an entry of `staff`; NULL: nobody's"),
+    Column("level", SmallInteger, nullable=False, server_default=text("0"), comment="how often it escalated"),
+    Column("task_id", BigInteger, ForeignKey("task.id", ondelete="SET NULL")),
+    _at("received_at", nullable=False),
+    _at("acknowledged_at"),
+    _at("due_at", nullable=False, comment="by when it is to be answered"),
+    _at("escalates_at", comment="when the next one of the chain is told; NULL: the chain has ended, or it is answered"),
+    _at("call_at", comment="when a call was agreed"),
+    _at("answered_at"),
+    Column("answered_by", Text),
+    Column("outcome", Text),
+    CheckConstraint("state IN ('open', 'answered', 'dropped')", name="state"),
+    UniqueConstraint("inquiry_key"),
+    Index("ix_inquiry_escalating", "escalates_at", postgresql_where=text("state = 'open'")),
+    Index("ix_inquiry_customer_id", "customer_id"),
+    Index("ix_inquiry_task_id", "task_id"),
+    comment="what somebody asked of us: it is somebody's until it is answered",
+)
+
+survey_answer = Table(
+    "survey_answer",
+    metadata,
+    _id(),
+    Column("survey", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column(
+        "occasion", Text, nullable=False, comment="the message, registration or link it was asked by: one answer each"
+    ),
+    Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", BigInteger),
+    Column("rating", SmallInteger),
+    Column("choices", ARRAY(Text)),
+    Column("words", Text),
+    _at("answered_at", nullable=False),
+    UniqueConstraint("survey", "question", "occasion", "customer_id"),
+    Index("ix_survey_answer_customer_id", "customer_id"),
+    comment="answers to surveys; who answers again corrects the answer",
+)
+
+leader = Table(
+    "leader",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column(
+        "epoch",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="raised by every election: what an older leader writes is refused",
+    ),
+    Column("holder", Text, comment="host and process"),
+    _at("elected_at"),
+    CheckConstraint('"only"', name="single_row"),
+    comment="which scheduler leads",
 )
 
 # --- what came back --------------------------------------------------------------------------------------

@@ -1,0 +1,7 @@
+"""Every duty, in the order in which they are looked after at one instant."""
+
+from typing import Final
+
+from campaigns.duty import Duty
+
+DUTIES: Final[tuple[Duty, ...]] = ()
