@@ -2,8 +2,8 @@
 
 Layout before base64url: key id (1 byte), subject (6, or 16 for an address), end in seconds since 1970 (5), MAC (16).
 The MAC is keyed BLAKE2s over everything before it, with a key of its own for each purpose and installation: a token of
-one purpose is nothing elsewhere, and its end cannot be moved (S-9.8). A link that may be followed once is remembered by
-`TimedToken.digest`.
+one purpose is nothing elsewhere, and its end cannot be moved (S-9.8). What the link's address names beside the token,
+such as a survey, goes into the MAC as well. A link that may be followed once is remembered by `TimedToken.digest`.
 """
 
 import hashlib
@@ -28,6 +28,10 @@ class TimedPurpose(StrEnum):
     MAIL_PREFERENCES = "mail-preferences"  #: a message, whose footer leads to its recipient's choices
     EXPORT = "export"  #: a row of rights_request: hand out what is stored
     ERASE = "erase"  #: a row of rights_request: erase what is stored
+    REGISTRATION = "registration"  #: a row of registration: its attendee looks at it, or cancels
+    SURVEY = "survey"  #: a message that asks the survey which the address names
+    CHECK_IN = "check-in"  #: 0: staff lets in who comes to the event that the address names
+    CALENDAR = "calendar"  #: 0: staff subscribes to what goes out when
 
 
 def _id_size(purpose: TimedPurpose) -> int:
@@ -50,31 +54,34 @@ class TimedTokens:
     def __init__(self, secret: bytes, *, retired: Iterable[bytes] = ()) -> None:
         self._keys = Keyring("timed-token", TimedPurpose, secret, retired)
 
-    def sign(self, purpose: TimedPurpose, subject_id: int, ends_at: datetime) -> str:
+    def sign(self, purpose: TimedPurpose, subject_id: int, ends_at: datetime, *, about: str = "") -> str:
         """The token as it stands in a link: 38 characters, or 51 for an address. The same values give the same token.
 
-        Fractions of a second of `ends_at` are dropped.
+        `about` names what the link's address names beside it: the token is good for that alone. Fractions of a second
+        of `ends_at` are dropped.
         """
         end = int(ends_at.timestamp())
         body = self._keys.key_id + subject_id.to_bytes(_id_size(purpose), "big") + end.to_bytes(_END_SIZE, "big")
-        return encoded(body + mac_of(self._keys.own[purpose], body))
+        return encoded(body + mac_of(self._keys.own[purpose], body + about.encode()))
 
-    def verify(self, purpose: TimedPurpose, token: str, now: datetime) -> TimedToken | None:
-        """What the token says; None unless it was signed for this purpose and has not ended."""
-        found = self._genuine(purpose, token)
+    def verify(self, purpose: TimedPurpose, token: str, now: datetime, *, about: str = "") -> TimedToken | None:
+        """What the token says; None unless it was signed for this purpose, about the same, and has not ended."""
+        found = self._genuine(purpose, token, about)
         return found if found is not None and now < found.ends_at else None
 
-    def has_ended(self, purpose: TimedPurpose, token: str, now: datetime) -> bool:
+    def has_ended(self, purpose: TimedPurpose, token: str, now: datetime, *, about: str = "") -> bool:
         """Whether the token was good once, and is no more: its holder is told so."""
-        found = self._genuine(purpose, token)
+        found = self._genuine(purpose, token, about)
         return found is not None and found.ends_at <= now
 
-    def _genuine(self, purpose: TimedPurpose, token: str) -> TimedToken | None:
+    def _genuine(self, purpose: TimedPurpose, token: str, about: str) -> TimedToken | None:
         size = 1 + _id_size(purpose) + _END_SIZE
         content = decoded(token) if len(token) == -(-(size + MAC_SIZE) * 8 // 6) else None
-        if content is None or not self._keys.is_genuine(purpose, content[:size], content[size:]):
+        if content is None:
             return None
-        body = content[:size]
+        body, mac = content[:size], content[size:]
+        if not self._keys.is_genuine(purpose, body + about.encode("utf-8", "surrogatepass"), mac):
+            return None
         subject = int.from_bytes(body[1:-_END_SIZE], "big")
         end = datetime.fromtimestamp(int.from_bytes(body[-_END_SIZE:], "big"), UTC)
         return TimedToken(purpose, subject, end, hashlib.sha256(content).digest())

@@ -98,3 +98,14 @@ def test_token_of_a_retired_secret_is_still_read() -> None:
 
     assert TimedTokens(fresh).verify(TimedPurpose.CONFIRM, old, NOON) is None
     assert TimedTokens(fresh, retired=[SECRET]).verify(TimedPurpose.CONFIRM, old, NOON)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_token_is_good_for_what_it_is_about_alone(one: str, other: str) -> None:
+    """
+    The link to one survey opens no other one, nor is it good without a name.
+    """
+    token = TOKENS.sign(TimedPurpose.SURVEY, 7, LATER, about=one)
+
+    assert (one == other) == (TOKENS.verify(TimedPurpose.SURVEY, token, NOON, about=other) is not None)
+    assert (one == other) == TOKENS.has_ended(TimedPurpose.SURVEY, token, LATER, about=other)
