@@ -5,7 +5,7 @@ customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent
 blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
 kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice, sequence*, enrolment*, activity_mark,
 webhook_call, event, registration*, inquiry, survey_answer: `campaigns/`; leader: `workers/`; hit, inbound_*, feedback:
-`tracking/`; sign_up, rights_request, used_token, public_count: `web/`. Any room may read any table. Of somebody who is
+`tracking/`; sign_up, rights_request, used_token, api_call, public_count: `web/`. Any room may read any table. Of somebody who is
 erased `customers/rights/` changes every one of them.
 """
 
@@ -852,9 +852,16 @@ inquiry = Table(
     Column("source", Text, nullable=False, comment="form, mail, api or operator"),
     Column("customer_id", BigInteger, ForeignKey("customer.id", ondelete="CASCADE")),
     Column("email", Text),
+    Column("address_key", UUID, comment="of email"),
+    Column("language", Text),
     Column("subject", Text, nullable=False),
     Column("content", Text, nullable=False, server_default=text("''")),
     _jsonb("fields"),
+    Column(
+        "mail_ids", ARRAY(Text), nullable=False, server_default=text("'{}'"),
+        comment="Message-IDs of the mails it was made of: an answer to one of them belongs to it",
+    ),
+    Column("message_id", BigInteger, comment="the message that acknowledged it"),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("owner", Text, comment="an entry of `staff`; NULL: nobody's"),
     Column("level", SmallInteger, nullable=False, server_default=text("0"), comment="how often it escalated"),
@@ -872,6 +879,8 @@ inquiry = Table(
     Index("ix_inquiry_escalating", "escalates_at", postgresql_where=text("state = 'open'")),
     Index("ix_inquiry_customer_id", "customer_id"),
     Index("ix_inquiry_task_id", "task_id"),
+    Index("ix_inquiry_address_key", "address_key"),
+    Index("ix_inquiry_mail_ids", "mail_ids", postgresql_using="gin"),
     comment="what somebody asked of us: it is somebody's until it is answered",
 )
 
@@ -1050,6 +1059,20 @@ used_token = Table(
     _at("forget_at", nullable=False, comment="it has expired by then: nobody can use it any more"),
     Index("ix_used_token_forget_at", "forget_at"),
     comment="tokens that are good for one use, and were used",
+)
+
+api_call = Table(
+    "api_call",
+    metadata,
+    Column("caller", Text, primary_key=True, comment="an entry of `api.keys` in clarion.yaml"),
+    Column("call_key", LargeBinary, primary_key=True, comment="hash of the Idempotency-Key"),
+    Column("content_hash", LargeBinary, nullable=False, comment="of what was asked for"),
+    Column("status", SmallInteger, nullable=False),
+    _jsonb("answer"),
+    _at("called_at", nullable=False),
+    _at("forget_at", nullable=False),
+    Index("ix_api_call_forget_at", "forget_at"),
+    comment="calls of the HTTP API that are answered alike when they come again",
 )
 
 public_count = Table(

@@ -16,6 +16,7 @@ from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
 from core.form_settings import Form, PublicPages, Words
 from core.inbound_settings import Inbound
+from core.inquiry_settings import Desk, Tasks
 from core.pressure_settings import Pressure, QuietHours
 from core.refusal_settings import Refusals
 from core.retention_settings import Retention
@@ -235,6 +236,8 @@ class Settings(Section):
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
+    inquiries: dict[Name, Desk] = Field({})  # what people ask us, and who answers by when
+    tasks: Tasks = Tasks()
     care: Care = Care()
     addresses: Addresses = Addresses()
     duplicates: Duplicates = Duplicates()

@@ -11,6 +11,7 @@ from core.addresses import parse_address
 from core.care_settings import care_mistakes
 from core.errors import AddressError, Problem
 from core.form_settings import form_mistakes
+from core.inquiry_settings import inquiry_mistakes
 from core.names import did_you_mean
 from core.pressure_settings import pressure_mistakes
 from core.staff_settings import staff_mistakes
@@ -35,6 +36,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
     found += form_mistakes(settings.forms, settings.topics)
     found += pressure_mistakes(settings.pressure, settings.topics)
     found += care_mistakes(settings.care, settings.topics)
+    found += inquiry_mistakes(settings.inquiries, settings.tasks, settings.staff)
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 

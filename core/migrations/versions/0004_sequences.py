@@ -14,6 +14,7 @@ def upgrade() -> None:
     _answer_inquiries()
     _know_who_leads()
     _leave_runs_open()
+    _remember_calls()
 
 
 def _pass_customers_through_sequences() -> None:
@@ -196,9 +197,13 @@ def _answer_inquiries() -> None:
     sa.Column('source', sa.Text(), nullable=False, comment='form, mail, api or operator'),
     sa.Column('customer_id', sa.BigInteger(), nullable=True),
     sa.Column('email', sa.Text(), nullable=True),
+    sa.Column('address_key', sa.UUID(), nullable=True, comment='of email'),
+    sa.Column('language', sa.Text(), nullable=True),
     sa.Column('subject', sa.Text(), nullable=False),
     sa.Column('content', sa.Text(), server_default=sa.text("''"), nullable=False),
     sa.Column('fields', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False),
+    sa.Column('mail_ids', postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment='Message-IDs of the mails it was made of: an answer to one of them belongs to it'),
+    sa.Column('message_id', sa.BigInteger(), nullable=True, comment='the message that acknowledged it'),
     sa.Column('state', sa.Text(), server_default=sa.text("'open'"), nullable=False),
     sa.Column('owner', sa.Text(), nullable=True, comment="an entry of `staff`; NULL: nobody's"),
     sa.Column('level', sa.SmallInteger(), server_default=sa.text('0'), nullable=False, comment='how often it escalated'),
@@ -221,6 +226,8 @@ def _answer_inquiries() -> None:
     op.create_index('ix_inquiry_customer_id', 'inquiry', ['customer_id'], unique=False)
     op.create_index('ix_inquiry_escalating', 'inquiry', ['escalates_at'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_inquiry_task_id', 'inquiry', ['task_id'], unique=False)
+    op.create_index('ix_inquiry_address_key', 'inquiry', ['address_key'], unique=False)
+    op.create_index('ix_inquiry_mail_ids', 'inquiry', ['mail_ids'], unique=False, postgresql_using='gin')
 
 
 def _know_who_leads() -> None:
@@ -243,3 +250,19 @@ def _leave_runs_open() -> None:
         UPDATE run SET open_ended = true FROM campaign_version AS v
         WHERE v.id = run.version_id AND v.message_class = 'transactional'
     """)
+
+
+def _remember_calls() -> None:
+    """Calls of the HTTP API, by what their callers named them."""
+    op.create_table('api_call',
+    sa.Column('caller', sa.Text(), nullable=False, comment='an entry of `api.keys` in clarion.yaml'),
+    sa.Column('call_key', sa.LargeBinary(), nullable=False, comment='hash of the Idempotency-Key'),
+    sa.Column('content_hash', sa.LargeBinary(), nullable=False, comment='of what was asked for'),
+    sa.Column('status', sa.SmallInteger(), nullable=False),
+    sa.Column('answer', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False),
+    sa.Column('called_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('forget_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('caller', 'call_key', name=op.f('pk_api_call')),
+    comment='calls of the HTTP API that are answered alike when they come again'
+    )
+    op.create_index('ix_api_call_forget_at', 'api_call', ['forget_at'], unique=False)
