@@ -85,7 +85,7 @@ def parse_share(value: object) -> float:
 
 
 @cache
-def _zones() -> frozenset[str]:
+def known_zones() -> frozenset[str]:
     """The zones there are. Asking anew reads every file of the zone database: 5 ms, for each row of an import."""
     return frozenset(available_timezones())
 
@@ -135,13 +135,14 @@ def parse_zone(value: object) -> str:
     Raises:
         Unfit: no such zone; near misses are named.
     """
-    if not isinstance(value, str) or value not in _zones():
-        hint = did_you_mean(quoted(value).strip("'"), _zones(), limit=3)
+    if not isinstance(value, str) or value not in known_zones():
+        hint = did_you_mean(quoted(value).strip("'"), known_zones(), limit=3)
         raise Unfit(quoted(value), "an IANA time zone such as 'Europe/Berlin'", hint)
     return value
 
 
-_CRON_FIELDS: Final = (
+#: Name, lowest, highest and words of each field of a schedule.
+CRON_FIELDS: Final = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
     ("day of month", 1, 31, ()),
@@ -159,9 +160,9 @@ def parse_cron(value: object) -> str:
         Unfit: names the field that is wrong.
     """
     fields = value.split() if isinstance(value, str) else []
-    if len(fields) != len(_CRON_FIELDS):
+    if len(fields) != len(CRON_FIELDS):
         raise Unfit(quoted(value), "five fields such as '30 8 * * mon'")
-    for text, (name, low, high, words) in zip(fields, _CRON_FIELDS, strict=True):
+    for text, (name, low, high, words) in zip(fields, CRON_FIELDS, strict=True):
         _check_cron_field(str(value), text.lower(), name, low, high, words)
     return " ".join(fields).lower()
 
@@ -171,7 +172,7 @@ def _check_cron_field(whole: str, text: str, name: str, low: int, high: int, wor
     for part in text.split(","):
         body, slash, step = part.partition("/")
         first, dash, last = body.partition("-")
-        ends = [_cron_number(end, low, words) for end in ([first, last] if dash else [first])]
+        ends = [cron_number(end, low, words) for end in ([first, last] if dash else [first])]
         good = body == "*" or all(end is not None and low <= end <= high for end in ends)
         good = good and not (name == "day of week" and any(char.isdigit() for char in body))
         good = good and not (dash and None not in ends and ends[0] > ends[1])  # type: ignore[operator]
@@ -180,7 +181,8 @@ def _check_cron_field(whole: str, text: str, name: str, low: int, high: int, wor
             raise Unfit(f"{quoted(part)} as the {name} of {quoted(whole)}", f"{expected}, a range, or '*'")
 
 
-def _cron_number(text: str, low: int, words: tuple[str, ...]) -> int | None:
+def cron_number(text: str, low: int, words: tuple[str, ...]) -> int | None:
+    """The number that one end of a schedule's range stands for; None: it is none."""
     if text in words:
         return words.index(text) + low
     return int(text) if re.fullmatch(r"[0-9]{1,2}", text) else None
