@@ -91,6 +91,7 @@ class Links(Section):
     preferences: LinkLife = parse_duration("1d")  # asked for on the page
     mailings: LinkLife = parse_duration("400d")  # to one's preferences, in the footer of mailings
     rights: LinkLife = parse_duration("1d")  # to get one's own data, or to have it erased
+    surveys: LinkLife = parse_duration("90d")  # to a survey, in mails
 
 
 class PageLimits(Section):
@@ -102,6 +103,8 @@ class PageLimits(Section):
     unconfirmed: Annotated[int, Field(ge=1, le=100)] = 3  # sign-ups mailed to a mailbox that never confirmed
     visitor_per_hour: PerHour = 20  # forms sent from one network address
     network_per_hour: PerHour = 100  # from its neighbourhood: /24 in IPv4, /48 in IPv6
+    registrations: Annotated[int, Field(ge=1, le=1000)] = 10  # of one mailbox within `mail_every`, for all events
+    inquiries: Annotated[int, Field(ge=1, le=1000)] = 5  # of one mailbox within `mail_every`, on all desks
     form_per_hour: PerHour = 500
     all_per_hour: PerHour = 1000  # of all forms together
 

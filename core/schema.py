@@ -5,8 +5,8 @@ customer_metrics, tier_change, erasure, erased_conversion: `customers/`; consent
 blocked_digest: `suppression/`; throttle, volume, domain_tally: `delivery/`; campaign_version, asset, run, message,
 kept_content, batch, attempt, schedule, schedule_tick, task, staff_notice, sequence*, enrolment*, activity_mark,
 webhook_call, event, registration*, inquiry, survey_answer: `campaigns/`; leader: `workers/`; hit, inbound_*, feedback:
-`tracking/`; sign_up, rights_request, used_token, api_call, public_count: `web/`. Any room may read any table. Of somebody who is
-erased `customers/rights/` changes every one of them.
+`tracking/`; sign_up, rights_request, used_token, api_call, public_count: `web/`. Any room may read any table. Of
+somebody who is erased `customers/rights/` changes every one of them.
 """
 
 from typing import Any, Final

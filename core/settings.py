@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
+from core.api_settings import Api
 from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
@@ -235,6 +236,7 @@ class Settings(Section):
     webhooks: Webhooks = Webhooks()
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
+    api: Api = Api()
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
     inquiries: dict[Name, Desk] = Field({})  # what people ask us, and who answers by when
     tasks: Tasks = Tasks()

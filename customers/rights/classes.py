@@ -82,6 +82,7 @@ CLASSES: Final[Sequence[DataClass]] = (
 EXPIRED: Final = DataClass("expired", (
     Rule("used_token", "forget_at < :before"),
     Rule("public_count", "forget_at < :before"),
+    Rule("api_call", "forget_at < :before"),
 ))  # fmt: skip
 
 
