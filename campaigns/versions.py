@@ -142,7 +142,11 @@ def pin(catalogue: Catalogue, name: str) -> Version:
     Raises:
         NotFound: there is no such campaign.
     """
-    definition = catalogue.campaign(name)
+    return pin_as(catalogue, name, catalogue.campaign(name))
+
+
+def pin_as(catalogue: Catalogue, name: str, definition: CampaignFile) -> Version:
+    """What `definition` says, under `name`, with everything it uses, as the files say now."""
     settings = catalogue.settings
     asked = (definition.audience.segment, *definition.audience.exclude) if definition.audience else ()
     whole = compile_mailing(
