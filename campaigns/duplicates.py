@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from campaigns.versions import SEND_STEP, Version
+from core import advisory
 from core.schema import campaign_version, customer, message, run
 from suppression.policy import Policy, remembered
 
@@ -189,7 +190,7 @@ def lock_pieces(connection: Connection, versions: Iterable[Version], policy: Pol
     freezes several asks for all at once: they are locked in one order."""
     pieces = {version.piece for version in versions if piece_memory(version, policy) != timedelta(0)}
     for piece in sorted(pieces):
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("piece:" + piece, 0))))
+        advisory.hold(connection, "piece:" + piece)
 
 
 def _runs_of_piece(version: Version) -> ColumnElement[Any]:

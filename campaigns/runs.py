@@ -15,7 +15,7 @@ from campaigns.plan import CampaignPlan, Reviewed, applied_by, plan_version
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant, in_recipient_zone, instants_by_zone, zone_of
 from campaigns.versions import SEND_STEP, Version
-from core import audit
+from core import advisory, audit
 from core.database import analyze
 from core.errors import PlanError, StalePlan
 from core.people_lock import people_stay
@@ -162,7 +162,7 @@ def _hold_if_too_many(work: _Work, version: Version) -> None:
 
 def lock_campaign(connection: Connection, campaign: str) -> None:
     """Applications of one campaign wait for each other until the end of their transaction."""
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("campaign:" + campaign, 0))))
+    advisory.hold(connection, "campaign:" + campaign)
 
 
 def carry_out(stage: Stage, work: _Work) -> None:

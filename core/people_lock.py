@@ -11,6 +11,7 @@ from datetime import timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
+from core import advisory
 from core.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def people_stay(connection: "Connection") -> None:
     Called before customers are chosen, by whoever inserts rows that name many of them, or that must not be lost. Waits
     for a merge or an erasure under way alone, which is a matter of milliseconds.
     """
-    from sqlalchemy import text
-
-    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": _LOCK})
+    advisory.share(connection, _LOCK)
 
 
 def people_go(connection: "Connection", patience: timedelta = PATIENCE) -> None:
@@ -41,10 +40,8 @@ def people_go(connection: "Connection", patience: timedelta = PATIENCE) -> None:
     Raises:
         ServiceError: after `patience` somebody still needs them.
     """
-    from sqlalchemy import text
-
-    tried, until = text("SELECT pg_try_advisory_xact_lock(:lock)"), monotonic() + patience.total_seconds()
-    while not connection.execute(tried, {"lock": _LOCK}).scalar():
+    until = monotonic() + patience.total_seconds()
+    while not advisory.tried(connection, _LOCK):
         if monotonic() >= until:
             raise ServiceError(
                 "an import, or another job that needs all customers, is under way", hint="try again later"

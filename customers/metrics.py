@@ -21,6 +21,7 @@ computed as a whole, and equal a rebuild from nothing whatever the order of impo
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from core import advisory
 from core.settings import Tiers
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def refresh(connection: "Connection", tiers: Tiers, *, now: datetime) -> int:
     """
     from sqlalchemy import text
 
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    advisory.hold(connection, _LOCK)
     measure(connection, tiers, as_of=now)
     connection.execute(text(_CHANGES), {"as_of": now})
     count = connection.execute(text(_STORE), {"as_of": now}).rowcount

@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, any_, bindparam, case, select, text
 
 from core import schema
+from core.advisory import FOR_REAL
 from core.arrays import Ids
 from suppression.caps import Rules
 from suppression.care import OPEN_CASE
@@ -73,7 +74,8 @@ _WISHING: Final = (
     .where(schema.message.c.id == any_(bindparam("ids", type_=Ids)), schema.preference.c.most_messages.is_not(None))
 )
 # Sorted in one statement: two workers that want the same locks take them in the same order.
-_LOCK: Final = text("""
+_LOCK: Final = text(
+    """
     WITH wanted AS MATERIALIZED (
         SELECT m.id, k.key FROM message AS m JOIN customer AS c ON c.id = m.customer_id
         CROSS JOIN LATERAL (VALUES
@@ -85,9 +87,11 @@ _LOCK: Final = text("""
         WHERE m.id = ANY(:ids) AND k.key IS NOT NULL
     ), locked AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT key FROM wanted ORDER BY key OFFSET 0) AS sorted
+        WHERE {for_real}
     )
     SELECT wanted.id, wanted.key FROM wanted WHERE (SELECT count(*) FROM locked) >= 0 ORDER BY wanted.id
-""").bindparams(bindparam("ids", type_=Ids))
+""".replace("{for_real}", FOR_REAL)
+).bindparams(bindparam("ids", type_=Ids))
 
 
 def lock(connection: Connection, message_ids: Sequence[int], *, rules: Rules) -> Mapping[int, Collection[int]]:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
+from core import advisory
 from core.addresses import Address
 from core.form_settings import PageLimits
 from core.ids import keyed_hash
@@ -93,7 +94,7 @@ def limit_key(secret: bytes, address: Address) -> UUID:
 
 def lock_mailbox(connection: Connection, key: UUID) -> None:
     """Nobody else orders mail to this mailbox until the transaction ends."""
-    connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key.bytes[:8], "big", signed=True))))
+    advisory.hold(connection, int.from_bytes(key.bytes[:8], "big", signed=True))
 
 
 def may_mail(connection: Connection, kind: str, key: UUID, limits: PageLimits, now: datetime) -> bool:

@@ -18,6 +18,7 @@ from campaigns.feedback.moving import Moved
 from campaigns.feedback.records import UNPROVEN
 from campaigns.feedback.soft_rule import Bounce, suppressed_until
 from campaigns.refusals import doubtful_domains
+from core.advisory import FOR_REAL
 from core.feedback_settings import FeedbackRules, SoftBounces
 from core.refusal_settings import Refusals
 from delivery.throttles.tallies import count_hard
@@ -131,10 +132,13 @@ def _unsubscribe(connection: Connection, one: Match, now: datetime) -> str | Non
 # --- too often ---------------------------------------------------------------------------------------------
 
 # Two transactions that count the same address wait for each other: each sees the other's events.
-_LOCK: Final = text("""
+_LOCK: Final = text(
+    """
     SELECT pg_advisory_xact_lock(hashtextextended('feedback:' || k.key, 0))
     FROM (SELECT DISTINCT CAST(key AS text) AS key FROM unnest(:keys) AS u(key) ORDER BY 1) AS k
-""").bindparams(bindparam("keys", type_=ARRAY(UUID_TYPE)))
+    WHERE {for_real}
+""".replace("{for_real}", FOR_REAL)
+).bindparams(bindparam("keys", type_=ARRAY(UUID_TYPE)))
 _HISTORY: Final = text("""
     SELECT address_key, kind, occurred_at, coalesce(CAST(message_id AS text), event_key) AS message, source, event_key
     FROM feedback

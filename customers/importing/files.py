@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from core import audit
+from core import advisory, audit
 from core.database import Database, analyze, copy_rows
 from core.people_lock import people_stay
 from core.workspace import Workspace
@@ -147,7 +147,7 @@ class _Work:
     def run(self, connection: "Connection") -> Loaded:
         from sqlalchemy import text
 
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        advisory.hold(connection, _LOCK)
         people_stay(connection)
         self._refused = Refused.of(connection, self.importer)
         metrics.give_memory(connection)
