@@ -813,6 +813,7 @@ registration = Table(
     _jsonb("answers"),
     _at("registered_at", nullable=False),
     _at("waiting_since"),
+    _at("confirmed_at", comment="when the seat they have became theirs; no reminder that was due before is sent"),
     _at("offered_until", comment="a freed seat is kept for them until then"),
     _at("cancelled_at"),
     Column("cancelled_because", Text),
@@ -823,6 +824,7 @@ registration = Table(
         "uq_registration_attendee", "event", "address_key", unique=True, postgresql_where=text("state <> 'cancelled'")
     ),
     Index("ix_registration_event", "event", "state", "waiting_since"),
+    Index("ix_registration_party", "event", "party"),
     Index("ix_registration_customer_id", "customer_id"),
     Index("ix_registration_registrant_id", "registrant_id"),
     comment="one attendee of one event",

@@ -141,6 +141,7 @@ def _hold_events() -> None:
     sa.Column('answers', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False),
     sa.Column('registered_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('waiting_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True, comment='when the seat they have became theirs; no reminder that was due before is sent'),
     sa.Column('offered_until', sa.DateTime(timezone=True), nullable=True, comment='a freed seat is kept for them until then'),
     sa.Column('cancelled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('cancelled_because', sa.Text(), nullable=True),
@@ -155,6 +156,7 @@ def _hold_events() -> None:
     )
     op.create_index('ix_registration_customer_id', 'registration', ['customer_id'], unique=False)
     op.create_index('ix_registration_event', 'registration', ['event', 'state', 'waiting_since'], unique=False)
+    op.create_index('ix_registration_party', 'registration', ['event', 'party'], unique=False)
     op.create_index('ix_registration_registrant_id', 'registration', ['registrant_id'], unique=False)
     op.create_index('uq_registration_attendee', 'registration', ['event', 'address_key'], unique=True, postgresql_where=sa.text("state <> 'cancelled'"))
     op.create_table('registration_change',
