@@ -6,7 +6,7 @@ properties) and its place among equal rows of the file.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from customers.importing.fields import Fields, require
 from customers.importing.importer import Importer, Loaded, Source
@@ -77,8 +77,8 @@ class EventImporter(Importer):
         return Loaded(created, updated, rejected, told)
 
 
-_OCCURRENCES = """
-    CREATE TEMP TABLE occurrence ON COMMIT DROP AS
+#: The rows of `staged` with their customers of `known`, each with its event key; `nth`: of those with the same key.
+OCCURRENCES: Final = """
     WITH content AS (
         SELECT staged.*, known.customer_id,
                md5(concat_ws(chr(31), who, name, extract(epoch FROM occurred_at), value, properties)) AS digest
@@ -93,13 +93,14 @@ _OCCURRENCES = """
     WINDOW alike AS (PARTITION BY coalesce(event_key, digest) ORDER BY row)
 """
 
+_OCCURRENCES = f"CREATE TEMP TABLE occurrence ON COMMIT DROP AS {OCCURRENCES}"
+
 _REPEATED = "SELECT row, first_row FROM occurrence WHERE nth > 1"
 
 _LATER = "SELECT count(*) FROM occurrence WHERE nth = 1 AND occurred_at > :now"
 
-#: The source of an activity is that of its first import.
-_UPSERT = """
-    WITH written AS (
+#: The rows of `occurrence` that are new or changed; the source of an activity is that of its first import.
+WRITE: Final = """
         INSERT INTO activity AS known (customer_id, name, occurred_at, properties, value, source, event_key)
         SELECT o.customer_id, o.name, o.occurred_at, o.properties, o.value, o.source, o.event_key
         FROM occurrence o LEFT JOIN activity a USING (event_key)
@@ -110,7 +111,10 @@ _UPSERT = """
         ON CONFLICT (event_key) DO UPDATE SET
             customer_id = excluded.customer_id, name = excluded.name, occurred_at = excluded.occurred_at,
             properties = excluded.properties, value = excluded.value
-        RETURNING known.xmax = 0 AS is_new
-    )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
+        RETURNING known.event_key, known.xmax = 0 AS is_new
 """
+
+_UPSERT = f"""
+    WITH written AS ({WRITE})
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
+"""  # noqa: S608  made of our own texts

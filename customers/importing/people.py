@@ -84,9 +84,9 @@ def check_pattern(new: NewCustomers) -> None:
         )
 
 
-#: By external id, or that of a customer who was merged into another; else by the address that somebody has, or had.
-_KNOWN = """
-    CREATE TEMP TABLE known ON COMMIT DROP AS
+#: The customer of every `who` in `staged`: by external id, or that of a customer who was merged into another; else by
+#: the address that somebody has, or had.
+KNOWN: Final = """
     SELECT named.who, coalesce(by_id.id, merged.customer_id, by_address.id, by_former.customer_id) AS customer_id
     FROM (SELECT who, CAST(min(CAST(who_key AS text)) AS uuid) AS who_key FROM staged GROUP BY who) named
     LEFT JOIN customer by_id ON by_id.external_id = named.who
@@ -101,6 +101,8 @@ _KNOWN = """
           AND address_key = named.who_key ORDER BY customer_id LIMIT 1
     ) by_former ON true
 """
+
+_KNOWN = f"CREATE TEMP TABLE known ON COMMIT DROP AS {KNOWN}"
 
 _CREATE = """
     INSERT INTO customer (external_id, email, address_key, smtputf8, country, source, created_at, updated_at)
