@@ -233,7 +233,7 @@ class Step(Section):
 
 
 class Move(Section):
-    """Who waits at a step that is gone goes on at another one."""
+    """Who waits at a step goes on at another one."""
 
     move: Name
 
@@ -263,6 +263,8 @@ class SequenceFile(Section):
     steps: Annotated[dict[Name, Step], Field(min_length=1, max_length=200)]
     # What becomes of people who wait at a step that an edit took away.
     when_removed: dict[Name, Move | Literal["exit", "finish"]] = Field({})
+    # The same of people who wait at a step whose order among the others changed, where it matters to them.
+    when_reordered: dict[Name, Move | Literal["stay", "exit", "finish"]] = Field({})
 
     model_config = ConfigDict(extra="forbid")
 
