@@ -91,7 +91,6 @@ class Links(Section):
     preferences: LinkLife = parse_duration("1d")  # asked for on the page
     mailings: LinkLife = parse_duration("400d")  # to one's preferences, in the footer of mailings
     rights: LinkLife = parse_duration("1d")  # to get one's own data, or to have it erased
-    surveys: LinkLife = parse_duration("90d")  # to a survey, in mails
 
 
 class PageLimits(Section):
