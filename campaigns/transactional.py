@@ -36,11 +36,15 @@ _TAKING: Final = ("running", "paused")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A transactional campaign at one state of its files, ready to take orders. Kept by who orders often."""
+    """A transactional campaign at one state of its files, ready to take orders. Kept by who orders often.
+
+    What sends several mails, such as an event, has a `step` and a version for each of them.
+    """
 
     campaign: str
     version_id: int
     policy: Policy
+    step: str = SEND_STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def post(
         NotFound: there is no such customer.
         UsageError: `key` or `given` cannot be kept.
     """
-    _check(key, given)
+    check_order(key, given)
     gate = skip_reason(
         customer.c.id, customer.c.address_key,
         topic="", campaign=of.campaign, now=now, policy=of.policy, message_class=TRANSACTIONAL,
@@ -106,9 +110,9 @@ def post(
     row = person.one_or_none()
     if row is None:
         raise NotFound(f"there is no customer with the number {customer_id}")
-    run_id = _open_run(connection, of, now)
+    run_id = open_run(connection, of, now)
     owed = {
-        "run_id": run_id, "campaign": of.campaign, "step": SEND_STEP, "occurrence": key, "customer_id": customer_id,
+        "run_id": run_id, "campaign": of.campaign, "step": of.step, "occurrence": key, "customer_id": customer_id,
         "address_key": row.address_key, "state": State.SKIPPED if row.reason else State.PLANNED,
         "skip_reason": row.reason, "not_before": now, "state_at": now, "given": dict(given),
     }  # fmt: skip
@@ -121,7 +125,7 @@ def post(
     return Posted(message_id, run_id, is_new=True, skip_reason=row.reason)
 
 
-def _check(key: str, given: Mapping[str, Any]) -> None:
+def check_order(key: str, given: Mapping[str, Any]) -> None:
     if not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
         shown = key if key.isprintable() and len(key) <= LONGEST_KEY else f"{len(key)} characters"
         raise UsageError(f"this is no key (got {shown!r}, expected 1 to {LONGEST_KEY} printable characters)")
@@ -135,11 +139,12 @@ def _check(key: str, given: Mapping[str, Any]) -> None:
         raise UsageError("the values given hold the character U+0000, which cannot be kept")
 
 
-def _open_run(connection: Connection, of: Standing, now: datetime) -> int:
+def open_run(connection: Connection, of: Standing, now: datetime) -> int:
     """The version's run that takes orders, held open until this transaction ends; made when there is none."""
+    mine = (run.c.campaign == of.campaign) & (run.c.version_id == of.version_id) & (run.c.step == of.step)
     taking = (
         select(run.c.id)
-        .where(run.c.campaign == of.campaign, run.c.version_id == of.version_id, run.c.state.in_(_TAKING))
+        .where(mine, run.c.state.in_(_TAKING))
         .order_by(run.c.id.desc())
         .limit(1)
         .with_for_update(read=True)
@@ -150,8 +155,8 @@ def _open_run(connection: Connection, of: Standing, now: datetime) -> int:
         found = connection.execute(taking).scalar()
     if found is None:
         values = {
-            "campaign": of.campaign, "version_id": of.version_id, "step": SEND_STEP, "occurrence": TRANSACTIONAL,
-            "state": "running", "digest": "", "starts_at": now,
+            "campaign": of.campaign, "version_id": of.version_id, "step": of.step, "occurrence": TRANSACTIONAL,
+            "state": "running", "digest": "", "starts_at": now, "open_ended": True,
         }  # fmt: skip
         found = connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one()
     return int(found)
@@ -181,6 +186,7 @@ _GATHER: Final = text("""
     ), others AS MATERIALIZED (
         SELECT o.id, o.message_ids FROM batch AS o JOIN mine ON mine.run_id = o.run_id AND mine.id <> o.id
         WHERE o.queue = 'transactional' AND o.state = 'ready' AND o.state <> 'done' AND o.not_before <= :now
+          AND cardinality(o.message_ids) = 1
           AND o.booked_at IS NULL AND o.attempt_count = mine.attempt_count
           AND o.waits_from IS NOT DISTINCT FROM mine.waits_from
         ORDER BY o.id LIMIT :most FOR NO KEY UPDATE OF o SKIP LOCKED
@@ -209,7 +215,8 @@ def finish_superseded(connection: Connection, now: datetime) -> list[int]:
     They are locked before their batches are looked at: an order in the making holds its run.
     """
     newer = run.alias("newer")
-    followed = select(newer.c.id).where(newer.c.campaign == run.c.campaign, newer.c.id > run.c.id).exists()
+    is_newer = (newer.c.campaign == run.c.campaign) & (newer.c.step == run.c.step) & (newer.c.id > run.c.id)
+    followed = select(newer.c.id).where(is_newer).exists()
     former = (
         select(run.c.id)
         .join(campaign_version, campaign_version.c.id == run.c.version_id)

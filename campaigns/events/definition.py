@@ -124,7 +124,9 @@ class EventFile(Section):
     registration: Registration = Registration()
     organiser: Name  # a sender: mails come from it, and it is the organiser in calendars
     transport: Name | None = None  # or a route
-    calendar: Literal["request", "publish"] = "request"  # for life: what came by one method is not cancelled by the other
+    calendar: Literal["request", "publish"] = (
+        "request"  # for life: what came by one method is not cancelled by the other
+    )
     attach: bool = False  # the calendar entry also as a file, invite.ics
     topic: Name | None = None  # what calendars and reports count it under; its mails need no consent
     mails: Mails
