@@ -1,20 +1,33 @@
 """`inquiries` and `tasks` in `clarion.yaml`: who answers what people ask, by when, and who is told when nobody does."""
 
 from collections.abc import Iterator, Mapping
-from datetime import time
-from typing import Annotated, Literal
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.field_types import Email, Name
 from core.form_settings import Captcha, Words
+from core.local_time import Weekday
 from core.names import did_you_mean
 from core.pressure_settings import ClockTime
 from core.staff_settings import Staff
-from core.units import Duration, ZoneName, parse_duration
+from core.units import Duration, Unfit, ZoneName, format_duration, parse_duration, quoted
 from core.yaml_files import Section
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+#: A deadline further away is none; and hours of work are counted day by day.
+_LONGEST: Final = timedelta(days=30)
+_SHORTEST_DAY: Final = timedelta(hours=1)
+_ANY_DAY: Final = date(2000, 1, 1)
+
+
+def _within_a_month(length: timedelta) -> timedelta:
+    if length > _LONGEST:
+        raise Unfit(quoted(format_duration(length)), f"at most '{format_duration(_LONGEST)}'")
+    return length
+
+
+AnswerTime = Annotated[Duration, AfterValidator(_within_a_month)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
@@ -30,8 +43,9 @@ class OfficeHours(Section):
 
     @model_validator(mode="after")
     def _in_one_day(self) -> "OfficeHours":
-        if self.end != time() and self.start >= self.end:
-            raise ValueError("'to' is not after 'from', expected hours of one day such as from '09:00' to '17:00'")
+        ends = datetime.combine(_ANY_DAY + timedelta(days=self.end == time()), self.end)
+        if ends - datetime.combine(_ANY_DAY, self.start) < _SHORTEST_DAY:
+            raise ValueError("'to' is not an hour after 'from', expected hours of one day such as '09:00' and '17:00'")
         if self.subdivision is not None and self.country is None:
             raise ValueError("a subdivision needs its 'country'")
         return self
@@ -71,7 +85,7 @@ class OwnerRule(Section):
 class Escalation(Section):
     """Who is given an inquiry that is still open."""
 
-    after: Duration  # the deadline, or the level before; office hours count, where there are any
+    after: AnswerTime | None = None  # the deadline, or the level before; office hours count. None: at once
     to: Name  # an entry of `staff`
 
 
@@ -88,7 +102,7 @@ class Desk(Section):
     owner: Name  # an entry of `staff`: who answers what is nobody else's
     customers_owner: bool = True  # the customer's own employee goes first
     owners: tuple[OwnerRule, ...] = ()  # the first that holds
-    deadline: Duration = parse_duration("1d")
+    deadline: AnswerTime = parse_duration("1d")
     office_hours: OfficeHours | None = None  # None: every hour counts
     escalation: tuple[Escalation, ...] = ()
     acknowledge: Name | None = None  # the transactional campaign that says it was received; None: nothing does

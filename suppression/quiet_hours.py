@@ -109,6 +109,12 @@ class QuietHours:
         return self.weekends and _is_weekend(calendar, day)
 
 
+def is_holiday(country: str, subdivision: str | None, day: date) -> bool:
+    """Whether the day is a public holiday there; False where no calendar is known."""
+    calendar = _calendar(country, subdivision)
+    return calendar is not None and day in calendar
+
+
 def _is_weekend(calendar: "HolidayBase | None", day: date) -> bool:
     """The day is part of the weekend there, and no working day in exchange for another one (as in China)."""
     if calendar is None:

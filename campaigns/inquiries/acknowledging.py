@@ -1,0 +1,101 @@
+"""A mail says that an inquiry was received. It repeats nothing of it: whose address that is was not proven (S-9.10)."""
+
+import logging
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, func, select
+
+from campaigns import catalogue, transactional
+from campaigns.duty import Circumstances
+from campaigns.feedback.receiver import Receiver
+from campaigns.inquiries.desks import title_of
+from campaigns.transactional import Standing
+from core.errors import EngineError
+from core.schema import inquiry
+from core.units import format_duration
+
+if TYPE_CHECKING:
+    from campaigns.inquiries.receiving import NewInquiry
+
+_log = logging.getLogger("clarion.inquiries")
+#: Mail that answers mail goes to an address at most once in this time (S-4.8).
+_ANSWERED_EVERY: Final = timedelta(days=7)
+#: What was sent by a form, or taken by telephone, is acknowledged each time; but not without end.
+_MOST_A_DAY: Final = 5
+#: Mailboxes of programs, to which nothing is answered (RFC 3834 section 2).
+_NOBODY: Final = re.compile(
+    r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-(owner|request|bounces?))@", re.IGNORECASE
+)
+#: Sources that vouch for what they pass on.
+_TRUSTED: Final = frozenset({"api", "operator"})
+
+
+def acknowledge(
+    connection: Connection, circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry",
+    standing: Standing | None, now: datetime,
+) -> tuple[int | None, str]:  # fmt: skip
+    """The message that says so, and why there is none or why it will not be sent; empty: all is well.
+
+    Atomic with the connection's transaction.
+    """
+    desk = circumstances.settings.inquiries[row.desk]
+    if desk.acknowledge is None:
+        return None, ""
+    if row.customer_id is None:
+        return None, "they had themselves erased, so nothing is sent to them by itself"
+    if row.address_key is None:
+        return None, "there is no address to write to"
+    if (reason := _why_not(connection, circumstances, row, wanted, now)) is not None:
+        return None, reason
+    try:
+        with connection.begin_nested():
+            of = standing or transactional.standing(
+                connection, catalogue.load(circumstances.workspace), desk.acknowledge
+            )
+            posted = transactional.post(
+                connection,
+                of,
+                row.customer_id,
+                key=f"inquiry-{row.id}",
+                given=_given(circumstances, row, wanted),
+                now=now,
+            )
+    except EngineError as error:  # the campaign's files have mistakes: the inquiry counts all the same
+        _log.error("inquiry %d could not be acknowledged: %s", row.id, error)
+        return None, f"the campaign {desk.acknowledge} cannot be sent: {error.message.splitlines()[0]}"
+    return (posted.message_id, "") if posted.skip_reason is None else (None, posted.skip_reason)
+
+
+def _why_not(
+    connection: Connection, circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry", now: datetime
+) -> str | None:
+    """What forbids an answer to this address now."""
+    if not wanted.is_answerable:
+        return "it came from a program"
+    if _NOBODY.match(row.email) or Receiver.of(circumstances.workspace).is_own(row.email):
+        return "nothing is answered to this address"
+    is_mail = wanted.source == "mail"
+    before = select(func.count()).where(
+        inquiry.c.address_key == row.address_key, inquiry.c.id != row.id,
+        inquiry.c.acknowledged_at > now - (_ANSWERED_EVERY if is_mail else timedelta(days=1)),
+    )  # fmt: skip
+    count = int(connection.execute(before).scalar_one())
+    if is_mail and count:
+        return f"another mail of theirs was answered in the last {_ANSWERED_EVERY.days} days"
+    return f"{count} inquiries of theirs were acknowledged today" if count >= _MOST_A_DAY else None
+
+
+def _given(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") -> dict[str, Any]:
+    """What the campaign's template may name as `given.…`."""
+    settings = circumstances.settings
+    desk = settings.inquiries[row.desk]
+    hours = desk.office_hours
+    due = row.due_at.astimezone(ZoneInfo((hours.zone if hours else None) or settings.organisation.zone))
+    return {
+        "number": row.id, "desk": title_of(desk, row.language), "language": row.language or "",
+        "within": format_duration(desk.deadline), "due_date": f"{due:%Y-%m-%d}", "due_time": f"{due:%H:%M}",
+        "subject": row.subject if wanted.source in _TRUSTED else "",
+    }  # fmt: skip

@@ -1,0 +1,234 @@
+"""Inquiries come in: each is acknowledged, becomes the task of somebody, and has a deadline. Writes inquiry.
+
+Whatever way it comes, it is kept once for its key, in one transaction with everything that follows from it.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from campaigns import tasks
+from campaigns.duty import Circumstances
+from campaigns.inquiries import acknowledging, letters, office_hours
+from campaigns.inquiries.desks import desk_of
+from campaigns.inquiries.office_hours import OfficeHours
+from campaigns.inquiries.owners import Asking, owner_of
+from campaigns.transactional import Standing
+from core import advisory
+from core.addresses import Address, parse_address
+from core.errors import AddressError, UsageError
+from core.ids import address_key
+from core.inquiry_settings import Desk
+from core.people_lock import people_stay
+from core.schema import activity, customer, inquiry
+from customers.joining import customer_at
+
+_log = logging.getLogger("clarion.inquiries")
+#: The activity that an inquiry is, for segments, sequences and open cases. Its property `inquiry` is the number.
+ACTIVITY: Final = "inquiry_received"
+KIND: Final = "inquiry"  # of its task
+LONGEST_KEY: Final = 200
+LONGEST_SUBJECT: Final = 200
+LONGEST_CONTENT: Final = 20_000
+
+
+class Source(StrEnum):
+    """Where an inquiry came from."""
+
+    FORM = "form"  #: a page of ours; whose address it is was not proven
+    MAIL = "mail"  #: the same: anybody can write in somebody's name
+    API = "api"  #: a program that has a key
+    OPERATOR = "operator"  #: an employee took it, by telephone or at a counter
+
+
+@dataclass(frozen=True, slots=True)
+class NewInquiry:
+    """What somebody asks. `key` is equal whenever the same inquiry comes again, such as `form:<id of the page>`."""
+
+    key: str
+    desk: str  # an entry of `inquiries`
+    source: Source
+    subject: str
+    content: str = ""
+    email: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the desk's form, and what it `ask_for`
+    language: str | None = None
+    customer_id: int | None = None  # who asks, where that is known
+    call_at: datetime | None = None  # when they want to be called
+    mail_ids: tuple[str, ...] = ()  # of the mail it was made of
+    is_answerable: bool = True  # False: nothing may be sent in answer to it (S-4.8)
+    former_owner: str | None = None  # of what it goes on from
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What an inquiry came to. `is_new` is False when its key was used before: then nothing was added."""
+
+    inquiry_id: int
+    is_new: bool
+    owner: str | None
+    due_at: datetime
+    task_id: int | None
+    customer_id: int | None
+    is_acknowledged: bool
+
+
+def receive(
+    connection: Connection,
+    circumstances: Circumstances,
+    wanted: NewInquiry,
+    now: datetime,
+    *,
+    acknowledge_by: Standing | None = None,
+) -> Received:
+    """The inquiry is somebody's task with a deadline, that person has a notice under way, and whoever asked a mail
+    which says that it was received.
+
+    A customer is found by the address, or made. `acknowledge_by`: the desk's campaign, where the caller keeps it
+    ready; without it the files are read. What keeps the mail from going is told in the task, and never keeps the
+    inquiry from being received. Repeat: safe, also concurrently. Atomic with the connection's transaction.
+
+    Raises:
+        NotFound: there is no such desk.
+        UsageError: the inquiry cannot be kept: no key, no text, no address.
+    """
+    desk = desk_of(circumstances.settings, wanted.desk)
+    address = _checked(wanted)
+    advisory.hold(connection, f"inquiry|{wanted.key}")
+    if (known := _known(connection, wanted.key)) is not None:
+        return _as_received(known, is_new=False)
+    people_stay(connection)
+    key = address_key(circumstances.workspace.secret, address.comparable) if address else None
+    person = _person(connection, wanted, address, key, now)
+    row = _written(connection, circumstances, desk, wanted, address, key, person, now)
+    if row.customer_id is not None:
+        _remember(connection, row)
+    message_id, problem = acknowledging.acknowledge(connection, circumstances, row, wanted, acknowledge_by, now)
+    _given_out(connection, circumstances, row, problem, now)
+    acknowledged_at = now if message_id is not None else None
+    connection.execute(
+        update(inquiry).where(inquiry.c.id == row.id).values(message_id=message_id, acknowledged_at=acknowledged_at)
+    )
+    known = _known(connection, wanted.key)
+    assert known is not None  # noqa: S101  it was written above
+    return _as_received(known, is_new=True)
+
+
+def _checked(wanted: NewInquiry) -> Address | None:
+    """The address of who asks; None where only the customer is known."""
+    if not wanted.key.strip() or len(wanted.key) > LONGEST_KEY or not wanted.key.isprintable():
+        raise UsageError(f"this is no key of an inquiry (expected 1 to {LONGEST_KEY} printable characters)")
+    if len(wanted.subject) > LONGEST_SUBJECT or len(wanted.content) > LONGEST_CONTENT:
+        most = f"{LONGEST_SUBJECT} characters of subject, {LONGEST_CONTENT:,} of text"
+        raise UsageError(
+            f"the inquiry is too long (got {len(wanted.subject)} and {len(wanted.content):,}, expected {most})"
+        )
+    if not wanted.subject.strip() and not wanted.content.strip():
+        raise UsageError("the inquiry is empty (expected a subject or a text)")
+    if wanted.email is None:
+        if wanted.customer_id is None:
+            raise UsageError("nobody asks (expected an address or a customer)")
+        return None
+    try:
+        return parse_address(wanted.email)
+    except AddressError as error:
+        raise UsageError(f"this is no e-mail address: {error.message}") from None
+
+
+def _known(connection: Connection, key: str) -> Row[Any] | None:
+    return connection.execute(select(inquiry).where(inquiry.c.inquiry_key == key)).one_or_none()
+
+
+def _as_received(row: Row[Any], *, is_new: bool) -> Received:
+    return Received(
+        row.id, is_new, row.owner, row.due_at, row.task_id, row.customer_id, row.acknowledged_at is not None
+    )
+
+
+def _person(
+    connection: Connection, wanted: NewInquiry, address: Address | None, key: UUID | None, now: datetime
+) -> int | None:
+    """Who asks; None: they were erased. Their name stays with the inquiry: whose address it is was not proven."""
+    if wanted.customer_id is not None or address is None or key is None:
+        return wanted.customer_id
+    source = f"inquiry:{wanted.desk}"
+    return customer_at(connection, address, key, language=wanted.language, source=source, now=now)
+
+
+def _written(
+    connection: Connection, circumstances: Circumstances, desk: Desk, wanted: NewInquiry, address: Address | None,
+    key: UUID | None, person: int | None, now: datetime,
+) -> Row[Any]:  # fmt: skip
+    who = connection.execute(
+        select(customer.c.owner, customer.c.country, customer.c.language, customer.c.email, customer.c.address_key)
+        .where(customer.c.id == person)
+    ).one_or_none()  # fmt: skip
+    language = wanted.language or (who.language if who else None)
+    asking = Asking(
+        who.owner if who else None, who.country if who else None, (language or "").split("-")[0] or None,
+        wanted.fields, wanted.former_owner,
+    )  # fmt: skip
+    due_at, escalates_at = deadlines(circumstances, desk, wanted.call_at, now)
+    values = {
+        "inquiry_key": wanted.key, "desk": wanted.desk, "source": wanted.source, "customer_id": person,
+        "email": address.email if address else (who.email if who else None),
+        "address_key": key or (who.address_key if who else None), "language": language,
+        "subject": _one_line(wanted.subject) or _one_line(wanted.content)[:80], "content": _plain(wanted.content),
+        "fields": dict(wanted.fields), "mail_ids": list(wanted.mail_ids),
+        "owner": owner_of(desk, circumstances.settings.staff, asking), "received_at": now, "due_at": due_at,
+        "escalates_at": escalates_at, "call_at": wanted.call_at,
+    }  # fmt: skip
+    return connection.execute(insert(inquiry).values(**values).returning(inquiry)).one()
+
+
+def deadlines(
+    circumstances: Circumstances, desk: Desk, call_at: datetime | None, now: datetime
+) -> tuple[datetime, datetime]:
+    """By when it is to be answered, or the call made; and when somebody is told that it was not."""
+    hours = OfficeHours.of(desk, circumstances.settings)
+    due_at = call_at or office_hours.later(hours, now, desk.deadline)
+    return due_at, due_at
+
+
+def _remember(connection: Connection, row: Row[Any]) -> None:
+    """The customer's history knows of it."""
+    told = {
+        "customer_id": row.customer_id, "name": ACTIVITY, "occurred_at": row.received_at, "source": row.source,
+        "properties": {"desk": row.desk, "inquiry": row.id}, "event_key": f"inquiry:{row.id}:received",
+    }  # fmt: skip
+    connection.execute(upsert(activity).values(told).on_conflict_do_nothing(index_elements=["event_key"]))
+
+
+def _given_out(
+    connection: Connection, circumstances: Circumstances, row: Row[Any], problem: str, now: datetime
+) -> None:
+    """The task is on the owner's list, and the owner is told."""
+    remark = f"Not acknowledged: {problem}" if problem else ""
+    letter = letters.write(connection, circumstances, row, remark)
+    task = tasks.NewTask(
+        key=f"inquiry:{row.id}", kind=KIND, title=letter.title, body=letter.body, owner=row.owner,
+        customer_id=row.customer_id, due_at=row.due_at,
+    )  # fmt: skip
+    task_id = tasks.create(connection, task, now)
+    connection.execute(update(inquiry).where(inquiry.c.id == row.id).values(task_id=task_id))
+    if row.owner is not None:
+        subject = f"Inquiry of {letter.person}: {row.subject}"
+        letters.tell(
+            connection, circumstances, row, row.owner, key="received", subject=subject, text=letter.body, now=now,
+            reply_to=row.email,
+        )  # fmt: skip
+
+
+def _one_line(words: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in words).split())
+
+
+def _plain(words: str) -> str:
+    return "".join(char for char in words.replace("\r\n", "\n") if char.isprintable() or char in "\n\t").strip()
