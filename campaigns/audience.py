@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import CTE, ColumnElement, Connection, Select, case, exists, func, literal, select
 
 from campaigns import duplicates, holding
+from campaigns.timing import TIME_PASSED, has_passed
 from campaigns.versions import SEND_STEP, Version
 from core.schema import customer, message
 from segments.membership import audience
@@ -20,7 +21,7 @@ from suppression.gate import skip_reason
 from suppression.mailboxes import unfit
 from suppression.policy import Policy
 
-#: The skip reason this module adds to those of the gate; `duplicates` has others.
+#: The skip reason this module adds to those of the gate; `duplicates` and `timing` have others.
 ALREADY_MESSAGED = "already_messaged"
 
 
@@ -91,6 +92,7 @@ def _gated(
         gate,
         unfit(customer.c.email, policy.mailboxes, is_bulk=True),
         case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
+        case((has_passed(version, now), literal(TIME_PASSED))),
         duplicates.messaged_twin(version, occurrence, which),
         case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
         dropped,

@@ -1,16 +1,26 @@
 """`campaigns/*.yaml`: what a campaign says, to whom, when, and what it is for."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from campaigns.rollout_file import Rollout
 from core.care_settings import OnePer, PieceMemory
 from core.errors import PlanError
 from core.field_types import HeaderText, Name
 from core.pressure_settings import WhenCapped
-from core.units import CronText, Duration, WallTime, format_duration, parse_zone
+from core.units import CronText, Duration, Unfit, WallTime, format_duration, parse_duration, parse_zone, quoted
 from core.yaml_files import Section
 
 TRANSACTIONAL: Final = "transactional"
@@ -37,12 +47,35 @@ def _zone_or_recipient(value: object) -> str:
     return "recipient" if value == "recipient" else parse_zone(value)
 
 
+#: What becomes of a recurring campaign's time at which no scheduler ran: its run comes late, or not at all.
+MISSED_ONCE: Final = "once"
+MISSED_SKIP: Final = "skip"
+
+
+def _missed_rule(value: object) -> str | timedelta:
+    try:
+        return value if value in (MISSED_ONCE, MISSED_SKIP) else parse_duration(value)
+    except Unfit:
+        raise Unfit(quoted(value), "'once', 'skip' or a duration such as '6h'") from None
+
+
+#: Or a duration: not when it is noticed later than that.
+Missed = Annotated[
+    str | timedelta,
+    BeforeValidator(_missed_rule),
+    PlainSerializer(lambda rule: rule if isinstance(rule, str) else format_duration(rule), when_used="json"),
+    WithJsonSchema({"type": "string", "examples": [MISSED_ONCE, MISSED_SKIP, "6h"]}),
+]
+
+
 class Schedule(Section):
     """When: at one time, or again and again. Without a schedule a broadcast starts when it is applied."""
 
     at: WallTime | None = None
     cron: CronText | None = None
     zone: Annotated[str, BeforeValidator(_zone_or_recipient)] | None = None  # None: the organisation's
+    missed: Missed = MISSED_ONCE  # of a `cron`: what becomes of times that were missed; several are one
+    when_passed: Literal["now", "next_day", "skip"] = "now"  # of `zone: recipient`: where the time is over already
 
     @model_validator(mode="after")
     def _one_of(self) -> "Schedule":
@@ -50,6 +83,10 @@ class Schedule(Section):
             raise ValueError("expected exactly one of 'at' and 'cron'")
         if self.cron is not None and self.zone == "recipient":
             raise ValueError("a 'cron' schedule needs one zone (got 'recipient', expected an IANA time zone)")
+        if self.cron is None and self.missed != MISSED_ONCE:
+            raise ValueError("'missed' is for 'cron'; how late one time may be is said by 'limits.valid_for'")
+        if self.zone != "recipient" and self.when_passed != "now":
+            raise ValueError("'when_passed' is for 'zone: recipient': everybody else's time comes at one instant")
         return self
 
 
@@ -133,6 +170,11 @@ class CampaignFile(Section):
         return self
 
     @property
+    def is_sequence(self) -> bool:
+        """It is a step of a sequence."""
+        return isinstance(self, StepFile)
+
+    @property
     def message_class(self) -> str:
         """`transactional` or `bulk`: whether a message is owed to its recipient (S-2.24)."""
         return TRANSACTIONAL if self.kind == TRANSACTIONAL else "bulk"
@@ -163,3 +205,14 @@ class CampaignFile(Section):
     def stored(self) -> dict[str, Any]:
         """The definition as plain JSON values; `model_validate` reads it back."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+class StepFile(CampaignFile):
+    """A send step of a sequence, as its messages know it; no file of its own (`campaigns.sequences`)."""
+
+    kind: Literal["sequence"]  # type: ignore[assignment]
+    by_behaviour: bool = False  # who passes through the sequence was chosen by what they did
+
+    @model_validator(mode="after")
+    def _kind_fits_keys(self) -> "StepFile":
+        return self

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from campaigns import recurring
 from campaigns.duty import Duty
 
-DUTIES: Final[tuple[Duty, ...]] = ()
+DUTIES: Final[tuple[Duty, ...]] = (*recurring.DUTIES,)

@@ -24,6 +24,7 @@ SENTENCES: Final = {
     "role_account": "the address is a role's and no person's (addresses)",
     "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
     "already_messaged": "the address already has a message of this campaign",
+    "time_passed": "the local time was over where the customer is when the run began (schedule.when_passed)",
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
     "address_changed": "the customer has another address than when the audience was frozen",

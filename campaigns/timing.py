@@ -1,11 +1,17 @@
 """When a campaign's messages may go: instants from wall times and zones."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from zoneinfo import available_timezones
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, false, or_
 
 from campaigns.versions import Version
-from core.units import local_instant
+from core.local_time import next_local, zone_or
+from core.schema import customer
+from core.units import known_zones, local_instant
+
+#: The skip reason of people whose local time is over when their campaign begins (`schedule.when_passed: skip`).
+TIME_PASSED = "time_passed"
 
 
 def zone_of(version: Version) -> str:
@@ -35,14 +41,29 @@ def first_instant(version: Version, now: datetime) -> datetime | None:
 def instants_by_zone(version: Version, zones: Iterable[str | None], now: datetime) -> Mapping[str | None, datetime]:
     """For each zone of the recipients, the instant their messages may go, never before `now`.
 
-    A zone that is missing or unknown uses the organisation's. A place whose time has passed is served at once.
+    A zone that is missing or unknown uses the organisation's. Where the time has passed it is now, or the next time
+    that clocks there show it, as `schedule.when_passed` says (S-8.4); those to be skipped have no message.
     """
     schedule = version.definition.schedule
     start = first_instant(version, now) or now
     if not in_recipient_zone(version) or schedule is None or schedule.at is None:
         return dict.fromkeys(zones, start)
-    known = available_timezones()
-    own = version.organisation.zone
-    return {
-        zone: max(now, local_instant(schedule.at, zone if zone in known else own)).astimezone(UTC) for zone in zones
-    }
+    own, found = version.organisation.zone, {}
+    for zone in zones:
+        known = zone_or(zone, own)
+        instant = local_instant(schedule.at, known)
+        is_put_off = instant < now and schedule.when_passed == "next_day"
+        found[zone] = next_local(now, known, schedule.at.time()) if is_put_off else max(now, instant)
+    return found
+
+
+def has_passed(version: Version, now: datetime) -> ColumnElement[bool]:
+    """Whether a customer gets nothing because their local time is over."""
+    schedule = version.definition.schedule
+    if not in_recipient_zone(version) or schedule is None or schedule.at is None or schedule.when_passed != "skip":
+        return false()
+    coming = [zone for zone in sorted(known_zones()) if local_instant(schedule.at, zone) >= now]
+    is_over = customer.c.zone.not_in(coming)
+    if version.organisation.zone in coming:  # so it is for those whose zone is missing or unknown
+        return is_over & customer.c.zone.in_(sorted(known_zones()))
+    return or_(customer.c.zone.is_(None), is_over)

@@ -16,6 +16,7 @@ SKIP_REASONS: Final = {
     "no_profiling": "Does not want to be chosen by behaviour",
     "duplicate_address": "Shares an address with another recipient",
     "already_messaged": "Has had this mailing already",
+    "time_passed": "Its time was over already where they are",
     "render_failed": "The mailing could not be made for them",
     "expired": "Its time was over before it could be sent",
     "frequency_cap": "Had been written to often enough",

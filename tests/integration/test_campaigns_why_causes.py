@@ -63,7 +63,11 @@ FILES_HERE = {
     "campaigns/readers.yaml": campaign_file(
         audience="{segment: readers}", send="{template: readers.html, from: offers}", limits="{one_per: address}"
     ),
-    **{f"templates/{name}.html": TEMPLATE.replace("Ten boxes", name) for name in ("firms", "news", "readers")},
+    "campaigns/noon.yaml": campaign_file(
+        schedule="{at: 2026-03-02T12:00, zone: recipient, when_passed: skip}",
+        send="{template: noon.html, from: offers}",
+    ),
+    **{f"templates/{name}.html": TEMPLATE.replace("Ten boxes", name) for name in ("firms", "news", "noon", "readers")},
 }  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -140,6 +144,7 @@ CASES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
     "key_account": ("spring-paper", key_account),
     "role_account": ("spring-paper", lambda c: somebody(c, email="sales@people.firm")),
     "reserved_address": ("spring-paper", lambda c: somebody(c, email="ann@shop.example.com")),
+    "time_passed": ("noon", lambda c: somebody(c, zone="Pacific/Kiritimati")),
     "frequency_cap": ("news", lambda c: worded(c, written_to(c), topic="news", state="confirmed")),
 }  # fmt: skip
 #: Of whom nobody asks afterwards: who has the message already, and who is a customer no more.

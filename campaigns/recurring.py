@@ -1,0 +1,98 @@
+"""Recurring campaigns: each time of a schedule gives one run; what becomes of a missed one, its file says.
+
+Times are reckoned from schedule and zone whenever they are asked for, so that they follow the zone database (S-8.1).
+Only times that came are stored (`schedule_tick`).
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
+
+from campaigns import versions
+from campaigns.definition import MISSED_ONCE, MISSED_SKIP
+from campaigns.duty import Circumstances, Duty
+from campaigns.runs import start_occurrence
+from core import audit
+from core.cron import last_due, next_time
+from core.errors import ServiceError
+from core.schema import schedule, schedule_tick
+
+_log = logging.getLogger("clarion.scheduler")
+#: A time that is noticed later than this was missed: no scheduler ran.
+MISSED_AFTER: Final = timedelta(minutes=5)
+
+
+def run(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
+    """The first recurring campaign whose time has come has its run, or is past it; 1, or 0 when none is due.
+
+    Of several missed times only the last counts. One campaign's fault is logged and does not hold up the others.
+    Repeat: safe; also from two processes at once.
+    """
+    for row in _active(connection):
+        try:
+            with connection.begin_nested():
+                if _is_done(connection, circumstances, row, now):
+                    return 1
+        except (OperationalError, ServiceError):
+            raise  # the database is gone: the next one would fare no better
+        except Exception:  # noqa: BLE001  logged with its traceback, and tried again at the next tick
+            _log.exception("recurring campaign %s could not be started", row["campaign"])
+    return 0
+
+
+def next_at(connection: Connection, _circumstances: Circumstances, now: datetime) -> datetime | None:
+    """The first time of all schedules after `now`."""
+    times = (next_time(row["cron"], row["zone"], max(row["since"], now)) for row in _active(connection))
+    return min((time for time in times if time is not None), default=None)
+
+
+def _active(connection: Connection) -> list[RowMapping]:
+    """The schedules, each with `reached`: the instant up to which its times are dealt with."""
+    last = (
+        select(func.max(schedule_tick.c.nominal_at))
+        .where(schedule_tick.c.schedule == schedule.c.campaign)
+        .scalar_subquery()
+    )
+    query = select(schedule, func.greatest(schedule.c.since, last).label("reached"))
+    return list(connection.execute(query.where(schedule.c.state == "active").order_by(schedule.c.campaign)).mappings())
+
+
+def _is_done(connection: Connection, circumstances: Circumstances, row: RowMapping, now: datetime) -> bool:
+    """The last time of one schedule is dealt with; False: none has come, or another process has just done it."""
+    nominal = last_due(row["cron"], row["zone"], row["reached"], now)
+    if nominal is None:
+        return False
+    tick = insert(schedule_tick).values(schedule=row["campaign"], nominal_at=nominal, done_at=now)
+    if connection.execute(tick.on_conflict_do_nothing().returning(schedule_tick.c.schedule)).first() is None:
+        return False
+    if _is_past(connection, row, nominal, now):
+        return True
+    occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+    batch_size = circumstances.settings.workers.batch_size
+    start_occurrence(connection, row["version_id"], occurrence, now, batch_size, circumstances.policy)
+    return True
+
+
+def _is_past(connection: Connection, row: RowMapping, nominal: datetime, now: datetime) -> bool:
+    """Whether the time was missed, and its campaign does not make up for it; that is noted in the audit log."""
+    late = now - nominal
+    if late <= MISSED_AFTER:
+        return False
+    times = versions.fetch(connection, row["version_id"]).definition.schedule
+    rule = times.missed if times is not None else MISSED_ONCE
+    if rule == MISSED_ONCE or (isinstance(rule, timedelta) and late <= rule):
+        return False
+    shown = MISSED_SKIP if rule == MISSED_SKIP else str(rule)
+    audit.record(
+        connection, audit.ITSELF, "campaign.missed", f"campaign:{row['campaign']}", at=now,
+        nominal=nominal.isoformat(), missed=shown,
+    )  # fmt: skip
+    _log.warning("%s: its time %s was missed, and is not made up for", row["campaign"], nominal.isoformat())
+    return True
+
+
+DUTIES: Final = (Duty("recurring campaigns", run, next_at),)
