@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +13,8 @@ from core.commands import Desk, acting_user, json_option, print_json, print_tabl
 from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
-    from campaigns.plan import CampaignPlan, Plan
-    from campaigns.runs import Started
+    from campaigns.plan import CampaignPlan
+    from campaigns.whole_plan import Applied, WholePlan
 
 SEND_TO: Final = "name the person: clarion send CAMPAIGN --to KEY"
 #: From this many messages on, `apply` and `send` want the number typed instead of a yes.
@@ -32,7 +31,7 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
 
     Exit code: 0 nothing to do, 1 error, 2 changes pending.
     """
-    from campaigns.plan import to_file
+    from campaigns.whole_plan import to_file
 
     made = _make_plan(desk, names)
     if file:
@@ -47,16 +46,16 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
         raise click.exceptions.Exit(2)
 
 
-def _make_plan(desk: Desk, names: tuple[str, ...]) -> "Plan":
+def _make_plan(desk: Desk, names: tuple[str, ...]) -> "WholePlan":
     from campaigns import catalogue as files
-    from campaigns.plan import make_plan
+    from campaigns import whole_plan
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
-        return make_plan(connection, catalogue, names, desk.clock.now())
+        return whole_plan.make(connection, catalogue, names, desk.clock.now())
 
 
-def _plan_document(made: "Plan") -> dict[str, Any]:
+def _plan_document(made: "WholePlan") -> dict[str, Any]:
     from campaigns.stages import tell
 
     campaigns = [
@@ -73,10 +72,14 @@ def _plan_document(made: "Plan") -> dict[str, Any]:
             "cancelled_at": item.cancelled_at,
             "remarks": list(_remarks(item)),
         }
-        for item in made.campaigns
+        for item in made.mailings.campaigns
     ]
-    changes = [{"campaign": item.campaign, **tell(stage)} for item in made.pending for stage in item.stages]
-    return {"campaigns": campaigns, "changes": changes}
+    changes = [{"campaign": item.campaign, **tell(stage)} for item in made.mailings.pending for stage in item.stages]
+    others = [item for _, item in made.others]
+    return {
+        "campaigns": [*campaigns, *(item.document() for item in others)],
+        "changes": [*changes, *(change for item in others for change in item.changes())],
+    }
 
 
 def _remarks(item: "CampaignPlan") -> Iterator[str]:
@@ -90,8 +93,8 @@ def _remarks(item: "CampaignPlan") -> Iterator[str]:
         yield from item.way.remarks
 
 
-def _print_plan(made: "Plan") -> None:
-    for item in made.campaigns:
+def _print_plan(made: "WholePlan") -> None:
+    for item in made.mailings.campaigns:
         counts = item.counts
         click.secho(item.campaign, bold=True)
         if item.is_transactional:
@@ -111,8 +114,12 @@ def _print_plan(made: "Plan") -> None:
             _print_way(item, width)
         else:
             click.echo("  nothing to do")
+    for _, other in made.others:
+        click.secho(other.name, bold=True)
+        for line in other.lines():
+            click.echo(f"  {line}")
     if made.pending:
-        click.echo(f"\n{len(made.pending)} to carry out: {', '.join(item.campaign for item in made.pending)}")
+        click.echo(f"\n{len(made.pending)} to carry out: {', '.join(made.pending)}")
 
 
 def _print_way(item: "CampaignPlan", width: int) -> None:
@@ -137,25 +144,31 @@ def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
 
     Without FILE, a campaign that was cancelled is left out: clarion send CAMPAIGN --again starts it anew.
     """
-    from campaigns.plan import from_file, to_file
+    from campaigns.whole_plan import reviewed, to_file
 
     if file is None:
         made = _without_cancelled(_make_plan(desk, ()))
         if not as_json:
             _print_plan(made)
         document = to_file(made)
+        _confirm(made.would_send, yes)
+        if not (yes or made.would_send) and made.pending:
+            click.confirm(f"Apply {', '.join(made.pending)}?", abort=True, err=True)
     else:
         document = _read_plan(file)
-    reviewed = from_file(document)
-    _confirm(sum(item.counts.would_send for item in reviewed if item.pending), yes or file is not None)
-    _tell_started(desk, _apply(desk, reviewed), as_json)
+        reviewed(document)
+    _tell_applied(desk, _apply(desk, document), as_json)
 
 
-def _without_cancelled(made: "Plan") -> "Plan":
-    for item in made.campaigns:
-        if item.cancelled_at is not None:
-            remark(f"left out: {item.campaign} was cancelled; `clarion send {item.campaign} --again` starts it anew")
-    return replace(made, campaigns=tuple(item for item in made.campaigns if item.cancelled_at is None))
+def _without_cancelled(made: "WholePlan") -> "WholePlan":
+    for name in made.cancelled:
+        again = f"clarion send {name} --again" if name in _mailings(made) else f"clarion plan {name} --out FILE"
+        remark(f"left out: {name} was cancelled; `{again}` starts it anew")
+    return made.without(made.cancelled)
+
+
+def _mailings(made: "WholePlan") -> set[str]:
+    return {item.campaign for item in made.mailings.campaigns}
 
 
 def _read_plan(file: Path) -> dict[str, Any]:
@@ -168,13 +181,13 @@ def _read_plan(file: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _apply(desk: Desk, reviewed: Any) -> "list[Started]":
+def _apply(desk: Desk, document: Mapping[str, Any]) -> "Applied":
     from campaigns import catalogue as files
-    from campaigns.runs import apply_reviewed
+    from campaigns.whole_plan import apply_document
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
-        return apply_reviewed(connection, catalogue, reviewed, desk.clock.now(), actor=acting_user())
+        return apply_document(connection, catalogue, document, desk.clock.now(), actor=acting_user())
 
 
 def _confirm(messages: int, agreed: bool) -> None:
@@ -188,7 +201,8 @@ def _confirm(messages: int, agreed: bool) -> None:
         raise PlanError(f"nothing was sent (got {typed!r}, expected {messages})")
 
 
-def _tell_started(desk: Desk, started: "list[Started]", as_json: bool) -> None:
+def _tell_applied(desk: Desk, applied: "Applied", as_json: bool) -> None:
+    started, others = applied.started, applied.others
     rows = [
         {
             "campaign": item.campaign,
@@ -199,9 +213,11 @@ def _tell_started(desk: Desk, started: "list[Started]", as_json: bool) -> None:
         for item in started
     ]
     if as_json:
-        print_json({"started": rows})
-    elif rows:
-        print_table(rows)
+        print_json({"started": rows, "changed": others})
+    elif rows or others:
+        for each in (rows, others):
+            if each:
+                print_table(each)
     else:
         click.echo("nothing to do")
     if started and not _senders(desk):
@@ -250,31 +266,41 @@ def send(
 
 
 def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again: bool, as_json: bool) -> None:
-    from campaigns.plan import from_file, to_file
+    from campaigns.whole_plan import to_file
 
     made = _make_plan(desk, (campaign,))
-    _refuse_cancelled(made.campaigns[0], again=again)
-    if made.campaigns[0].is_transactional:
+    _refuse_others(made)
+    (mailing,) = made.mailings.campaigns
+    _refuse_cancelled(mailing, again=again)
+    if mailing.is_transactional:
         raise PlanError(f"{campaign} is transactional (got no person to send it to)", hint=SEND_TO)
     if not as_json:
         _print_plan(made)
     if made.pending:
-        _confirm(sum(item.counts.would_send for item in made.pending), yes)
+        _confirm(made.would_send, yes)
     if wait and made.pending and not _senders(desk):
         raise ServiceError(
             "nothing is running that sends; nothing was started", hint="run `clarion up` in another window"
         )
-    started = _apply(desk, from_file(to_file(made)))
-    if not (wait and started):
-        _tell_started(desk, started, as_json)
+    applied = _apply(desk, to_file(made))
+    if not (wait and applied.started):
+        _tell_applied(desk, applied, as_json)
         return
     if not as_json:
-        _tell_started(desk, started, as_json)
-    ended = wait_for(desk, started[0].run_id)
+        _tell_applied(desk, applied, as_json)
+    run_id = applied.started[0].run_id
+    ended = wait_for(desk, run_id)
     if as_json:
-        print_json(_status_document(desk, started[0].run_id))
+        print_json(_status_document(desk, run_id))
     if not ended.went_well:
         raise click.exceptions.Exit(1)
+
+
+def _refuse_others(made: "WholePlan") -> None:
+    for kind, item in made.others:
+        raise PlanError(
+            f"{item.name} is no mailing (its kind is {kind!r})", hint=f"clarion plan {item.name}, then clarion apply"
+        )
 
 
 def _refuse_cancelled(item: "CampaignPlan", *, again: bool) -> None:
