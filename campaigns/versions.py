@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.catalogue import Catalogue
-from campaigns.definition import TRANSACTIONAL, CampaignFile
+from campaigns.definition import TRANSACTIONAL, CampaignFile, StepFile
 from core.errors import NotFound
 from core.schema import asset, campaign_version
 from core.settings import Organisation, Sender
@@ -55,6 +55,11 @@ class Version:
         return self.definition.message_class == TRANSACTIONAL
 
     @property
+    def is_open_ended(self) -> bool:
+        """Messages are added to its run while it goes on."""
+        return self.is_transactional or self.definition.is_sequence
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The names its segments may use."""
         return Vocabulary(self.segments, self.topics, None)
@@ -62,7 +67,8 @@ class Version:
     @property
     def by_behaviour(self) -> bool:
         """Its audience is chosen by what people did."""
-        return looks_at_behaviour(self.segments, self.vocabulary)
+        chosen = self.definition.by_behaviour if isinstance(self.definition, StepFile) else False
+        return chosen or looks_at_behaviour(self.segments, self.vocabulary)
 
     def mailing(self) -> Mailing:
         """The compiled mailing.
@@ -79,6 +85,7 @@ class Version:
             clicks=self.clicks,
             subject=send.subject,
             transactional=self.is_transactional,
+            given=self.definition.is_sequence,
             files=Pinned(self.assets),
         )
 
@@ -121,7 +128,7 @@ class Version:
         segments = {n: Segment(n, f"segments/{n}.yaml", where, "", 1) for n, where in stored["segments"].items()}
         return cls(
             campaign=campaign,
-            definition=CampaignFile.model_validate(stored["campaign"]),
+            definition=definition_of(stored["campaign"]),
             segments=segments,
             templates={name: TemplateSource(name, text) for name, text in stored["templates"].items()},
             sender=Sender.model_validate(stored["sender"]),
@@ -134,6 +141,11 @@ class Version:
             repeats=stored.get("repeats"),
             assets={name: Asset(name, *content) for name, content in stored.get("files", {}).items()},
         )
+
+
+def definition_of(stored: Mapping[str, Any]) -> CampaignFile:
+    """The definition that `CampaignFile.stored` described."""
+    return (StepFile if stored["kind"] == "sequence" else CampaignFile).model_validate(stored)
 
 
 def pin(catalogue: Catalogue, name: str) -> Version:
@@ -157,6 +169,7 @@ def pin_as(catalogue: Catalogue, name: str, definition: CampaignFile) -> Version
         clicks=settings.tracking.clicks,
         subject=definition.send.subject,
         transactional=definition.message_class == TRANSACTIONAL,
+        given=definition.is_sequence,
         files=catalogue.files,
     )
     files = (*whole.images, *(attachment.asset for attachment in whole.attachments))
@@ -192,7 +205,7 @@ def store(connection: Connection, version: Version) -> int:
             kind=definition.kind,
             topic=definition.consent_topic,
             message_class=definition.message_class,
-            valid_for=definition.limits.valid_for if version.is_transactional else None,
+            valid_for=definition.limits.valid_for if version.is_open_ended else None,
             by_behaviour=version.by_behaviour,
             repeats=version.repeats,
             definition=version.stored(),

@@ -33,11 +33,13 @@ def check_templates(
     *,
     transactional: Collection[str] = (),
     bulk: Collection[str] = (),
+    sequences: Collection[str] = (),
     files: Shelf = NO_FILES,
 ) -> list[Problem]:
     """Every mistake in every template, sorted by place.
 
-    `transactional` and `bulk` name the templates that campaigns of that class send; one that none sends is bulk.
+    `transactional`, `bulk` and `sequences` name the templates that campaigns of that kind send; one that none sends is
+    bulk.
     Mailings are checked whole, with their layouts. A file without front matter that another one names, or that
     lies in a folder, is a part: it is checked where it is used, and for syntax alone where it is not. A text that is
     attached somewhere is no template.
@@ -51,7 +53,9 @@ def check_templates(
     compiled = partial(_mailing_problems, sources=sources, organisation=organisation or _NOBODY, files=files, used=used)
     for name in sorted(whole.intersection(transactional)):
         problems += compiled(name, transactional=True)
-    for name in sorted(whole.difference(transactional) | whole.intersection(bulk)):
+    for name in sorted(whole.intersection(sequences)):
+        problems += compiled(name, transactional=False, given=True)
+    for name in sorted(whole.difference(transactional, sequences) | whole.intersection(bulk)):
         problems += compiled(name, transactional=False)
     for name in sorted(parts - used):
         problems += _part_problems(definitions[name])
@@ -80,11 +84,12 @@ def _mailing_problems(
     files: Shelf,
     used: set[str],
     transactional: bool,
+    given: bool = False,
 ) -> list[Problem]:
     try:
         parts = compile_parts(
             name, sources, organisation=organisation, opens=True, clicks=True, subject=None,
-            transactional=transactional, files=files,
+            transactional=transactional, given=given, files=files,
         )  # fmt: skip
     except ConfigError as error:
         return list(error.problems)

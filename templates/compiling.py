@@ -61,6 +61,7 @@ class _Texts:
     text: Flat | None
     uses: tuple[str, ...]
     transactional: bool
+    given: bool
 
     def closing(self, chunks: Sequence[Chunk], suffix: str, language: str) -> list[Chunk]:
         """The footer that `chunks` lack; none where they say themselves what it would."""
@@ -77,18 +78,20 @@ def compile_parts(
     clicks: bool,
     subject: str | None,
     transactional: bool = False,
+    given: bool = False,
     files: Shelf = NO_FILES,
 ) -> Parts:
     """The programs of the template `name`.
 
-    Transactional ones may name `given`, what came with the order to send; they have no unsubscribe link.
+    Transactional ones may name `given`, what came with the order to send; they have no unsubscribe link. `given`: so
+    may this one, a step of a sequence.
 
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
     if name not in sources:
         raise ConfigError(f"there is no template {name!r}", hint=did_you_mean(name, sources))
-    texts, problems = _read(sources[name], sources, subject, transactional=transactional)
+    texts, problems = _read(sources[name], sources, subject, transactional=transactional, given=given)
     attachments, missing = attachments_of(texts.definition, files)
     raise_if(sorted({*problems, *missing, *_check(texts)}))
     mask = Mask.of(chunk.text for flat in (texts.body, texts.text) if flat for chunk in [*flat.prologue, *flat.body])
@@ -125,7 +128,12 @@ def _optional(chunks: Sequence[Chunk]) -> Program:
 
 
 def _read(
-    source: TemplateSource, sources: Mapping[str, TemplateSource], subject: str | None, *, transactional: bool
+    source: TemplateSource,
+    sources: Mapping[str, TemplateSource],
+    subject: str | None,
+    *,
+    transactional: bool,
+    given: bool,
 ) -> tuple[_Texts, list[Problem]]:
     """The files behind the mailing, and what in them cannot be read or found."""
     definition, problems = parse_definition(source)
@@ -143,6 +151,7 @@ def _read(
         _separate_text(definition, sources, flattener, problems),
         (),
         transactional,
+        given,
     )
     texts.uses = tuple(flattener.uses)
     return texts, [*problems, *flattener.problems]
@@ -189,7 +198,8 @@ def _check(texts: _Texts) -> list[Problem]:
         written.append(([*texts.text.prologue, *texts.text.body], False))
     problems: set[Problem] = set()
     for chunks, is_html in written:
-        problems.update(check_script(script_of(chunks), html=is_html, transactional=texts.transactional))
+        script, asked = script_of(chunks), {"transactional": texts.transactional, "given": texts.given}
+        problems.update(check_script(script, html=is_html, **asked))
     return sorted(problems)
 
 

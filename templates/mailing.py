@@ -140,19 +140,20 @@ def compile_mailing(
     clicks: bool,
     subject: str | None = None,
     transactional: bool = False,
+    given: bool = False,
     files: Shelf = NO_FILES,
 ) -> Mailing:
     """The mailing made of the template `name`; `subject` replaces the one of its front matter.
 
-    A transactional one is rendered with `given` in its context, and has no unsubscribe link. `files` are those it
-    may attach or show.
+    A transactional one is rendered with `given` in its context, and has no unsubscribe link; `given`: so is
+    this one, a step of a sequence. `files` are those it may attach or show.
 
     Raises:
         ConfigError: with every mistake, each at its file and line.
     """
     parts = compile_parts(
         name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject,
-        transactional=transactional, files=files,
+        transactional=transactional, given=given, files=files,
     )  # fmt: skip
     constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
     return Mailing(

@@ -27,6 +27,8 @@ KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
 #: What comes with the order to send a transactional message: it may hold anything, and there is no way out of it.
 GIVEN: Final = "given"
 KNOWN_TRANSACTIONAL: Final = KNOWN - {"unsubscribe_url", "preferences_url"} | {GIVEN}
+#: A step of a sequence knows what the passage through it began with.
+KNOWN_IN_SEQUENCES: Final = KNOWN | {GIVEN}
 _RECORD_METHODS: Final = frozenset({"items", "keys", "values", "get"})
 
 
@@ -45,9 +47,9 @@ def _parsed(script: Script, environment: Sandbox) -> nodes.Template | Problem:
         return _too_deep(script)
 
 
-def check_script(script: Script, *, html: bool, transactional: bool = False) -> list[Problem]:
+def check_script(script: Script, *, html: bool, transactional: bool = False, given: bool = False) -> list[Problem]:
     """Every mistake that can be seen without a customer, each at its place."""
-    known = KNOWN_TRANSACTIONAL if transactional else KNOWN
+    known = KNOWN_TRANSACTIONAL if transactional else KNOWN_IN_SEQUENCES if given else KNOWN
     environment = sandbox(html=html)
     tree = _parsed(script, environment)
     if isinstance(tree, Problem):
@@ -159,7 +161,7 @@ def _unknown_names(tree: nodes.Template, assigned: set[str], known: frozenset[st
 
 def _name_hint(name: str, assigned: set[str], known: frozenset[str]) -> str:
     if name == GIVEN:
-        return "values that come with the order to send are for transactional campaigns alone"
+        return "only transactional campaigns and sequences are given values"
     if name in LINKS:
         return "nobody unsubscribes from a transactional message; use a layout without that link"
     owner = next((owner for owner, fields in FIELDS.items() if name in fields), None)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
-from campaigns.definition import Cost, Goal, Limits
+from campaigns.definition import Goal, Limits
 from core.care_settings import EventName
 from core.field_types import HeaderText, Name
 from core.local_time import Span, Weekday, parse_span
@@ -244,6 +245,13 @@ class SequenceGoal(Goal):
     ends: bool = True  # false: it is counted, and the passage goes on
 
 
+class StepCost(Section):
+    """What its messages cost."""
+
+    per_message: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)] = Decimal(0)
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None  # None: that of the tiers
+
+
 class SequenceLimits(Limits):
     """What must not be exceeded. `max_audience`: of people who enter in one day; above it the sequence is paused."""
 
@@ -258,7 +266,7 @@ class SequenceFile(Section):
     send: SendDefaults = SendDefaults()
     exit_when: Rule | None = None  # asked before every action: who fits leaves
     goal: SequenceGoal | None = None
-    cost: Cost = Cost()
+    cost: StepCost = StepCost()
     limits: SequenceLimits = SequenceLimits()
     steps: Annotated[dict[Name, Step], Field(min_length=1, max_length=200)]
     # What becomes of people who wait at a step that an edit took away.
