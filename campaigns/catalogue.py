@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from campaigns.definition import TRANSACTIONAL, CampaignFile
+from campaigns.surveys.files import Survey, load_surveys
 from core.errors import NotFound, Problem
 from core.field_types import NAME_PATTERN
 from core.form_settings import campaigns_named
+from core.inquiry_settings import acknowledging
 from core.names import did_you_mean
 from core.settings import Attachments, Settings
 from core.settings_mistakes import token_mistakes
@@ -42,6 +44,7 @@ class Catalogue:
     files: Folder  # that templates attach or show
     campaigns: Mapping[str, CampaignFile]
     vocabulary: Vocabulary
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
 
     def campaign(self, name: str) -> CampaignFile:
         """The campaign called `name`.
@@ -84,6 +87,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     largest = (settings.attachments if settings else Attachments()).max_size
     files = Folder(workspace.root / TEMPLATES_FOLDER, largest)
     campaigns, campaign_problems = _load_campaigns(workspace)
+    surveys, survey_problems = load_surveys(workspace)
     vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
     used_by = _templates_by_class(campaigns)
     problems = [
@@ -93,6 +97,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *segment_problems,
         *template_problems,
         *campaign_problems,
+        *survey_problems,
         *check_segments(vocabulary),
         *(_check_pages(settings, document, campaigns) if settings is not None else ()),
         *(_check_permitted(settings.transactional, document, campaigns) if settings is not None else ()),
@@ -109,7 +114,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     if settings is None:
         return None, problems
     good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
-    return Catalogue(settings, segments, templates, files, good, vocabulary), problems
+    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys), problems
 
 
 def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]]:
@@ -140,15 +145,15 @@ def _names_in(document: Document) -> _Names:
 
 
 def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str, Campaign]) -> list[Problem]:
-    """The campaigns that carry the links of the public pages exist, and are owed to one person."""
+    """The campaigns that carry the links of the public pages, or acknowledge inquiries, are owed to one person."""
     problems = []
-    for path, name in campaigns_named(settings.forms, settings.pages):
+    for path, name in (*campaigns_named(settings.forms, settings.pages), *acknowledging(settings.inquiries)):
         found = campaigns.get(name)
         if found is None:
             problems.append(document.problem(path, f"no campaign {name!r}", did_you_mean(name, campaigns)))
         elif found.definition is not None and found.definition.message_class != TRANSACTIONAL:
             text = f"{'.'.join(map(str, path))}: {name!r} is not transactional (its kind is {found.definition.kind!r})"
-            problems.append(document.problem(path, text, "the link goes to one person"))
+            problems.append(document.problem(path, text, "it goes to one person"))
     return problems
 
 

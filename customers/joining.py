@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from core import advisory
 from core.addresses import Address
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ def customer_at(
 
     A new one has the comparable address as external id, as an import of it would give. Where the address was that of a
     customer who was merged, both are of one `person`: what is proven is the mailbox, and what they said holds at both.
-    To be called while `core.people_lock.people_stay` holds, and by one at a time for an address.
+    To be called while `core.people_lock.people_stay` holds; whoever asks for the same address meanwhile waits.
     """
     from sqlalchemy import exists, func, insert, select
 
     from core.schema import customer, erasure
 
+    advisory.hold(connection, f"customer at|{key}")
     was_erased = exists().where(erasure.c.address_key == key, erasure.c.readmitted_at.is_(None))
     oldest = select(func.min(customer.c.id)).where(customer.c.address_key == key).scalar_subquery()
     named = exists().where(customer.c.external_id == address.comparable)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from campaigns.surveys.definition import SurveyFile
+from campaigns.surveys.files import Survey
 from campaigns.surveys.reading import Answer
 from core.errors import NotFound, UsageError
 from core.people_lock import people_stay
@@ -23,14 +23,6 @@ ACTIVITY: Final = "survey_answered"
 ONCE: Final = "once"
 _SOURCE: Final = "survey"
 LONGEST_OCCASION: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """A survey and its name."""
-
-    name: str
-    definition: SurveyFile
 
 
 @dataclass(frozen=True, slots=True)
