@@ -18,6 +18,7 @@ from core.database import Database
 from core.errors import ConfigError, NotFound, PlanError, ServiceError
 from core.workspace import Workspace
 from web import pages, webhooks
+from web.api import routes as api
 from web.confirming import confirm_now, confirm_page
 from web.preferences import preference_page, preferences_sent
 from web.rights import ask_page, asked, erase_page, erased, export_page, exported
@@ -50,6 +51,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             *_at("/e/{token}", {"GET": erase_page, "POST": erased}),
             *_at("/healthz", {"GET": healthy}),
             *webhooks.routes(),
+            *api.routes(),
         ],
         exception_handlers={
             HTTPException: _refused,

@@ -11,16 +11,18 @@ ResultT = TypeVar("ResultT")
 #: loop's patience.
 _PAGES: Final = 4
 _OPT_OUTS: Final = 4
+_CALLS: Final = 4
 _CAPTCHAS: Final = 8
 
 
 class Threads:
-    """Threads for pages, for opt-outs, for the question whether all is well, and for services that tell people from
-    programs: none of them stands in a queue behind another kind."""
+    """Threads for pages, for opt-outs, for calls of the API, for the question whether all is well, and for services
+    that tell people from programs: none of them stands in a queue behind another kind."""
 
     def __init__(self) -> None:
         self.pages = ThreadPoolExecutor(_PAGES, thread_name_prefix="pages")
         self.opt_outs = ThreadPoolExecutor(_OPT_OUTS, thread_name_prefix="opt-outs")
+        self.calls = ThreadPoolExecutor(_CALLS, thread_name_prefix="calls")
         self.health = ThreadPoolExecutor(1, thread_name_prefix="health")
         self.captchas = ThreadPoolExecutor(_CAPTCHAS, thread_name_prefix="captchas")
 
@@ -31,5 +33,5 @@ class Threads:
     def close(self) -> None:
         """What is under way in the database is finished; a slow service is not waited for."""
         self.captchas.shutdown(wait=False, cancel_futures=True)
-        for pool in (self.pages, self.opt_outs, self.health):
+        for pool in (self.pages, self.opt_outs, self.calls, self.health):
             pool.shutdown()

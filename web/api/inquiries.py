@@ -1,0 +1,48 @@
+"""`POST /api/v1/inquiries`: what somebody asked elsewhere, such as in a chat."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from campaigns.duty import Circumstances
+from campaigns.inquiries import receiving
+from campaigns.inquiries.receiving import NewInquiry, Source
+from customers.activities import find_person
+from web.api.answers import Refusal
+from web.api.bodies import Body, Email, Line, Text, Values, Who
+from web.api.calls import Call, Done
+
+
+class Inquiry(Body):
+    """What somebody asks, and how they are reached."""
+
+    desk: Line = Field(description="an entry of `inquiries` in clarion.yaml")
+    key: Annotated[Line, Field(max_length=100)] = Field(description="tells it from every other inquiry")
+    subject: Line
+    content: Annotated[Text, Field(max_length=receiving.LONGEST_CONTENT)] = ""
+    email: Email | None = None
+    customer: Who | None = None
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    fields: Values = Field({})
+    call_at: AwareDatetime | None = Field(None, description="when they want to be called")
+
+
+def receive(call: Call, body: Inquiry) -> Done:
+    """The inquiry is acknowledged, and somebody's until it is answered."""
+    site = call.site
+    customer_id = None
+    if body.customer is not None:
+        customer_id = find_person(call.connection, body.customer.person(site.workspace.secret))
+        if customer_id is None:
+            raise Refusal(404, "unknown_customer", "no customer is named so")
+    wanted = NewInquiry(
+        key=f"api:{call.caller.name}:{body.key}", desk=body.desk, source=Source.API, subject=body.subject,
+        content=body.content, email=body.email, fields=dict(body.fields), language=body.language,
+        customer_id=customer_id, call_at=body.call_at,
+    )  # fmt: skip
+    done = receiving.receive(call.connection, Circumstances.of(site.workspace), wanted, call.now)
+    content = {
+        "inquiry": done.inquiry_id, "outcome": "new" if done.is_new else "known", "owner": done.owner,
+        "due_at": done.due_at.isoformat(), "acknowledged": done.is_acknowledged,
+    }  # fmt: skip
+    return Done(201 if done.is_new else 200, content)
