@@ -84,11 +84,12 @@ def date_text(context: Context, value: Any, pattern: str | None = None) -> str:
     day = _local(context, value)
     if isinstance(day, datetime):
         day = day.replace(tzinfo=None)  # one instant has one hash, whatever the clocks that show it
-    return _dated(day, pattern, _locale(context))
+    return dated(day, pattern, _locale(context))
 
 
 @lru_cache(maxsize=4096)
-def _dated(day: date, pattern: str | None, locale: Locale) -> str:
+def dated(day: date, pattern: str | None, locale: Locale) -> str:
+    """`day` by the pattern of `date`, or by the language's own, whatever zone it was told in."""
     return "".join([
         piece if isinstance(piece, str) else piece(day, locale) for piece in _pieces(pattern or locale.date)
     ])  # fmt: skip
