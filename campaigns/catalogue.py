@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from campaigns.definition import TRANSACTIONAL, CampaignFile
+from campaigns.sequences.definition import KIND as SEQUENCE
+from campaigns.sequences.definition import SequenceFile
+from campaigns.sequences.mistakes import is_sequence, sequence_mistakes, templates_sent
 from campaigns.surveys.files import Survey, load_surveys
 from core.errors import NotFound, Problem
 from core.field_types import NAME_PATTERN
@@ -24,13 +27,15 @@ from templates.definition import TemplateSource, load_templates
 from templates.files import Folder
 from templates.mailing import check_templates
 
+ModelT = TypeVar("ModelT", CampaignFile, SequenceFile)
+
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """One campaign file, read; `definition` is None when it has mistakes."""
 
     name: str
-    definition: CampaignFile | None
+    definition: CampaignFile | SequenceFile | None
     document: Document
 
 
@@ -42,9 +47,25 @@ class Catalogue:
     segments: Mapping[str, Segment]
     templates: Mapping[str, TemplateSource]
     files: Folder  # that templates attach or show
-    campaigns: Mapping[str, CampaignFile]
+    campaigns: Mapping[str, CampaignFile]  # of every kind but sequences
     vocabulary: Vocabulary
     surveys: Mapping[str, Survey] = field(default_factory=dict)
+    sequences: Mapping[str, SequenceFile] = field(default_factory=dict)
+
+    @property
+    def passage_vocabulary(self) -> Vocabulary:
+        """The names that rules of sequences may use."""
+        return replace(self.vocabulary, passage=True)
+
+    def sequence(self, name: str) -> SequenceFile:
+        """The sequence called `name`.
+
+        Raises:
+            NotFound: there is none; near misses are named.
+        """
+        if name not in self.sequences:
+            raise NotFound(f"no sequence {name!r}", hint=did_you_mean(name, self.sequences))
+        return self.sequences[name]
 
     def campaign(self, name: str) -> CampaignFile:
         """The campaign called `name`.
@@ -64,6 +85,8 @@ class _Names:
     topics: frozenset[str]
     senders: frozenset[str]
     transports: frozenset[str]  # and routes
+    staff: frozenset[str]
+    endpoints: frozenset[str]
 
 
 def load(workspace: Workspace) -> Catalogue:
@@ -107,20 +130,35 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
             files=files,
             transactional=used_by[TRANSACTIONAL],
             bulk=used_by["bulk"],
+            sequences=used_by[SEQUENCE],
         ),
         *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
+        *sequence_mistakes(
+            {name: campaign.document for name, campaign in campaigns.items() if is_sequence(campaign.document)},
+            replace(vocabulary, passage=True),
+            names,
+            templates,
+        ),
     ]
     problems = sorted(set(problems))
     if settings is None:
         return None, problems
-    good = {name: campaign.definition for name, campaign in campaigns.items() if campaign.definition is not None}
-    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys), problems
+    good, sequences = _good(campaigns.values(), CampaignFile), _good(campaigns.values(), SequenceFile)
+    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys, sequences), problems
+
+
+def _good(files: Iterable[Campaign], model: type[ModelT]) -> dict[str, ModelT]:
+    """The definitions of this kind, by name."""
+    return {file.name: file.definition for file in files if isinstance(file.definition, model)}
 
 
 def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]]:
     """The templates that campaigns of each class send, also of files with mistakes in other places."""
-    found: dict[str, set[str]] = {TRANSACTIONAL: set(), "bulk": set()}
+    found: dict[str, set[str]] = {TRANSACTIONAL: set(), "bulk": set(), SEQUENCE: set()}
     for campaign in campaigns.values():
+        if is_sequence(campaign.document):
+            found[SEQUENCE] |= set(templates_sent(campaign.document))
+            continue
         template = _value_at(campaign.document.content, ("send", "template"))
         if isinstance(template, str):
             is_owed = _value_at(campaign.document.content, ("kind",)) == TRANSACTIONAL
@@ -141,7 +179,8 @@ def _names_in(document: Document) -> _Names:
         part = content.get(section)
         return frozenset(part) if isinstance(part, dict) else frozenset()
 
-    return _Names(keys("topics"), keys("senders"), keys("transports") | keys("routes"))
+    ways = keys("transports") | keys("routes")
+    return _Names(keys("topics"), keys("senders"), ways, keys("staff"), keys("endpoints"))
 
 
 def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str, Campaign]) -> list[Problem]:
@@ -151,7 +190,7 @@ def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str,
         found = campaigns.get(name)
         if found is None:
             problems.append(document.problem(path, f"no campaign {name!r}", did_you_mean(name, campaigns)))
-        elif found.definition is not None and found.definition.message_class != TRANSACTIONAL:
+        elif found.definition is not None and _class_of(found) != TRANSACTIONAL:
             text = f"{'.'.join(map(str, path))}: {name!r} is not transactional (its kind is {found.definition.kind!r})"
             problems.append(document.problem(path, text, "it goes to one person"))
     return problems
@@ -168,10 +207,17 @@ def _check_permitted(
         if name not in campaigns:
             yield document.problem(("transactional", at), f"no campaign {name!r}", did_you_mean(name, campaigns))
     for name, campaign in campaigns.items():
-        if campaign.definition is None or campaign.definition.message_class != TRANSACTIONAL or name in permitted:
+        if _class_of(campaign) != TRANSACTIONAL or name in permitted:
             continue
         text = f"{name!r} may not be sent without consent (`transactional` of clarion.yaml does not name it)"
         yield campaign.document.problem(("kind",), text, "name it there, or give it a topic and an audience")
+
+
+def _class_of(campaign: Campaign) -> str | None:
+    """The class of its messages; None of a file with mistakes."""
+    if isinstance(campaign.definition, CampaignFile):
+        return campaign.definition.message_class
+    return None if campaign.definition is None else "bulk"
 
 
 def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Problem]]:
@@ -180,7 +226,7 @@ def _load_campaigns(workspace: Workspace) -> tuple[dict[str, Campaign], list[Pro
     for path in workspace.files("campaigns", ".yaml", ".yml"):
         shown = workspace.shown(path)
         document = read_document(path, shown)
-        definition = build(CampaignFile, document)
+        definition = build(SequenceFile, document) if is_sequence(document) else build(CampaignFile, document)
         problems += document.problems
         if not re.fullmatch(NAME_PATTERN, path.stem):
             problems.append(Problem(shown, 0, f"{path.stem!r} is no campaign name", "use a–z, 0–9, '-' and '_'"))
@@ -202,7 +248,7 @@ def _cross_check(
 ) -> Iterable[Problem]:
     """The names a campaign file uses exist. Works on the raw content, so that it speaks beside other mistakes."""
     content = campaign.document.content
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or is_sequence(campaign.document):
         return
     audience, send = content.get("audience"), content.get("send")
     wanted: list[tuple[tuple[str | int, ...], str, Iterable[str]]] = [(("topic",), "topic", names.topics)]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -250,4 +250,4 @@ def contents_of(connection: Connection, version: Version) -> Mapping[str, bytes]
 def fetch(connection: Connection, version_id: int) -> Version:
     """The stored version with this id."""
     row = connection.execute(select(campaign_version).where(campaign_version.c.id == version_id)).mappings().one()
-    return Version.from_stored(row["campaign"], row["definition"])
+    return replace(Version.from_stored(row["campaign"], row["definition"]), compiled_piece=row["piece"])

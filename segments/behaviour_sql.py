@@ -4,6 +4,7 @@ Each reads the rows of one customer by index (`ix_activity_customer_id_name_occu
 `ix_purchase_customer_id_ordered_at`).
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from core import schema
 from segments.functions import PURCHASE
 from segments.json_values import json_column
-from segments.tree import Behaviour, Constant, Measure, Measured, Type
+from segments.tree import Behaviour, Constant, Measure, Measured, Since, Type
 
 
 class Moments:
@@ -36,8 +37,10 @@ class Moments:
     They are reckoned here and not in SQL, where "30 days" depends on the session's time zone.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, begun: Mapping[Since, ColumnElement[datetime]] | None = None) -> None:
+        """`begun`: when the passage began that is asked about, and when it came to its step."""
         self._now = now
+        self._begun = begun or {}
         self._ago: dict[timedelta, ColumnElement[datetime]] = {}
 
     @cached_property
@@ -56,6 +59,11 @@ class Moments:
         """`at` lies in [now - within, now - before), and not after now."""
         conditions = [at < self.ago(before) if before is not None else at <= self.now]
         return [*conditions, at >= self.ago(within)] if within is not None else conditions
+
+    def of(self, behaviour: Behaviour, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """`at` lies where the behaviour is to lie."""
+        conditions = self.span(at, behaviour.within, behaviour.before)
+        return [*conditions, at >= self._begun[behaviour.since]] if behaviour.since is not None else conditions
 
 
 def did(behaviour: Behaviour, customer: FromClause, moments: Moments) -> ColumnElement[bool]:
@@ -80,7 +88,7 @@ def _activities(behaviour: Behaviour, customer: FromClause, moments: Moments) ->
         select(literal_column("1"))
         .select_from(schema.activity)
         .where(activity.customer_id == customer.c.id, activity.name == literal(behaviour.name, Text))
-        .where(*moments.span(activity.occurred_at, behaviour.within, behaviour.before), *properties)
+        .where(*moments.of(behaviour, activity.occurred_at), *properties)
         .correlate(customer)
     )
 
@@ -124,7 +132,7 @@ def _lines(behaviour: Behaviour, customer: FromClause, moments: Moments) -> Sele
         select(literal_column("1"))
         .select_from(schema.purchase)
         .where(purchase.customer_id == customer.c.id)
-        .where(*moments.span(purchase.ordered_at, behaviour.within, behaviour.before), *properties)
+        .where(*moments.of(behaviour, purchase.ordered_at), *properties)
         .correlate(customer)
     )
 

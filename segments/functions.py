@@ -22,6 +22,7 @@ from segments.tree import (
     Measure,
     Measured,
     Response,
+    Since,
     Subscribed,
     Type,
     Value,
@@ -97,7 +98,21 @@ def _behaviour(call: Call) -> Behaviour:
             "no time lies between: before is not shorter than within",
             "for example within='60d', before='30d'",
         )
-    return Behaviour(name, within, before, _where(call, name))
+    return Behaviour(name, within, before, _where(call, name), _since(call))
+
+
+def _since(call: Call) -> Since | None:
+    node = call.arguments.get("since")
+    if node is None:
+        return None
+    if not call.vocabulary.passage:
+        hint = "it belongs to rules of sequences; write within='30d'"
+        raise wrong(start(node), "nothing began that 'since' could count from", hint)
+    given = text_constant(node, f"since of {call.name}")
+    known = [each.value for each in Since]
+    if given not in known:
+        raise wrong(start(node), f"since of {call.name} is {' or '.join(map(repr, known))}", did_you_mean(given, known))
+    return Since(given)
 
 
 def _where(call: Call, name: str) -> tuple[tuple[str, tuple[Constant, ...]], ...]:
@@ -156,7 +171,7 @@ def _subscribed(call: Call) -> Condition:
     return Subscribed(call.known("topic", "topic", call.vocabulary.topics) or "", call.at)
 
 
-_BEHAVIOUR: Final = ("name", "within", "before", "where")
+_BEHAVIOUR: Final = ("name", "within", "before", "where", "since")
 _CAMPAIGN: Final = ("campaign", "within")
 
 FUNCTIONS: Final[Mapping[str, Function]] = {

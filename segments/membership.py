@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select
+from sqlalchemy import FromClause, Select
 
 from core.errors import ExpressionError, Problem
 from core.field_types import NAME_PATTERN
@@ -15,11 +15,14 @@ from segments.expression import Reading, read
 from segments.fields import FIELDS
 from segments.functions import FUNCTIONS
 from segments.mistakes import Mistake, as_error, as_problem
-from segments.to_sql import customer_ids
+from segments.to_sql import customer_ids, passage_ids
 from segments.tree import All, AnyOf, Condition, InSegment, Not
 from segments.vocabulary import Vocabulary
 
-__all__ = ["Rule", "Vocabulary", "audience", "check_segments", "rule", "segments_used"]
+__all__ = [
+    "Rule", "Vocabulary", "audience", "check_segments", "passing", "rule", "rule_mistakes", "segments_named",
+    "segments_used",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,23 @@ def audience(name_or_expression: str, vocabulary: Vocabulary, *, now: datetime) 
     """
     found = rule(name_or_expression, vocabulary)
     return customer_ids(found.condition, found.segments, now=now)
+
+
+def rule_mistakes(text: str, vocabulary: Vocabulary) -> tuple[Mistake, ...]:
+    """Everything that is wrong with a rule that stands in a file; nothing where it is a segment's name."""
+    return () if text.strip() in vocabulary.segments else read(text, vocabulary).mistakes
+
+
+def passing(text: str, vocabulary: Vocabulary, passages: FromClause, *, now: datetime) -> Select[tuple[int]]:
+    """Those of the passages through a sequence whose customers a rule selects at `now`: one column, `id`.
+
+    `passages`: as `to_sql.passage_ids` takes them.
+
+    Raises:
+        ExpressionError: as `audience` does.
+    """
+    found = rule(text, vocabulary)
+    return passage_ids(found.condition, found.segments, passages, now=now)
 
 
 def rule(name_or_expression: str, vocabulary: Vocabulary) -> Rule:
@@ -81,6 +101,14 @@ def _references(condition: Condition) -> Iterator[InSegment]:
             yield condition
 
 
+def segments_named(text: str, vocabulary: Vocabulary) -> frozenset[str]:
+    """The segments that the rule `text` names, or is. A rule with mistakes names none."""
+    if text.strip() in vocabulary.segments:
+        return frozenset({text.strip()})
+    condition = read(text, vocabulary).condition
+    return frozenset(reference.name for reference in _references(condition)) if condition else frozenset()
+
+
 def segments_used(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:
     """The segments called `names`, and every segment their rules ask for, directly or through another.
 
@@ -93,7 +121,7 @@ def segments_used(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str
         if name in found or name not in vocabulary.segments:
             continue
         found.add(name)
-        condition = read(vocabulary.segments[name].where, vocabulary).condition
+        condition = read(vocabulary.segments[name].where, vocabulary.plain).condition
         waiting += [reference.name for reference in _references(condition)] if condition else []
     return frozenset(found)
 
@@ -130,7 +158,7 @@ def _read_segment(segment: Segment, vocabulary: Vocabulary) -> Condition:
             hint="`clarion validate` lists them",
             where=segment.file,
         )
-    reading = read(segment.where, vocabulary)
+    reading = read(segment.where, vocabulary.plain)
     if reading.condition is None:
         raise as_error(reading.mistakes, segment.where, file=segment.file, first_line=segment.where_line)
     return reading.condition

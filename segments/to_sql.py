@@ -57,6 +57,7 @@ from segments.tree import (
     Older,
     OneOf,
     Operator,
+    Since,
     Subscribed,
     TextTest,
     Type,
@@ -93,24 +94,49 @@ def customer_ids(condition: Condition, segments: Mapping[str, Condition], *, now
     return statement.add_cte(*compiled.values(), nest_here=True) if compiled else statement
 
 
-class _Customers:
-    """One SELECT from `customer`, as `c`, and its metrics, as `m` where they are asked for."""
+def passage_ids(
+    condition: Condition, segments: Mapping[str, Condition], passages: FromClause, *, now: datetime
+) -> Select[tuple[int]]:
+    """Those of the passages through a sequence for whose customers the condition holds at `now`: one column, `id`.
 
-    def __init__(self, segments: Mapping[str, CTE], now: datetime) -> None:
-        self.customer: FromClause = schema.customer.alias("c")
+    `passages` has the columns `id`, `customer_id`, `entered_at`, `step_since` and `given`. Segments are asked of their
+    customers alone.
+    """
+    customer, people = schema.customer, select(passages.c.customer_id)
+    compiled: dict[str, CTE] = {}
+    for name, inner in segments.items():
+        members = _Customers(compiled, now)
+        those = members.those(inner).where(members.customer.c.id.in_(people))
+        compiled[name] = those.cte(f"segment_{name}")
+    own = [passages.c[name] for name in ("given", "entered_at", "step_since")]
+    joined = select(*customer.c, passages.c.id.label("passage_id"), *own)
+    rows = joined.join_from(passages, customer, customer.c.id == passages.c.customer_id).subquery("c")
+    statement = _Customers(compiled, now, rows).those(condition, rows.c.passage_id.label("id"))
+    return statement.add_cte(*compiled.values(), nest_here=True) if compiled else statement
+
+
+class _Customers:
+    """One SELECT from `customer`, as `c`, and its metrics, as `m` where they are asked for.
+
+    `passing`: instead of `customer`, its columns with those of a passage.
+    """
+
+    def __init__(self, segments: Mapping[str, CTE], now: datetime, passing: FromClause | None = None) -> None:
+        self.customer: FromClause = schema.customer.alias("c") if passing is None else passing
         self.metrics: FromClause = schema.customer_metrics.alias("m")
         self.segments = segments
-        self.moments = Moments(now)
+        begun = {Since.ENROLMENT: "entered_at", Since.STEP: "step_since"} if passing is not None else {}
+        self.moments = Moments(now, {since: self.customer.c[name] for since, name in begun.items()})
         self.joined = False
 
-    def those(self, condition: Condition) -> Select[tuple[int]]:
-        """The ids of the customers for whom the condition holds."""
+    def those(self, condition: Condition, wanted: ColumnElement[int] | None = None) -> Select[tuple[int]]:
+        """The ids of the customers for whom the condition holds, or what else is `wanted` of them."""
         where = self.truth(condition)
         source: Any = self.customer
         if self.joined:
             source = source.outerjoin(self.metrics, self.metrics.c.customer_id == self.customer.c.id)
-        found = select(self.customer.c.id.label("customer_id")).select_from(source).where(where)
-        return found.correlate(None)
+        column = self.customer.c.id.label("customer_id") if wanted is None else wanted
+        return select(column).select_from(source).where(where).correlate(None)
 
     # --- the two forms -------------------------------------------------------------------------------
 
@@ -190,7 +216,7 @@ class _Customers:
 
     def _missing(self, value: Value) -> Truth:
         if isinstance(value, Attribute):
-            return json_missing(self.customer.c.attributes, value.name)
+            return json_missing(self._members(value), value.name)
         return self._value(value, Type.TEXT).is_(None)
 
     def _value(self, value: Value, type_: Type) -> ColumnElement[Any]:
@@ -199,13 +225,16 @@ class _Customers:
             case Measured():
                 return measured(value, self.customer, self.moments)
             case Attribute(name):
-                return json_column(self.customer.c.attributes, name, type_)
+                return json_column(self._members(value), name, type_)
         field = FIELDS[value.name]
         if field.table == "customer":
             return self.customer.c[field.column]
         self.joined = True
         column = self.metrics.c[field.column]
         return self._whole_days_since(column) if field.name == "recency_days" else column
+
+    def _members(self, value: Attribute) -> ColumnElement[Any]:
+        return self.customer.c.given if value.given else self.customer.c.attributes
 
     def _whole_days_since(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Counted from now, not from the last refresh of the metrics: a rule turns true at its minute."""

@@ -39,23 +39,34 @@ class FieldValue:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One of the customer's own attributes; read as the type it is compared with."""
+    """One of the customer's own attributes, or of the values `given` with their passage through a sequence; read as
+    the type it is compared with."""
 
     name: str
     at: int = _place()
+    given: bool = False
+
+
+class Since(Enum):
+    """From when on something counts in a rule that is asked within a sequence."""
+
+    ENROLMENT = "enrolment"  # when the passage began
+    STEP = "step"  # when it came to its step
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """Which activities (or orders, for the name `purchase`) are meant.
 
-    They lie in [now - within, now - before), never after now. `where`: property → the values it may have.
+    They lie in [now - within, now - before), never after now, and not before `since`. `where`: property → the values it
+    may have.
     """
 
     name: str
     within: timedelta | None = None
     before: timedelta | None = None
     where: tuple[tuple[str, tuple[Constant, ...]], ...] = ()
+    since: Since | None = None
 
 
 class Measure(Enum):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from jinja2 import nodes
 
@@ -13,6 +14,9 @@ from segments.mistakes import wrong
 from segments.places import start
 from segments.tree import Attribute, Condition, FieldValue, Measure, Measured, Type, Value
 from segments.vocabulary import Vocabulary
+
+#: Where a rule finds what a passage through a sequence began with.
+GIVEN: Final = "given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,25 @@ class Values:
             raise wrong(at, f"{node.name} is a function", f"for example {FUNCTIONS[node.name].usage}")
         if node.name == "attributes":
             raise wrong(at, "attributes needs a name", "for example attributes.industry")
+        if node.name == GIVEN and self.vocabulary.passage:
+            raise wrong(at, "given needs a name", "for example given.order_number")
         if node.name.lower() in ("null", "nil"):
             raise wrong(at, f"unknown name {node.name!r}", "write 'is missing'")
         raise wrong(at, f"unknown name {node.name!r}", _name_hint(node.name))
 
     def _attribute(self, node: nodes.Getattr | nodes.Getitem) -> Value:
         at = start(node)
-        if not (isinstance(node.node, nodes.Name) and node.node.name == "attributes"):
+        owners = ("attributes", GIVEN) if self.vocabulary.passage else ("attributes",)
+        if not (isinstance(node.node, nodes.Name) and node.node.name in owners):
             what = "a list or a bracket" if not isinstance(node.node, nodes.Name) else repr(node.node.name)
-            raise wrong(at, f"{what} has no parts", "only attributes.<name> has a dot")
+            if isinstance(node.node, nodes.Name) and node.node.name == GIVEN:
+                raise wrong(at, "nothing is given here", "only rules of sequences may name given.…")
+            dotted = " and ".join(f"{owner}.<name>" for owner in owners)
+            raise wrong(at, f"{what} has no parts", f"only {dotted} has a dot")
+        given = node.node.name == GIVEN
         if isinstance(node, nodes.Getattr):
-            return Attribute(node.attr, at)
-        name = text_constant(node.arg, "an attribute's name")
-        return Attribute(name, at)
+            return Attribute(node.attr, at, given)
+        return Attribute(text_constant(node.arg, "an attribute's name"), at, given)
 
     def _call(self, node: nodes.Call) -> Condition | Value:
         at = start(node)
@@ -132,7 +142,7 @@ def called_as(value: Value) -> str:
             return value.name
         case Measured():
             return f"{value.measure.value}(…)"
-    return f"attributes.{value.name}"
+    return f"{GIVEN if value.given else 'attributes'}.{value.name}"
 
 
 def _call_name(node: nodes.Expr) -> str:

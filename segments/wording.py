@@ -105,8 +105,9 @@ def worded_value(side: Value | Constant) -> str:
     match side:
         case FieldValue(name):
             return name
-        case Attribute(name):
-            return f"attributes.{name}" if name.isidentifier() else f"attributes[{_constant(name)}]"
+        case Attribute(name, given=given):
+            owner = "given" if given else "attributes"
+            return f"{owner}.{name}" if name.isidentifier() else f"{owner}[{_constant(name)}]"
         case Measured(measure, behaviour):
             return f"{measure.value}({_behaviour(behaviour)})"
     return _constant(side)
@@ -122,6 +123,7 @@ def _behaviour(behaviour: Behaviour) -> str:
             for key, values in behaviour.where
         )
         arguments.append(f"where={{{', '.join(pairs)}}}")
+    arguments += [f"since={_constant(behaviour.since.value)}"] if behaviour.since is not None else []
     return ", ".join(arguments)
 
 

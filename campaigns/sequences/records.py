@@ -1,0 +1,85 @@
+"""The sequences that were applied: which version new passages begin with, and whether they go on at present.
+
+Writes `sequence`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, RowMapping, Select, case, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from core.schema import sequence
+
+#: PostgreSQL channel on which the scheduler hears that there is work.
+_WORK_CHANNEL = "clarion_work"
+
+
+class SequenceState(StrEnum):
+    """Whether passages go on."""
+
+    ACTIVE = "active"  #: they do
+    PAUSED = "paused"  #: they wait until somebody resumes the sequence; nobody of a segment enters
+    CANCELLED = "cancelled"  #: they have ended; a new version's plan is the order to begin again
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sequence as it was applied."""
+
+    name: str
+    version_id: int  # of new passages
+    state: SequenceState
+    fault: str | None
+    since: datetime  # what people did before is never made up for
+    looked_at: datetime | None  # its segment; None: never yet
+
+
+def register(connection: Connection, name: str, version_id: int, now: datetime) -> Record:
+    """New passages of the sequence begin with this version. Repeat: safe.
+
+    It begins at `now`, or goes on as it was: paused if it was paused. One that was cancelled begins anew.
+    """
+    begun = insert(sequence).values(name=name, version_id=version_id, state="active", since=now)
+    was_cancelled = sequence.c.state == "cancelled"
+    again = {
+        "version_id": version_id,
+        "state": case((was_cancelled, "active"), else_=sequence.c.state),
+        "since": case((was_cancelled, now), else_=sequence.c.since),
+        "looked_at": case((was_cancelled, None), else_=sequence.c.looked_at),
+        "fault": case((was_cancelled, None), else_=sequence.c.fault),
+    }
+    connection.execute(begun.on_conflict_do_update(index_elements=["name"], set_=again))
+    connection.execute(text(f"NOTIFY {_WORK_CHANNEL}"))
+    return known(connection, [name])[0]
+
+
+def find(connection: Connection, name: str) -> Record | None:
+    """The sequence, if it was ever applied."""
+    return next(iter(known(connection, [name])), None)
+
+
+def known(connection: Connection, names: Iterable[str] | None = None) -> list[Record]:
+    """The sequences that were applied, by name; all of them unless `names` are given."""
+    query: Select[tuple[object, ...]] = select(sequence).order_by(sequence.c.name)
+    if names is not None:
+        query = query.where(sequence.c.name.in_(list(names)))
+    return [_record(row) for row in connection.execute(query).mappings()]
+
+
+def _record(row: RowMapping) -> Record:
+    return Record(
+        row["name"], row["version_id"], SequenceState(row["state"]), row["fault"], row["since"], row["looked_at"]
+    )
+
+
+def stop(connection: Connection, name: str, fault: str) -> None:
+    """The sequence is paused, and says why."""
+    connection.execute(update(sequence).where(sequence.c.name == name).values(state="paused", fault=fault))
+
+
+def looked(connection: Connection, name: str, now: datetime) -> None:
+    """The members of its segment have entered."""
+    connection.execute(update(sequence).where(sequence.c.name == name).values(looked_at=now))
