@@ -15,6 +15,7 @@ from sqlalchemy import Connection, DateTime, RowMapping, Select, Text, any_, bin
 
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
+from campaigns.events.invitation import calendar_of, files_of
 from campaigns.message_ids import feedback_id, identity_of, message_id_of, sender_domain
 from campaigns.subject_labels import labelled
 from campaigns.versions import Version
@@ -128,6 +129,7 @@ class Studio:
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
         name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
+        calendar = calendar_of(version.campaign, recipient.given)
         return Mail(
             message_id=message_id_of(self._secret, recipient.identity, sender.email),
             date=recipient.not_before,
@@ -141,7 +143,8 @@ class Studio:
             html=rendered.html,
             headers=_headers(version, urls.unsubscribe),
             images=letter.enclosures.images_in(rendered.html),
-            attachments=letter.enclosures.attachments,
+            attachments=(*letter.enclosures.attachments, *files_of(calendar, recipient.given)),
+            calendar=calendar,
         )
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:

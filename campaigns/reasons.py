@@ -28,6 +28,7 @@ SENTENCES: Final = {
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
     "address_changed": "the customer has another address than when the audience was frozen",
+    "superseded": "it would have told of what has changed since; another message tells how things are now",
     "cancelled": "the run was cancelled before the message was handed over",
     "erased": "the customer was erased before the message was handed over",
 }

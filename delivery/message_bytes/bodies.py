@@ -10,15 +10,17 @@ _BASE64_LINE = 76
 _ASCII = bytes(range(128))
 
 
-def text_part(subtype: str, text: str, *, eight_bit: bool) -> bytes:
+def text_part(subtype: str, text: str, *, eight_bit: bool, parameters: str = "") -> bytes:
     """The header lines, the blank line and the encoded body of a text part in UTF-8; no CRLF is added.
+
+    `parameters`: further ones of its type, such as `; method=REQUEST`.
 
     Raises:
         RenderError: the text holds half of a surrogate pair, which no charset can carry.
     """
     body = _octets(subtype, text)
     encoding = _encoding(body, eight_bit=eight_bit)
-    head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    head = f"Content-Type: text/{subtype}; charset=utf-8{parameters}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return head.encode() + _ENCODERS[encoding](body)
 
 

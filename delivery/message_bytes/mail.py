@@ -6,12 +6,20 @@ from typing import NamedTuple
 from delivery.message_bytes.files import EncodedFile
 
 
+class CalendarText(NamedTuple):
+    """An iCalendar object in CRLF lines, and the METHOD it names (S-7.4)."""
+
+    text: str
+    method: str
+
+
 class Mail(NamedTuple):
     """Everything a message says. Equal mails become equal bytes.
 
     `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None means
     one plain part. `headers` are further header lines in order; none of them may be one that the writer writes
-    itself, and no name may occur twice. `images` are those that `html` shows, `attachments` go beside the text.
+    itself, and no name may occur twice. `images` are those that `html` shows, `attachments` go beside the text;
+    `calendar` is one more form of what they say, the last and richest.
     """
 
     message_id: str
@@ -27,3 +35,4 @@ class Mail(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     images: tuple[EncodedFile, ...] = ()
     attachments: tuple[EncodedFile, ...] = ()
+    calendar: CalendarText | None = None

@@ -1,6 +1,6 @@
 """A mail becomes bytes: the header fields in order, then its parts.
 
-Only the levels that are needed: mixed(related(alternative(text, html), images), attachments).
+Only the levels that are needed: mixed(related(alternative(text, html, calendar), images), attachments).
 """
 
 import hashlib
@@ -64,14 +64,18 @@ def write_message(mail: Mail, *, eight_bit: bool = False) -> bytes:
     ]
     head = "".join(fields).encode()
     text = text_part("plain", mail.text, eight_bit=eight_bit)
-    if mail.html is None and not mail.attachments:
+    if mail.html is None and not mail.attachments and mail.calendar is None:
         return head + text if text.endswith(b"\r\n") else head + text + b"\r\n"
     mark = _mark(message_id)
-    if mail.html is None:
-        pieces = [text]
-    else:
-        html = text_part("html", mail.html, eight_bit=eight_bit)
-        pieces = _joined(b"alternative", b"=_" + mark, (), [[text], [html]])
+    forms = [text]
+    if mail.html is not None:
+        forms.append(text_part("html", mail.html, eight_bit=eight_bit))
+    if mail.calendar is not None:  # the last, and no attachment: only there do calendars look for it (S-7.5)
+        method = f"; method={mail.calendar.method}"
+        forms.append(text_part("calendar", mail.calendar.text, eight_bit=eight_bit, parameters=method))
+    pieces = forms
+    if len(forms) > 1:
+        pieces = _joined(b"alternative", b"=_" + mark, (), [[form] for form in forms])
         if mail.images:
             pieces = _related(mark, pieces, mail.images)
     if mail.attachments:

@@ -1,0 +1,91 @@
+"""Events as they were applied: the row of `event`, read into facts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from campaigns.duty import Circumstances
+from campaigns.events.definition import EventFile, registration_window
+from campaigns.events.invitation import PREFIX
+from campaigns.transactional import Standing
+from core.errors import NotFound
+from core.form_settings import in_language
+from core.names import did_you_mean
+from core.schema import event
+
+@dataclass(frozen=True, slots=True)
+class HeldEvent:
+    """An event at the state that was applied. `mails`: the campaign version of each of its mails, by step."""
+
+    name: str
+    definition: EventFile
+    fingerprint: str
+    state: str  # open, closed (attendance is on record) or cancelled
+    starts_at: datetime
+    ends_at: datetime
+    zone: str
+    capacity: int | None
+    revision: int
+    changed_at: datetime
+    mails: Mapping[str, int]
+    joins: Mapping[str, frozenset[str]]  # by step: what its template tells beside its own news: `party`, `events`
+    organiser_name: str
+    organiser_email: str
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "HeldEvent":
+        """What the row of `event` says."""
+        stored = row.definition
+        return cls(
+            row.name, EventFile.model_validate(stored["event"]), row.fingerprint, row.state, row.starts_at, row.ends_at,
+            row.zone, row.capacity, row.revision, row.changed_at, stored["mails"],
+            {step: frozenset(told) for step, told in stored["joins"].items()}, stored["sender"]["name"],
+            stored["sender"]["email"],
+        )  # fmt: skip
+
+    @property
+    def campaign(self) -> str:
+        """What its mails are known by in the ledger."""
+        return PREFIX + self.name
+
+    @property
+    def window(self) -> tuple[datetime | None, datetime]:
+        """When registration opens (None: it is open) and closes."""
+        return registration_window(self.definition, self.zone)
+
+    def title(self, language: str | None) -> str:
+        """What it is called in the language, or the next best one."""
+        return in_language(self.definition.title, language or "") or self.name
+
+    def standing(self, step: str, circumstances: Circumstances) -> Standing | None:
+        """Its mail of this step, ready to be ordered; None: it has none."""
+        version_id = self.mails.get(step)
+        return None if version_id is None else Standing(self.campaign, version_id, circumstances.policy, step)
+
+
+def event_of(connection: Connection, name: str) -> HeldEvent:
+    """The event as it was applied last.
+
+    Raises:
+        NotFound: no event of this name was applied.
+    """
+    row = connection.execute(select(event).where(event.c.name == name)).one_or_none()
+    if row is None:
+        known = list(connection.execute(select(event.c.name)).scalars())
+        hint = did_you_mean(name, known) or "events are applied from events/*.yaml with: clarion apply"
+        raise NotFound(f"no event {name!r}", hint=hint)
+    return HeldEvent.of(row)
+
+
+def lock_event(connection: Connection, name: str) -> HeldEvent:
+    """The event; nobody else gives or takes a seat of it until the transaction ends.
+
+    Raises:
+        NotFound: no event of this name was applied.
+    """
+    locking = select(event).where(event.c.name == name).with_for_update(key_share=True)
+    row = connection.execute(locking).one_or_none()
+    return event_of(connection, name) if row is None else HeldEvent.of(row)

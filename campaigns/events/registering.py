@@ -1,0 +1,385 @@
+"""Registering for events, and what may become of a registration: the one way in for pages, the API, files and staff.
+
+Every function works within the transaction it is given, takes the event row's lock, and orders its mails in the same
+transaction. The answer to a stranger says the same whether an address is registered or not (S-7.14).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from campaigns.duty import Circumstances
+from campaigns.events import activities, mails, seats
+from campaigns.events.held import HeldEvent, lock_event
+from campaigns.events.offering import offer_free_seats
+from campaigns.events.states import Seat
+from core import advisory
+from core.addresses import Address
+from core.errors import UsageError
+from core.ids import AddressKey, address_key, keyed_hash
+from core.people_lock import people_stay
+from core.schema import registration
+from customers.joining import customer_at, fill_in
+
+_LONGEST_PARTY: Final = 200
+
+
+class Source(StrEnum):
+    """Where an order came from."""
+
+    PAGE = "page"  #: anybody may have typed it: names in it are nobody's until the mailbox has answered
+    API = "api"
+    IMPORT = "import"
+    OPERATOR = "operator"
+
+
+class Answer(StrEnum):
+    """What whoever sent an order may be told: it depends on the event and the order, never on who is registered."""
+
+    RECEIVED = "received"  #: a mail says what became of it
+    FULL = "full"  #: there are not so many seats, and no waiting list; nothing is kept
+    NOT_YET = "not_yet"  #: registration has not begun
+    CLOSED = "closed"  #: registration is over, or the event does not take place
+
+
+class Change(StrEnum):
+    """What an order about one registration came to."""
+
+    DONE = "done"
+    BEFORE = "before"  #: it was so already: nothing was done
+    TOO_LATE = "too_late"  #: the offer has ended, or the event
+    GONE = "gone"  #: there is no such registration
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """Somebody who is to come. `answers`: by the names of the event's fields; `first_name` and so on are among them."""
+
+    address: Address
+    answers: Mapping[str, str] = field(default_factory=dict)
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One form sent, one call, one line of a file.
+
+    `party` tells the order from every other of its event: the form's token, or the caller's key. The same party twice
+    is the same order. `registrant`: who registers the others and does not come; None: the first attendee.
+    """
+
+    attendees: tuple[Attendee, ...]
+    source: Source
+    party: str
+    registrant: Attendee | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What one attendee has. For staff and programs that may know; not for a stranger."""
+
+    registration_id: int
+    customer_id: int
+    seat: Seat
+    is_new: bool  # False: they had registered before
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What an order came to. A stranger is told the `answer` alone."""
+
+    answer: Answer
+    placed: tuple[Placed, ...] = ()  # without those who were erased and are not to be kept
+
+
+def register(
+    connection: Connection, circumstances: Circumstances, event: str, order: Order, now: datetime
+) -> Registered:
+    """Each attendee who had not registered has a seat or a place on the waiting list, and a mail that says so.
+
+    Seats go to the attendees in their order. Staff and files may register while the form is closed, until the event
+    ends. Repeat: safe, also at the same time: one registration, one mail, and for the same party the same answer.
+
+    Raises:
+        NotFound: there is no such event.
+        UsageError: the order has no attendees, too many of them, the same one twice, or an unfit party.
+    """
+    secret = circumstances.workspace.secret
+    keys = {address_key(secret, one.address.comparable): one for one in order.attendees}
+    people_stay(connection)
+    everybody = [*order.attendees, *([order.registrant] if order.registrant else [])]
+    for key in sorted({address_key(secret, one.address.comparable) for one in everybody}):
+        advisory.hold(connection, f"address:{key}")
+    held = lock_event(connection, event)
+    _check(held, order, len(keys))
+    if (before := _of_party(connection, held, order.party)) is not None:
+        return Registered(Answer.RECEIVED, before)
+    counts = seats.count(connection, held)
+    answer = _answer(held, order, counts, now)
+    if answer is not Answer.RECEIVED:
+        return Registered(answer)
+    work = _Order(connection, circumstances, held, order, now, counts.open_seats)
+    return Registered(answer, work.placed(keys))
+
+
+def answer_now(connection: Connection, held: HeldEvent, now: datetime, heads: int = 1) -> Answer:
+    """What an order of so many would be answered on a page; not binding. For pages that show a form, or why not."""
+    return _may_come(held, Source.PAGE, seats.count(connection, held), heads, now)
+
+
+def _check(held: HeldEvent, order: Order, distinct: int) -> None:
+    most = held.definition.registration.attendees
+    if not 1 <= len(order.attendees) <= most:
+        raise UsageError(f"{held.name}: got {len(order.attendees)} attendees, expected 1 to {most}")
+    if distinct < len(order.attendees):
+        raise UsageError(f"{held.name}: the same address is given for two attendees")
+    if not order.party.strip() or len(order.party) > _LONGEST_PARTY or not order.party.isprintable():
+        raise UsageError(f"{held.name}: the key of the order is not 1 to {_LONGEST_PARTY} printable characters")
+
+
+def _answer(held: HeldEvent, order: Order, counts: seats.Counts, now: datetime) -> Answer:
+    return _may_come(held, order.source, counts, len(order.attendees), now)
+
+
+def _may_come(held: HeldEvent, source: Source, counts: seats.Counts, heads: int, now: datetime) -> Answer:
+    opens, closes = held.window
+    if source in (Source.OPERATOR, Source.IMPORT):
+        opens, closes = None, held.ends_at
+    if held.state != "open" or now >= closes:
+        return Answer.CLOSED
+    if opens is not None and now < opens:
+        return Answer.NOT_YET
+    if held.definition.waiting_list is None and counts.open_seats < heads:
+        return Answer.FULL
+    return Answer.RECEIVED
+
+
+def _of_party(connection: Connection, held: HeldEvent, party: str) -> tuple[Placed, ...] | None:
+    mine = (registration.c.event == held.name) & (registration.c.party == party)
+    rows = connection.execute(select(registration).where(mine).order_by(registration.c.id)).all()
+    return tuple(Placed(row.id, row.customer_id, Seat(row.state), is_new=False) for row in rows) or None
+
+
+@dataclass(slots=True)
+class _Order:
+    """One order on its way into seats. `open_seats` goes down with each that is given."""
+
+    connection: Connection
+    circumstances: Circumstances
+    held: HeldEvent
+    order: Order
+    now: datetime
+    open_seats: int
+
+    def placed(self, keys: Mapping[AddressKey, Attendee]) -> tuple[Placed, ...]:
+        """Every attendee in their order; the mails are ordered and what happened is on record."""
+        known = self._known(keys)
+        by = self._registrant()
+        found: list[Placed] = []
+        rows: list[Row[Any]] = []
+        for key, attendee in keys.items():
+            before = known.get(key)
+            if before is not None and before.state != Seat.CANCELLED:
+                found.append(Placed(before.id, before.customer_id, Seat(before.state), is_new=False))
+                continue
+            customer_id = self._customer(attendee, key)
+            if customer_id is None:
+                continue  # erased, and not to be kept
+            by = customer_id if by is None else by
+            row = self._written(attendee, key, customer_id, by, before)
+            rows.append(row)
+            found.append(Placed(row.id, customer_id, Seat(row.state), is_new=True))
+        self._told(rows, by)
+        return tuple(found)
+
+    def _known(self, keys: Mapping[AddressKey, Attendee]) -> dict[Any, Row[Any]]:
+        """Who had registered: of several rows of one address the one that is in force, else the newest."""
+        mine = (registration.c.event == self.held.name) & registration.c.address_key.in_(keys)
+        ended = registration.c.state == Seat.CANCELLED
+        rows = self.connection.execute(select(registration).where(mine).order_by(ended.desc(), registration.c.id))
+        return {row.address_key: row for row in rows}
+
+    def _registrant(self) -> int | None:
+        one = self.order.registrant
+        if one is None:
+            return None
+        return self._customer(one, address_key(self.circumstances.workspace.secret, one.address.comparable))
+
+    def _customer(self, attendee: Attendee, key: AddressKey) -> int | None:
+        """The number of the attendee's customer. What a stranger typed about them is not theirs yet (S-9.10)."""
+        is_typed = self.order.source is Source.PAGE
+        source = f"{'form:' if is_typed else ''}event:{self.held.name}"
+        customer_id = customer_at(
+            self.connection, attendee.address, key, language=attendee.language, source=source, now=self.now
+        )
+        if customer_id is not None and not is_typed:
+            fill_in(self.connection, customer_id, attendee.answers, self.now)
+        return customer_id
+
+    def _written(
+        self, attendee: Attendee, key: AddressKey, customer_id: int, by: int, before: Row[Any] | None
+    ) -> Row[Any]:
+        """The row of the registration. Who had cancelled keeps the calendar entry they had (S-7.2)."""
+        has_seat = self.open_seats > 0
+        self.open_seats -= has_seat
+        seat = Seat.CONFIRMED if has_seat else Seat.WAITING
+        values = {
+            "customer_id": customer_id, "registrant_id": None if by == customer_id else by, "state": seat,
+            "party": self.order.party, "source": self.order.source, "language": attendee.language,
+            "answers": dict(attendee.answers), "registered_at": self.now,
+            "waiting_since": None if has_seat else self.now, "confirmed_at": self.now if has_seat else None,
+            "offered_until": None, "cancelled_at": None, "cancelled_because": None, "checked_in_at": None,
+        }  # fmt: skip
+        if before is None:
+            fixed = {"event": self.held.name, "address_key": key, "uid": self._uid(key)}
+            statement: Any = insert(registration).values(**fixed, **values)
+        else:
+            statement = update(registration).where(registration.c.id == before.id).values(**values)
+        row = self.connection.execute(statement.returning(registration)).one()
+        was = None if before is None else Seat.CANCELLED
+        seats.record(self.connection, {row.id: was}, seat, "registered", self.now)
+        return row  # type: ignore[no-any-return]
+
+    def _uid(self, key: AddressKey) -> str:
+        """The same for the same address and event, always; tells nothing of either."""
+        secret = self.circumstances.workspace.secret
+        token = keyed_hash(secret, "calendar-uid", f"{self.held.name}|{key}".encode()).hex()
+        return f"{token}@{self.held.organiser_email.rpartition('@')[2]}"
+
+    def _told(self, rows: list[Row[Any]], by: int | None) -> None:
+        post = mails.Post(self.connection, self.circumstances, self.held, self.now)
+        post.placed(rows, by)
+        activities.record(self.connection, self.held, rows, "event_registered", self.now)
+
+
+def withdraw(
+    connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime,
+    *, because: str = "withdrawn",
+) -> Change:  # fmt: skip
+    """They will not come: a mail says so, their calendar forgets it, no reminder follows, and the seat is offered on.
+
+    `because` is on record: `withdrawn`, `declined`, `staff`, … Repeat: safe, `BEFORE`. `TOO_LATE` after the end.
+    """
+    found = _locked(connection, registration_id)
+    if found is None:
+        return Change.GONE
+    held, row = found
+    if row.state == Seat.CANCELLED:
+        return Change.BEFORE
+    if held.state != "open" or now >= held.ends_at:
+        return Change.TOO_LATE
+    before = Seat(row.state)
+    gone = seats.change(connection, [row.id], before, Seat.CANCELLED, because, now)
+    post = mails.Post(connection, circumstances, held, now)
+    post.withdrawn(gone, had_seat=before is Seat.CONFIRMED)
+    activities.record(connection, held, gone, "event_withdrawn", now)
+    offer_free_seats(connection, circumstances, held, now)
+    return Change.DONE
+
+
+def accept_offer(
+    connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime
+) -> Change:
+    """The seat that was kept for them is theirs, and a mail confirms it. Repeat: safe, `BEFORE`.
+
+    `TOO_LATE` when the offer has ended, whoever has the seat now.
+    """
+    found = _locked(connection, registration_id)
+    if found is None:
+        return Change.GONE
+    held, row = found
+    if row.state == Seat.CONFIRMED:
+        return Change.BEFORE
+    if row.state != Seat.OFFERED or now >= row.offered_until or held.state != "open":
+        return Change.TOO_LATE
+    taken = seats.change(connection, [row.id], Seat.OFFERED, Seat.CONFIRMED, "accepted", now, waiting_since=None)
+    fill_in(connection, row.customer_id, row.answers, now)
+    mails.Post(connection, circumstances, held, now).placed(taken, None)
+    return Change.DONE
+
+
+def decline_offer(
+    connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime
+) -> Change:
+    """They do not want the seat: the next one of the list is offered it. Repeat: safe, as `withdraw`."""
+    return withdraw(connection, circumstances, registration_id, now, because="declined")
+
+
+def check_in(
+    connection: Connection, event: str, registration_id: int, now: datetime, *, undo: bool = False
+) -> Change:
+    """They are here; with `undo`, that was a mistake. Repeat: safe, `BEFORE`. `GONE` unless they have a seat of it.
+
+    `TOO_LATE` once the attendance is on record, which is an hour after the end at the earliest.
+    """
+    mine = (registration.c.id == registration_id) & (registration.c.event == event)
+    found = _locked(connection, registration_id)
+    if found is None or found[1].event != event or found[1].state != Seat.CONFIRMED:
+        return Change.GONE
+    held, row = found
+    if held.state != "open":
+        return Change.TOO_LATE
+    if (row.checked_in_at is None) == undo:
+        return Change.BEFORE
+    connection.execute(update(registration).where(mine).values(checked_in_at=None if undo else now))
+    if not undo:
+        fill_in(connection, row.customer_id, row.answers, now)
+    return Change.DONE
+
+
+def _locked(connection: Connection, registration_id: int) -> tuple[HeldEvent, Row[Any]] | None:
+    """The registration and its event, which is locked; None: there is no such registration."""
+    people_stay(connection)
+    query = select(registration).where(registration.c.id == registration_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    held = lock_event(connection, row.event)
+    row = connection.execute(query).one_or_none()  # as it is now that nobody else changes it
+    return None if row is None else (held, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A registration with what a page shows of it."""
+
+    registration_id: int
+    event: str
+    customer_id: int
+    uid: str
+    seat: Seat
+    language: str | None
+    offered_until: datetime | None
+    position: int | None  # on the waiting list, from 1; None: they do not wait
+    checked_in: bool
+
+
+def registration_of(connection: Connection, registration_id: int) -> Found | None:
+    """The registration with this number; None: there is none."""
+    return _found(connection, registration.c.id == registration_id)
+
+
+def registration_by_uid(connection: Connection, uid: str) -> Found | None:
+    """The registration whose calendar entry has this UID; None: there is none."""
+    return _found(connection, registration.c.uid == uid)
+
+
+def _found(connection: Connection, which: Any) -> Found | None:
+    row = connection.execute(select(registration).where(which)).one_or_none()
+    if row is None:
+        return None
+    position = None
+    if row.state == Seat.WAITING:
+        before = (registration.c.waiting_since < row.waiting_since) | (
+            (registration.c.waiting_since == row.waiting_since) & (registration.c.id <= row.id)
+        )
+        waits = (registration.c.event == row.event) & (registration.c.state == Seat.WAITING)
+        position = connection.execute(select(func.count()).where(waits, before)).scalar_one()
+    return Found(
+        row.id, row.event, row.customer_id, row.uid, Seat(row.state), row.language, row.offered_until, position,
+        row.checked_in_at is not None,
+    )  # fmt: skip
