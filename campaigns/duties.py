@@ -4,5 +4,6 @@ from typing import Final
 
 from campaigns import recurring
 from campaigns.duty import Duty
+from campaigns.inquiries import duties as inquiries
 
-DUTIES: Final[tuple[Duty, ...]] = (*recurring.DUTIES,)
+DUTIES: Final[tuple[Duty, ...]] = (*recurring.DUTIES, *inquiries.DUTIES)

@@ -13,6 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from campaigns.inquiries.ending import end_of, hand_on, lock_of_task
+from campaigns.inquiries.states import InquiryState
 from core import audit
 from core.errors import NotFound, PlanError, UsageError
 from core.schema import customer, task
@@ -81,7 +83,9 @@ def _row(wanted: NewTask, now: datetime) -> dict[str, Any]:
 def end(
     connection: Connection, task_id: int, *, by: str, outcome: str, now: datetime, state: TaskState = TaskState.DONE
 ) -> None:
-    """The task is in `state`, with what came of it. Atomic with the connection's transaction.
+    """The task is in `state`, with what came of it, and so is the inquiry it is about.
+
+    Atomic with the connection's transaction.
 
     Raises:
         NotFound: there is no such task.
@@ -90,6 +94,7 @@ def end(
     """
     if not outcome.strip():
         raise UsageError("a task ends with an outcome", hint="say what came of it with --outcome")
+    lock_of_task(connection, task_id)
     before = [known for known, followers in TRANSITIONS.items() if state in followers]
     ended = (
         update(task)
@@ -100,20 +105,24 @@ def end(
     kind = connection.execute(ended).scalar()
     if kind is None:
         _raise_not_open(connection, task_id)
+    answered = InquiryState.ANSWERED if state is TaskState.DONE else InquiryState.DROPPED
+    end_of(connection, task_id=task_id, state=answered, by=by, outcome=outcome.strip(), now=now)
     audit.record(connection, by, f"task.{state}", f"task:{task_id}", at=now, kind=kind)
 
 
 def give(connection: Connection, task_id: int, owner: str, *, by: str, now: datetime) -> None:
-    """The open task is `owner`'s, an entry of `staff`. Repeat: safe.
+    """The open task is `owner`'s, an entry of `staff`, and so is the inquiry it is about. Repeat: safe.
 
     Raises:
         NotFound: there is no such task.
         PlanError: it has ended.
     """
+    lock_of_task(connection, task_id)
     given = update(task).where(task.c.id == task_id, task.c.state == TaskState.OPEN).values(owner=owner)
     kind = connection.execute(given.returning(task.c.kind)).scalar()
     if kind is None:
         _raise_not_open(connection, task_id)
+    hand_on(connection, task_id, owner)
     audit.record(connection, by, "task.give", f"task:{task_id}", at=now, kind=kind, owner=owner)
 
 

@@ -3,7 +3,6 @@
 Whatever way it comes, it is kept once for its key, in one transaction with everything that follows from it.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from campaigns.inquiries import acknowledging, letters, office_hours
 from campaigns.inquiries.desks import desk_of
 from campaigns.inquiries.office_hours import OfficeHours
 from campaigns.inquiries.owners import Asking, owner_of
+from campaigns.inquiries.states import RECEIVED
 from campaigns.transactional import Standing
 from core import advisory
 from core.addresses import Address, parse_address
@@ -30,9 +30,6 @@ from core.people_lock import people_stay
 from core.schema import activity, customer, inquiry
 from customers.joining import customer_at
 
-_log = logging.getLogger("clarion.inquiries")
-#: The activity that an inquiry is, for segments, sequences and open cases. Its property `inquiry` is the number.
-ACTIVITY: Final = "inquiry_received"
 KIND: Final = "inquiry"  # of its task
 LONGEST_KEY: Final = 200
 LONGEST_SUBJECT: Final = 200
@@ -175,7 +172,8 @@ def _written(
         who.owner if who else None, who.country if who else None, (language or "").split("-")[0] or None,
         wanted.fields, wanted.former_owner,
     )  # fmt: skip
-    due_at, escalates_at = deadlines(circumstances, desk, wanted.call_at, now)
+    hours = OfficeHours.of(desk, circumstances.settings)
+    due_at = wanted.call_at or office_hours.later(hours, now, desk.deadline)
     values = {
         "inquiry_key": wanted.key, "desk": wanted.desk, "source": wanted.source, "customer_id": person,
         "email": address.email if address else (who.email if who else None),
@@ -183,24 +181,15 @@ def _written(
         "subject": _one_line(wanted.subject) or _one_line(wanted.content)[:80], "content": _plain(wanted.content),
         "fields": dict(wanted.fields), "mail_ids": list(wanted.mail_ids),
         "owner": owner_of(desk, circumstances.settings.staff, asking), "received_at": now, "due_at": due_at,
-        "escalates_at": escalates_at, "call_at": wanted.call_at,
+        "escalates_at": due_at, "call_at": wanted.call_at,
     }  # fmt: skip
     return connection.execute(insert(inquiry).values(**values).returning(inquiry)).one()
-
-
-def deadlines(
-    circumstances: Circumstances, desk: Desk, call_at: datetime | None, now: datetime
-) -> tuple[datetime, datetime]:
-    """By when it is to be answered, or the call made; and when somebody is told that it was not."""
-    hours = OfficeHours.of(desk, circumstances.settings)
-    due_at = call_at or office_hours.later(hours, now, desk.deadline)
-    return due_at, due_at
 
 
 def _remember(connection: Connection, row: Row[Any]) -> None:
     """The customer's history knows of it."""
     told = {
-        "customer_id": row.customer_id, "name": ACTIVITY, "occurred_at": row.received_at, "source": row.source,
+        "customer_id": row.customer_id, "name": RECEIVED, "occurred_at": row.received_at, "source": row.source,
         "properties": {"desk": row.desk, "inquiry": row.id}, "event_key": f"inquiry:{row.id}:received",
     }  # fmt: skip
     connection.execute(upsert(activity).values(told).on_conflict_do_nothing(index_elements=["event_key"]))
