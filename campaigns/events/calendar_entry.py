@@ -63,7 +63,8 @@ def written(entry: Entry) -> str:
     if zone is not None:
         calendar.add_component(_timezone(entry.zone, entry.starts_at.year, entry.ends_at.year))
     calendar.add_component(_event(entry, zone))
-    return calendar.to_ical().decode()
+    text: str = calendar.to_ical().decode()
+    return text
 
 
 def _zone_of(entry: Entry) -> ZoneInfo | None:
@@ -96,7 +97,7 @@ def _event(entry: Entry, zone: ZoneInfo | None) -> Event:
         attendee.params["ROLE"] = vText("REQ-PARTICIPANT")
         attendee.params["PARTSTAT"] = vText("ACCEPTED")  # they registered: they are not asked again
         attendee.params["RSVP"] = vText("FALSE")
-        event.add("attendee", attendee, encode=0)
+        event.add("attendee", attendee, encode=False)
     return event
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
 from core.field_types import HeaderText, HttpUrl, Name
-from core.form_settings import Captcha, PerHour, Words, Wording
+from core.form_settings import Captcha, PerHour, Wording, Words
 from core.units import Duration, Unfit, WallTime, ZoneName, format_duration, local_instant, quoted
 from core.yaml_files import Section
 

@@ -16,6 +16,7 @@ from core.form_settings import in_language
 from core.names import did_you_mean
 from core.schema import event
 
+
 @dataclass(frozen=True, slots=True)
 class HeldEvent:
     """An event at the state that was applied. `mails`: the campaign version of each of its mails, by step."""

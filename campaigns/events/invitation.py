@@ -1,4 +1,4 @@
-"""How the calendar entry of an event's message comes into its mail: the text that was kept with the message, as it is."""
+"""How the calendar entry of an event's message comes into its mail: the text that was kept with it, as it is."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -242,7 +242,7 @@ class _Order:
         row = self.connection.execute(statement.returning(registration)).one()
         was = None if before is None else Seat.CANCELLED
         seats.record(self.connection, {row.id: was}, seat, "registered", self.now)
-        return row  # type: ignore[no-any-return]
+        return row
 
     def _uid(self, key: AddressKey) -> str:
         """The same for the same address and event, always; tells nothing of either."""
@@ -281,9 +281,7 @@ def withdraw(
     return Change.DONE
 
 
-def accept_offer(
-    connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime
-) -> Change:
+def accept_offer(connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime) -> Change:
     """The seat that was kept for them is theirs, and a mail confirms it. Repeat: safe, `BEFORE`.
 
     `TOO_LATE` when the offer has ended, whoever has the seat now.
@@ -302,16 +300,12 @@ def accept_offer(
     return Change.DONE
 
 
-def decline_offer(
-    connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime
-) -> Change:
+def decline_offer(connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime) -> Change:
     """They do not want the seat: the next one of the list is offered it. Repeat: safe, as `withdraw`."""
     return withdraw(connection, circumstances, registration_id, now, because="declined")
 
 
-def check_in(
-    connection: Connection, event: str, registration_id: int, now: datetime, *, undo: bool = False
-) -> Change:
+def check_in(connection: Connection, event: str, registration_id: int, now: datetime, *, undo: bool = False) -> Change:
     """They are here; with `undo`, that was a mistake. Repeat: safe, `BEFORE`. `GONE` unless they have a seat of it.
 
     `TOO_LATE` once the attendance is on record, which is an hour after the end at the earliest.

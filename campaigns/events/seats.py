@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from campaigns.events.held import HeldEvent
-from campaigns.events.states import FOLLOWS, TAKING, Seat
+from campaigns.events.states import FOLLOWS, Seat
 from core.errors import EngineError
 from core.schema import registration, registration_change
 
@@ -42,7 +42,7 @@ class Counts:
 def count(connection: Connection, of: HeldEvent) -> Counts:
     """How the seats stand; exact while the event is locked."""
     states = select(registration.c.state, func.count()).where(registration.c.event == of.name)
-    found = dict(connection.execute(states.group_by(registration.c.state)).tuples().all())
+    found: dict[str, int] = dict(connection.execute(states.group_by(registration.c.state)).tuples().all())
     return Counts(of.capacity, *(found.get(seat, 0) for seat in (Seat.CONFIRMED, Seat.OFFERED, Seat.WAITING)))
 
 

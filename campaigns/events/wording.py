@@ -1,4 +1,4 @@
-"""When and where an event is, in words: by its own clock, and by the reader's where that shows something else (S-7.9)."""
+"""When and where an event is, in words: by its own clock, and by the reader's where that differs (S-7.9)."""
 
 from datetime import datetime
 from typing import Any, Final

@@ -1,0 +1,237 @@
+"""The mails of an event: what each of them is given, and which of them are joined into one.
+
+All are transactional messages of the campaign `event:<name>`, ordered in the transaction in which what they tell
+happened. What a mail needs is put together here and kept with its message: a second attempt sends the same bytes.
+
+Two mails at the same time are one where one can say it all: who registers others and comes too gets the summary inside
+the confirmation, if its template tells `given.party`; and a mail that has not gone yet is taken back when another one
+replaces it (`taking_back`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, case, select, update
+
+from campaigns.duty import Circumstances
+from campaigns.events import wording
+from campaigns.events.held import HeldEvent
+from campaigns.events.states import Seat
+from campaigns.events.taking_back import take_back
+from campaigns.posting import Owed, post_many
+from core.schema import customer, registration
+from tracking.public_links import PublicLinks
+
+#: Links to registrations are good for so long after the event.
+_LINKS_LAST: Final = timedelta(days=31)
+_STEPS: Final[Mapping[str, str]] = {Seat.CONFIRMED: "confirmation", Seat.WAITING: "waiting"}
+
+
+def links_end(held: HeldEvent) -> datetime:
+    """When the links of the event's mails end."""
+    return held.ends_at + _LINKS_LAST
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who gets a mail of one registration."""
+
+    row: Row[Any]  # of registration
+    email: str
+    name: str
+    language: str
+    zone: str | None
+
+
+@dataclass(slots=True)
+class Post:
+    """Orders the mails of one event within one transaction. Readers are looked up once for each call."""
+
+    connection: Connection
+    circumstances: Circumstances
+    held: HeldEvent
+    now: datetime
+    _links: PublicLinks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._links = PublicLinks.of(self.circumstances.workspace)
+
+    def placed(self, rows: Sequence[Row[Any]], by: int | None) -> None:
+        """Who got a seat or a place on the list is told so; `by`, the customer who registered them, of all of them."""
+        rows = self._with_entry(rows, [row.id for row in rows if row.state == Seat.CONFIRMED and row.revision])
+        party = self._party(rows, by)
+        for seat, step in _STEPS.items():
+            mine = [row for row in rows if row.state == seat]
+            is_joined = "party" in self.held.joins.get(step, ())
+            told = {row.id: {"party": party if is_joined and row.customer_id == by else []} for row in mine}
+            self._order(step, mine, told, has_entry=seat == Seat.CONFIRMED)
+            if is_joined and any(row.customer_id == by for row in mine):
+                party = []  # it is told
+        if party and by is not None:
+            self._summary(rows[0], by, party)
+
+    def withdrawn(self, rows: Sequence[Row[Any]], *, had_seat: bool) -> None:
+        """They are told that they are not expected any more; what has not gone yet goes no more."""
+        back = take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        rows = self._with_entry(rows, [row.id for row in rows])
+        unheard = {number for number, step in back if step == "confirmation"}
+        heard = [row for row in rows if row.id not in unheard]
+        self._order("withdrawn", heard, {}, has_entry=had_seat)
+        self._order("withdrawn", [row for row in rows if row.id in unheard], {}, has_entry=False)
+
+    def offered(self, rows: Sequence[Row[Any]]) -> None:
+        """A seat is kept for them until a time that the mail tells."""
+        told: dict[int, dict[str, Any]] = {}
+        for reader in self._readers(rows):
+            until = reader.row.offered_until
+            told[reader.row.id] = {
+                "until": wording.moment(until, self.held.zone, reader.language), "until_at": until.isoformat(),
+            }  # fmt: skip
+        self._order("offer", rows, told)
+
+    def offers_ended(self, rows: Sequence[Row[Any]]) -> None:
+        """The seat that was kept for them is not any more, nor are they on the list."""
+        take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        self._order("offer_expired", rows, {})
+
+    def changed(self, rows: Sequence[Row[Any]], was: Mapping[str, Any], changes: Sequence[str]) -> int:
+        """Everybody who has a seat is told, and their calendar moves; who has not got the confirmation yet gets one
+        that knows; how many are told is returned. `was`: the event as it was told before."""
+        ids = [row.id for row in rows]
+        back = take_back(self.connection, self.held, ids, self.now, but=("withdrawn", "offer_expired"))
+        rows = self._with_entry(rows, ids)
+        unheard = {number for number, step in back if step == "confirmation"}
+        told = {row.id: {"was": dict(was), "changes": list(changes)} for row in rows}
+        heard = [row for row in rows if row.id not in unheard]
+        anew = self._order("confirmation", [row for row in rows if row.id in unheard], {}, has_entry=True)
+        return anew + self._order("change", heard, told, has_entry=True)
+
+    def cancelled(self, rows: Sequence[Row[Any]], had_seat: frozenset[int]) -> int:
+        """Everybody is told that it does not take place; calendars forget it, reminders that wait do not go."""
+        back = take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        rows = self._with_entry(rows, [row.id for row in rows if row.id in had_seat])
+        unheard = {number for number, step in back if step == "confirmation"}
+        knows = [row for row in rows if row.id in had_seat - unheard]
+        others = [row for row in rows if row.id not in had_seat - unheard]
+        told = self._order("cancelled", knows, {}, has_entry=True)
+        return told + self._order("cancelled", others, {})
+
+    def followed_up(self, step: str, rows: Sequence[Row[Any]]) -> int:
+        """Those who came, or did not, hear of us once more."""
+        return self._order(step, rows, {})
+
+    def given(self, reader: Reader, *, has_entry: bool = False) -> dict[str, Any]:
+        """What every mail of a registration is given."""
+        event = wording.told(self.held, self._links, reader.language, reader.zone)
+        if reader.row.state not in (Seat.CONFIRMED, Seat.CANCELLED):
+            event["online"] = ""  # for those who have a seat
+        given: dict[str, Any] = {
+            "event": event, "events": [event], "registrations": [reader.row.id], "language": reader.language,
+            "url": self._links.registration(reader.row.id, links_end(self.held)),
+        }  # fmt: skip
+        if has_entry:
+            given |= {"calendar": self._entry(reader, event), "calendar_attached": self.held.definition.attach}
+        return given
+
+    def readers(self, rows: Sequence[Row[Any]]) -> list[Reader]:
+        """Who gets the mails of these registrations; those who are gone are left out."""
+        return self._readers(rows)
+
+    def _order(
+        self, step: str, rows: Sequence[Row[Any]], told: Mapping[int, Mapping[str, Any]], *, has_entry: bool = False
+    ) -> int:
+        standing = self.held.standing(step, self.circumstances)
+        if standing is None or not rows:
+            return 0
+        owed = [
+            Owed(
+                reader.row.customer_id, self._key(step, reader.row),
+                self.given(reader, has_entry=has_entry) | dict(told.get(reader.row.id, {})),
+            )
+            for reader in self._readers(rows)
+        ]  # fmt: skip
+        return post_many(self.connection, standing, owed, self.now)
+
+    def _key(self, step: str, row: Row[Any]) -> str:
+        """The same whenever the same thing is told of the registration, and another one when it happens again."""
+        times = {"waiting": row.registered_at, "offer": row.offered_until, "offer_expired": row.cancelled_at}
+        at: datetime | None = times.get(step)
+        return f"{row.id}.{row.revision if at is None else int(at.timestamp() * 1000)}"
+
+    def _with_entry(self, rows: Sequence[Row[Any]], raised: Sequence[int]) -> list[Row[Any]]:
+        """The rows as they are once the `raised` ones have the next SEQUENCE (S-7.2)."""
+        if not raised:
+            return list(rows)
+        ids = [row.id for row in rows]
+        higher = case((registration.c.id.in_(raised), registration.c.revision + 1), else_=registration.c.revision)
+        again = update(registration).where(registration.c.id.in_(ids)).values(revision=higher)
+        found = {row.id: row for row in self.connection.execute(again.returning(registration))}
+        return [found[number] for number in ids if number in found]
+
+    def _readers(self, rows: Sequence[Row[Any]]) -> list[Reader]:
+        known = customer.c
+        columns = (known.id, known.email, known.first_name, known.last_name, known.language, known.zone)
+        query = select(*columns).where(known.id.in_({row.customer_id for row in rows}), known.email.is_not(None))
+        people = {row.id: row for row in self.connection.execute(query)}
+        return [self._reader(row, people[row.customer_id]) for row in rows if row.customer_id in people]
+
+    def _reader(self, row: Row[Any], person: Any) -> Reader:
+        language = row.language or person.language or self.circumstances.settings.organisation.language
+        name = " ".join(part for part in (person.first_name, person.last_name) if part)
+        return Reader(row, person.email, name, language, person.zone)
+
+    def _party(self, rows: Sequence[Row[Any]], by: int | None) -> list[dict[str, str]]:
+        """What became of those whom `by` registered, but for themselves: what a stranger typed is an address, no name
+        (S-9.10)."""
+        others = [row for row in rows if row.customer_id != by] if by is not None else []
+        return [{"email": reader.email, "seat": reader.row.state} for reader in self._readers(others)]
+
+    def _summary(self, of: Row[Any], by: int, party: list[dict[str, str]]) -> None:
+        """Who registered others and has no mail that tells of them gets one."""
+        standing = self.held.standing("summary", self.circumstances)
+        person = self.connection.execute(select(customer).where(customer.c.id == by)).one_or_none()
+        if standing is None or person is None or person.email is None:
+            return
+        reader = self._reader(of, person)
+        event = wording.told(self.held, self._links, person.language or reader.language, person.zone)
+        event["online"] = ""
+        given = {"event": event, "events": [event], "language": reader.language, "party": party}
+        key = f"party.{of.id}.{int(of.registered_at.timestamp() * 1000)}"
+        post_many(self.connection, standing, [Owed(by, key, given)], self.now)
+
+    def _entry(self, reader: Reader, event: Mapping[str, str]) -> str:
+        from campaigns.events.calendar_entry import Entry, written  # who orders no entry does not load `icalendar`
+
+        held, row = self.held, reader.row
+        told = [event["description"], f"{event['online']}" if event["online"] and event["place"] else ""]
+        return written(
+            Entry(
+                uid=row.uid,
+                sequence=row.revision,
+                way=held.definition.calendar,
+                is_cancelled=row.state == Seat.CANCELLED,
+                stamped_at=self.now,
+                starts_at=held.starts_at,
+                ends_at=held.ends_at,
+                zone=held.zone,
+                title=event["title"],
+                description="\n\n".join(part for part in told if part),
+                location=event["place"] or event["online"],
+                url=event["online"] or None,
+                organiser_name=held.organiser_name,
+                organiser_email=held.organiser_email,
+                attendee_name=reader.name,
+                attendee_email=reader.email,
+            )
+        )
+
+
+def entry_file(post: Post, row: Row[Any]) -> str | None:
+    """The calendar entry of a registration as it is now, for whoever downloads it; None: it has none."""
+    readers = post.readers([row])
+    if not readers or row.state not in (Seat.CONFIRMED, Seat.CANCELLED):
+        return None
+    given: str = post.given(readers[0], has_entry=True)["calendar"]
+    return given
