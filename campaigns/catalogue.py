@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from campaigns.definition import TRANSACTIONAL, CampaignFile
+from campaigns.events.definition import EventFile
+from campaigns.events.files import event_mistakes, load_events, templates_of
 from campaigns.sequences.definition import KIND as SEQUENCE
 from campaigns.sequences.definition import SequenceFile
 from campaigns.sequences.mistakes import is_sequence, sequence_mistakes, templates_sent
@@ -51,6 +53,17 @@ class Catalogue:
     vocabulary: Vocabulary
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     sequences: Mapping[str, SequenceFile] = field(default_factory=dict)
+    events: Mapping[str, EventFile] = field(default_factory=dict)
+
+    def event(self, name: str) -> EventFile:
+        """The event called `name`.
+
+        Raises:
+            NotFound: there is none; near misses are named.
+        """
+        if name not in self.events:
+            raise NotFound(f"no event {name!r}", hint=did_you_mean(name, self.events))
+        return self.events[name]
 
     @property
     def passage_vocabulary(self) -> Vocabulary:
@@ -111,6 +124,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     files = Folder(workspace.root / TEMPLATES_FOLDER, largest)
     campaigns, campaign_problems = _load_campaigns(workspace)
     surveys, survey_problems = load_surveys(workspace)
+    events, event_problems = load_events(workspace)
     vocabulary = Vocabulary(segments, names.topics, frozenset(campaigns))
     used_by = _templates_by_class(campaigns)
     problems = [
@@ -121,6 +135,8 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *template_problems,
         *campaign_problems,
         *survey_problems,
+        *event_problems,
+        *event_mistakes(events.values(), names, templates),
         *check_segments(vocabulary),
         *(_check_pages(settings, document, campaigns) if settings is not None else ()),
         *(_check_permitted(settings.transactional, document, campaigns) if settings is not None else ()),
@@ -128,7 +144,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
             templates,
             settings.organisation if settings else None,
             files=files,
-            transactional=used_by[TRANSACTIONAL],
+            transactional=used_by[TRANSACTIONAL] | templates_of(events.values()),
             bulk=used_by["bulk"],
             sequences=used_by[SEQUENCE],
         ),
@@ -144,7 +160,8 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     if settings is None:
         return None, problems
     good, sequences = _good(campaigns.values(), CampaignFile), _good(campaigns.values(), SequenceFile)
-    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys, sequences), problems
+    held = {name: event.definition for name, event in events.items() if event.definition is not None}
+    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys, sequences, held), problems
 
 
 def _good(files: Iterable[Campaign], model: type[ModelT]) -> dict[str, ModelT]:

@@ -1,0 +1,99 @@
+"""The event files of a workspace, read, with every mistake in them."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from campaigns.events.definition import FOLDER, EventFile
+from core.errors import Problem
+from core.field_types import NAME_PATTERN
+from core.names import did_you_mean
+from core.units import quoted
+from core.workspace import Workspace
+from core.yaml_files import Document, Path_, build, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """One event file, read; `definition` is None when it has mistakes."""
+
+    name: str
+    definition: EventFile | None
+    document: Document
+
+
+class Names(Protocol):
+    """The names that clarion.yaml defines."""
+
+    topics: frozenset[str]
+    senders: frozenset[str]
+    transports: frozenset[str]
+
+
+def load_events(workspace: Workspace) -> tuple[dict[str, EventSource], list[Problem]]:
+    """Every event file by name, and what is wrong in them."""
+    found: dict[str, EventSource] = {}
+    problems: list[Problem] = []
+    for path in workspace.files(FOLDER, ".yaml", ".yml"):
+        shown = workspace.shown(path)
+        document = read_document(path, shown)
+        definition = build(EventFile, document)
+        problems += document.problems
+        if not re.fullmatch(NAME_PATTERN, path.stem):
+            problems.append(Problem(shown, 0, f"{path.stem!r} is no event name", "use a–z, 0–9, '-' and '_'"))
+        if path.stem in found:
+            also = found[path.stem].document.file
+            problems.append(Problem(shown, 0, f"duplicate name {path.stem!r} (also {also})", "rename one of the files"))
+            continue
+        found[path.stem] = EventSource(path.stem, definition, document)
+    return found, problems
+
+
+def templates_of(events: Iterable[EventSource]) -> set[str]:
+    """The templates that events send, also those of files with mistakes in other places."""
+    return {value for event in events for _, value in _templates(event.document.content)}
+
+
+def event_mistakes(events: Iterable[EventSource], names: Names, templates: Mapping[str, object]) -> Iterator[Problem]:
+    """Names that nobody knows. Works on the raw content, so that it speaks beside other mistakes."""
+    for event in events:
+        content, document = event.document.content, event.document
+        if not isinstance(content, dict):
+            continue
+        for key, noun, known in (
+            ("topic", "topic", names.topics),
+            ("organiser", "sender", names.senders),
+            ("transport", "transport", names.transports),
+        ):
+            yield from _unknown(document, (key,), content.get(key), noun, known, known)
+        mailings = [name for name in templates if "/" not in name] or list(templates)
+        for path, value in _templates(content):
+            yield from _unknown(document, path, value, "template", templates, mailings)
+
+
+def _unknown(
+    document: Document, path: Path_, value: object, noun: str, known: Iterable[str], near: Iterable[str]
+) -> Iterator[Problem]:
+    if isinstance(value, str) and value not in known:
+        named = "of this name" if document.hides(path) else quoted(value)
+        yield document.problem(path, f"no {noun} {named}", did_you_mean(value, near))
+
+
+def _templates(content: Any) -> Iterator[tuple[Path_, str]]:
+    """The templates a file names, with their places."""
+    if not isinstance(content, dict):
+        return
+    mails, reminders, follow_up = (content.get(key) for key in ("mails", "reminders", "follow_up"))
+    entries: list[tuple[Path_, Any]] = []
+    if isinstance(mails, dict):
+        entries += [(("mails", name), mail) for name, mail in mails.items()]
+    if isinstance(reminders, list):
+        entries += [(("reminders", index), reminder) for index, reminder in enumerate(reminders)]
+    if isinstance(follow_up, dict):
+        entries += [(("follow_up", name), follow_up.get(name)) for name in ("attended", "absent")]
+    for path, entry in entries:
+        if isinstance(entry, str):
+            yield path, entry
+        elif isinstance(entry, dict) and isinstance(entry.get("template"), str):
+            yield (*path, "template"), entry["template"]
