@@ -60,6 +60,37 @@ class Database:
         with connection, connection.begin():
             yield connection
 
+    @contextlib.contextmanager
+    def rehearsal(self) -> "Iterator[Connection]":
+        """A transaction that sees the database as it is at one instant, and is rolled back on leaving, come what may.
+
+        On a connection of its own: no statement is prepared that was planned for another table of the same name.
+
+        Raises:
+            ServiceError: the server cannot be reached.
+        """
+        from sqlalchemy import NullPool, create_engine
+        from sqlalchemy.exc import DBAPIError
+
+        engine = create_engine(
+            _sqlalchemy_url(self.url),
+            poolclass=NullPool,
+            isolation_level="REPEATABLE READ",
+            hide_parameters=True,
+            json_deserializer=_from_json,
+            connect_args={"application_name": "clarion rehearsal", "prepare_threshold": None},
+        )
+        try:
+            connection = engine.connect()
+        except DBAPIError as error:
+            raise _unreachable(error, self.url) from None
+        with connection, connection.begin() as transaction:
+            try:
+                yield connection
+            finally:
+                if transaction.is_active and not connection.invalidated:
+                    transaction.rollback()
+
     def link(self) -> "Connection":
         """A connection to keep, on which every statement is a transaction of its own. The caller closes it.
 

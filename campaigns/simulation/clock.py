@@ -1,0 +1,127 @@
+"""The virtual clock: it goes from one thing that happens to the next, and at each does what the scheduler and the
+workers would do.
+
+What happens by itself are the duties the scheduler works through, the batches it publishes, the stages of roll-outs,
+notices, and the answers of people. All of it is asked when it comes next; in between nothing can happen.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from campaigns import batches, rollout, transactional
+from campaigns.duties import DUTIES
+from campaigns.duty import Circumstances, Duty
+from campaigns.simulation.courier import NullCourier
+from campaigns.simulation.responses import Responses
+
+#: A duty that says it is due, and does nothing, is asked again after this long.
+_IDLE: Final = timedelta(minutes=15)
+#: At one instant no more is done than this: something goes round in circles.
+_MOST_ROUNDS: Final = 1000
+_NEXT_BATCH: Final = text("""
+    SELECT min(batch.not_before) FROM batch JOIN run ON run.id = batch.run_id
+    WHERE run.state = 'running' AND batch.state <> 'done' AND batch.not_before > :now AND batch.stage <= run.stage
+""")
+_NEXT_ORDER: Final = text("""
+    SELECT least((SELECT min(not_before) FROM staff_notice WHERE state = 'planned'),
+                 (SELECT min(not_before) FROM webhook_call WHERE state = 'planned'))
+""")
+#: Notices and calls of other systems are taken by whoever they are for.
+_ORDERS: Final = (
+    text("""
+        UPDATE staff_notice SET state = 'accepted', sent_at = :now, attempt_count = attempt_count + 1
+        WHERE state = 'planned' AND not_before <= :now
+    """),
+    text("""
+        UPDATE webhook_call SET state = 'accepted', answered_at = :now, attempt_count = attempt_count + 1
+        WHERE state = 'planned' AND not_before <= :now
+    """),
+)
+
+
+@dataclass
+class VirtualClock:
+    """One rehearsal under way. `told` hears of each instant it comes to."""
+
+    connection: Connection
+    circumstances: Circumstances
+    courier: NullCourier
+    responses: Responses
+    told: Callable[[datetime], None] = lambda _: None
+    duties: tuple[Duty, ...] = DUTIES
+    instants: int = 0
+    idle: Counter[str] = field(default_factory=Counter)  # duties that said they were due and did nothing
+
+    def go(self, begin: datetime, until: datetime) -> None:
+        """Everything has happened that happens from `begin` to `until`, both included."""
+        now: datetime | None = begin
+        while now is not None and now <= until:
+            self.told(now)
+            self.instants += 1
+            self.catch_up(now)
+            now = self.next_at(now)
+
+    def catch_up(self, now: datetime) -> None:
+        """Nothing is left to be done at `now`."""
+        for _ in range(_MOST_ROUNDS):
+            if not sum(
+                (self._duties(now), self._send(now), self._go_on(now), self.responses.note(self.connection, now))
+            ):
+                return
+        raise RuntimeError(f"something goes round in circles at {now.isoformat()}")
+
+    def next_at(self, now: datetime) -> datetime | None:
+        """The first instant after `now` at which something happens; None: nothing does any more."""
+        times = [self._next_duty(duty, now) for duty in self.duties]
+        times += [self._asked(_NEXT_BATCH, now), self._asked(_NEXT_ORDER, now), self.responses.next_at(self.connection)]
+        times += self._next_looks()
+        return min((time for time in times if time is not None and time > now), default=None)
+
+    # --- at one instant -------------------------------------------------------------------------------------------
+
+    def _duties(self, now: datetime) -> int:
+        done = 0
+        for duty in self.duties:
+            while did := duty.run(self.connection, self.circumstances, now):
+                done += did
+        return done
+
+    def _send(self, now: datetime) -> int:
+        done = 0
+        while due := batches.due_batches(self.connection, now=now, again_after=None):
+            for batch_id, _ in due:
+                self.courier.send_batch(self.connection, batch_id, now)
+            done += len(due)
+        return done
+
+    def _go_on(self, now: datetime) -> int:
+        """Roll-outs are in their next stage, runs without anything open are finished, orders are taken."""
+        done = sum(
+            len(rollout.advance(self.connection, now, run_id=run_id)) for run_id in rollout.staged(self.connection)
+        )
+        batches.settle_stopped(self.connection, now, policy=self.circumstances.settings.refusals)
+        done += len(batches.finish_runs(self.connection, now))
+        done += len(transactional.finish_superseded(self.connection, now))
+        return done + sum(self.connection.execute(order, {"now": now}).rowcount for order in _ORDERS)
+
+    # --- what comes next ------------------------------------------------------------------------------------------
+
+    def _next_duty(self, duty: Duty, now: datetime) -> datetime | None:
+        time = duty.next_at(self.connection, self.circumstances, now)
+        if time is not None and time <= now:
+            self.idle[duty.name] += 1
+            return now + _IDLE
+        return time
+
+    def _next_looks(self) -> list[datetime | None]:
+        places = (rollout.place_of(self.connection, run_id) for run_id in rollout.staged(self.connection))
+        return [place.next_at for place in places if place is not None]
+
+    def _asked(self, query: object, now: datetime) -> datetime | None:
+        found: datetime | None = self.connection.execute(query, {"now": now}).scalar()  # type: ignore[call-overload]
+        return found
