@@ -83,21 +83,8 @@ def _gated(
 ) -> CTE:
     """The members of the segment who are in no excluded one, each with what the gate says, and what they share."""
     definition, vocabulary, which = version.definition, version.vocabulary, duplicates.one_per(version, policy)
-    gate = skip_reason(
-        customer.c.id, customer.c.address_key,
-        topic=definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
-        by_behaviour=version.by_behaviour,
-    )  # fmt: skip
-    reason = func.coalesce(
-        gate,
-        unfit(customer.c.email, policy.mailboxes, is_bulk=True),
-        case((_messaged(version, occurrence), literal(ALREADY_MESSAGED))),
-        case((has_passed(version, now), literal(TIME_PASSED))),
-        duplicates.messaged_twin(version, occurrence, which),
-        case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
-        dropped,
-    )
-    query = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"))
+    why_not = reason(version, literal(occurrence), now, policy, gets_piece=gets_piece, dropped=dropped)
+    query = select(customer.c.id.label("customer_id"), customer.c.address_key, why_not.label("skip_reason"))
     query = query.add_columns(*duplicates.keys(customer, which))
     query = query.where(customer.c.id.in_(audience(definition.people.segment, vocabulary, now=now)))
     for excluded in definition.people.exclude:
@@ -106,11 +93,41 @@ def _gated(
     return gated.prefix_with("MATERIALIZED")  # inlined, the gate would be asked once per use of the reason
 
 
-def _messaged(version: Version, occurrence: str) -> ColumnElement[bool]:
+def reason(
+    version: Version,
+    occurrence: ColumnElement[str],
+    now: datetime,
+    policy: Policy,
+    *,
+    gets_piece: ColumnElement[bool],
+    dropped: ColumnElement[str | None],
+    step: str = SEND_STEP,
+) -> ColumnElement[str | None]:
+    """SQL over `customer`: why somebody gets no message of this step and occurrence; NULL: nothing stands against it.
+
+    Of others who come to it at the same time it says nothing (`duplicates.without_twins`).
+    """
+    gate = skip_reason(
+        customer.c.id, customer.c.address_key,
+        topic=version.definition.consent_topic, campaign=version.campaign, now=now, policy=policy,
+        by_behaviour=version.by_behaviour,
+    )  # fmt: skip
+    return func.coalesce(
+        gate,
+        unfit(customer.c.email, policy.mailboxes, is_bulk=True),
+        case((_messaged(version, occurrence, step), literal(ALREADY_MESSAGED))),
+        case((has_passed(version, now), literal(TIME_PASSED))),
+        duplicates.messaged_twin(version, occurrence, duplicates.one_per(version, policy), step),
+        case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
+        dropped,
+    )
+
+
+def _messaged(version: Version, occurrence: ColumnElement[str], step: str) -> ColumnElement[bool]:
     """The address has a message of this campaign, step and occurrence (index uq_message_address)."""
     return exists().where(
         message.c.campaign == version.campaign,
-        message.c.step == SEND_STEP,
+        message.c.step == step,
         message.c.occurrence == occurrence,
         message.c.address_key == customer.c.address_key,
         message.c.skip_reason.is_(None),
