@@ -1,7 +1,7 @@
 """The one process that tells workers what is due: elected by the database, driven by APScheduler.
 
-Every tick may be repeated: publishing a batch twice is harmless because a batch is claimed once, and a recurring
-campaign's run is made once per nominal time. So an old leader that wakes up late does no harm either.
+Every tick may be repeated: publishing a batch twice is harmless because a batch is claimed once, and duties do nothing
+twice. An old leader that wakes up late writes nothing (`workers.leading`).
 """
 
 import logging
@@ -14,28 +14,23 @@ from typing import Any, Final
 
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Connection, RowMapping, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseGone
 
 from campaigns import batches, rollout, transactional
 from campaigns.attending import is_waiting
-from campaigns.runs import WORK_CHANNEL, start_occurrence
+from campaigns.runs import WORK_CHANNEL
 from core.clock import Clock
-from core.database import Database
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
-from core.schema import schedule, schedule_tick
-from suppression.policy import Policy
 from workers.celery_app import ATTEND, BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
+from workers.duty_rounds import Transactions
+from workers.leading import Deposed, Lead
 
 _log = logging.getLogger("clarion.scheduler")
-#: Advisory lock of the leader.
-LEADER_LOCK: Final = 0x434C5343
 #: A batch nobody took is told again after this long.
 AGAIN_AFTER: Final = timedelta(seconds=30)
 #: Bulk batches that wait in the broker at most, and how many are told in one go.
@@ -49,20 +44,14 @@ _ATTEND_AGAIN_S: Final = 5.0
 #: How often what is sent is looked at as a whole (`campaigns.attending`).
 _LOOK_EVERY_S: Final = 600.0
 _CHORES_S: Final = 600.0
-#: A leader that is heard of no more, though its connection stands, loses it and the lead with it (S-8.8).
-_LEASE_S: Final = 10
 
 
 class Ticks:
     """What is done each second."""
 
-    def __init__(
-        self, database: Database, app: Celery, clock: Clock, batch_size: int, permission: Policy,
-        policy: Refusals | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, database: Transactions, app: Celery, clock: Clock, policy: Refusals | None = None) -> None:
         """`policy`: what refusals lead to that a lost worker of a stopped run had heard."""
-        self._database, self._app, self._clock, self._batch_size = database, app, clock, batch_size
-        self._permission, self._policy = permission, policy
+        self._database, self._app, self._clock, self._policy = database, app, clock, policy
         self._one_at_a_time = threading.Lock()
         self._attended_at = self._looked_at = float("-inf")
 
@@ -157,77 +146,26 @@ class Ticks:
         except Exception:  # noqa: BLE001  see above
             _log.exception("%s", fault)
 
-    def start_recurring(self) -> list[str]:
-        """Every recurring campaign whose time has come has its run; their names are returned. Repeat: safe.
-
-        Of several missed times only the last is made up for. One campaign's fault does not hold up the others.
-        """
-        with self._database.begin() as connection:
-            rows = connection.execute(select(schedule).where(schedule.c.state == "active")).mappings().all()
-        return [row["campaign"] for row in rows if self._start(row)]
-
-    def _start(self, row: RowMapping) -> bool:
-        try:
-            with self._database.begin() as connection:
-                nominal = self._due_time(connection, row["campaign"], row["cron"], row["zone"], row["since"])
-                return nominal is not None and self._tick(connection, row["campaign"], row["version_id"], nominal)
-        except Exception:  # noqa: BLE001  logged with its traceback, and tried again at the next tick
-            _log.exception("recurring campaign %s could not be started", row["campaign"])
-            return False
-
-    def _due_time(self, connection: Connection, name: str, cron: str, zone: str, since: datetime) -> datetime | None:
-        query = select(func.max(schedule_tick.c.nominal_at)).where(schedule_tick.c.schedule == name)
-        last = connection.execute(query).scalar()
-        return last_due(cron, zone, max(since, last) if last else since, self._clock.now())
-
-    def _tick(self, connection: Connection, name: str, version_id: int, nominal: datetime) -> bool:
-        tick = insert(schedule_tick).values(schedule=name, nominal_at=nominal).on_conflict_do_nothing()
-        if connection.execute(tick.returning(schedule_tick.c.schedule)).first() is None:
-            return False  # another scheduler carried it out
-        occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
-        now = self._clock.now()
-        started = start_occurrence(connection, version_id, occurrence, now, self._batch_size, self._permission)
-        return started is not None
-
-
-def last_due(cron: str, zone: str, after: datetime, now: datetime) -> datetime | None:
-    """The last time of `cron` in `zone` after `after` and not after `now` (UTC); None when there is none."""
-    trigger = CronTrigger.from_crontab(cron, timezone=zone)
-    lookback = timedelta(hours=1)
-    while True:
-        # A long absence is not walked through minute by minute: only its last time counts.
-        start = max(after, now - lookback)
-        found = _last_between(trigger, start, now)
-        if found is not None or start == after:
-            return found
-        lookback *= 8
-
-
-def _last_between(trigger: CronTrigger, after: datetime, now: datetime) -> datetime | None:
-    found, moment = None, after
-    while True:
-        following = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
-        if following is None or following > now:
-            return found
-        moment = following.astimezone(UTC)
-        if following.fold == 0:  # a wall time that a clock change repeats is meant once, the first time (S-8.2)
-            found = moment
-
 
 def run(
-    database: Database, ticks: Ticks, stopping: threading.Event, elected: Callable[[], None],
-    chores: Sequence[Callable[[], object]] = (),
+    lead: Lead, jobs: Sequence[Callable[[], object]], publish: Callable[[], object], stopping: threading.Event,
+    elected: Callable[[], None], chores: Sequence[Callable[[], object]] = (),
 ) -> None:  # fmt: skip
     """Leads when elected, until `stopping` is set; waits while another process leads.
 
+    `jobs` and `publish` are done each second, each in a thread of its own; `publish` also as soon as something is due.
     `chores` are done every ten minutes, and know themselves when there is something to do.
 
     A database that goes away is waited for; leadership ends with the connection that holds the lock.
     """
     while not stopping.is_set():
         try:
-            with psycopg.connect(database.url, autocommit=True, application_name="clarion scheduler") as connection:
-                _lead(connection, ticks, stopping, elected, chores)
+            with psycopg.connect(lead.url, autocommit=True, application_name="clarion scheduler") as connection:
+                if lead.is_won(connection):
+                    elected()
+                    _lead(connection, lead, (publish, *jobs), stopping, chores)
+        except Deposed:
+            _log.warning("another scheduler leads: this one stands by")
         except (psycopg.OperationalError, DBAPIError, ServiceError) as error:
             _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
         stopping.wait(_ELECTION_S)
@@ -235,31 +173,42 @@ def run(
 
 def _lead(
     connection: "psycopg.Connection[tuple[Any, ...]]",
-    ticks: Ticks,
+    lead: Lead,
+    jobs: Sequence[Callable[[], object]],
     stopping: threading.Event,
-    elected: Callable[[], None],
     chores: Sequence[Callable[[], object]],
 ) -> None:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
-    if row is None or not row[0]:
-        return
-    connection.execute(f"SET idle_session_timeout = '{_LEASE_S}s'")  # by the database's clock
-    elected()
     scheduler = BackgroundScheduler(timezone=UTC)
-    for job in (ticks.publish, ticks.start_recurring, ticks.settle, ticks.attend):
-        scheduler.add_job(job, "interval", seconds=_TICK_S, max_instances=1, coalesce=True, misfire_grace_time=None)
-    for chore in chores:
-        scheduler.add_job(chore, "interval", seconds=_CHORES_S, max_instances=1, coalesce=True, misfire_grace_time=None)
+    for seconds, works in ((_TICK_S, jobs), (_CHORES_S, chores)):
+        for job in works:
+            led = partial(_under, lead, job)
+            scheduler.add_job(led, "interval", seconds=seconds, max_instances=1, coalesce=True, misfire_grace_time=None)
+    publish = partial(_under, lead, jobs[0])
     connection.execute(f"LISTEN {WORK_CHANNEL}")
     scheduler.start()
     try:
         while not stopping.is_set():
             wait_s = _until_due(connection)
             noticed = list(connection.notifies(timeout=wait_s, stop_after=1))  # many orders at once are one notice
+            if lead.is_over:
+                raise Deposed
             if noticed or wait_s < _LONGEST_WAIT_S:
-                ticks.publish()
+                publish()
     finally:
+        lead.end()
         scheduler.shutdown(wait=True)
+
+
+def _under(lead: Lead, job: Callable[[], object]) -> None:
+    """The job is done unless another scheduler leads, which `lead` then knows, or the database is away."""
+    if lead.is_over:
+        return
+    try:
+        job()
+    except Deposed:
+        pass  # the lead knows
+    except (DatabaseGone, ServiceError) as error:
+        _log.warning("the database went away: %s", str(error).strip().splitlines()[0])
 
 
 #: Throttled batches come up every quarter of a second, sooner than the next tick. Asking also says: still here.

@@ -15,7 +15,6 @@ from core import schema
 from core.clock import SystemClock
 from core.database import Database, analyze
 from core.workspace import Workspace
-from suppression.policy import Policy
 from tests.factories import LONG_AGO, key_of
 from tests.processes import clarion, clarion_json, clarion_process, wait_for
 from workers.celery_app import make_app
@@ -61,8 +60,7 @@ class Workplace:
 
     @cached_property
     def _ticks(self) -> Ticks:
-        settings = self.workspace.settings
-        return Ticks(self.database, self._app, SystemClock(), settings.workers.batch_size, Policy.of(settings))
+        return Ticks(self.database, self._app, SystemClock())
 
     def close(self) -> None:
         """Its connections to the broker are closed. Repeat: safe."""

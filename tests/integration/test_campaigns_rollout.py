@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from campaigns import batches, control, ledger, rollout
+from campaigns import batches, control, ledger, recurring, rollout
 from campaigns.holds import Hold, put_off
 from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
@@ -15,6 +15,8 @@ from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
+from workers.duty_rounds import DutyRounds
+from workers.fresh_settings import FreshWorkspace
 from workers.scheduler import Ticks
 
 WATCH = timedelta(minutes=30)
@@ -374,9 +376,9 @@ def test_each_occurrence_of_a_recurring_campaign_is_staged(make_workspace, datab
     text = campaign_file(rollout=ROLLOUT, schedule='{cron: "0 13 * * *"}').replace("broadcast", "recurring")
     workspace = make_workspace(database=database, files=FILES | {"campaigns/spring-paper.yaml": text})
     apply_of(workspace, database, clock, plan_of(workspace, database, clock))
-    ticks = Ticks(database, None, clock, 500, Policy())
+    ticks = Ticks(database, None, clock)
     clock.step(timedelta(hours=1))
-    assert ["spring-paper"] == ticks.start_recurring()
+    assert 1 == DutyRounds(database, FreshWorkspace(workspace), clock, recurring.DUTIES).work()
 
     assert {0: 2, 1: 4, 2: 14} == {stage: len(ids) for stage, ids in stages(database).items()}
     with database.begin() as connection:

@@ -12,7 +12,6 @@ from core.database import Database
 from core.errors import ConfigError
 from core.workspace import Workspace
 from reports.funnel import campaign_report
-from suppression.policy import Policy
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer, make_message, make_run
 from tests.feedback_events import NOON, make_feedback
@@ -37,7 +36,7 @@ def test_a_worker_is_told_and_mails_the_notice(
         with database.begin() as connection:
             event = make_feedback("reply", sent(connection), address=READER, reply=make_reply())
             take(connection, [event], Receiver.of(workspace), NOON)
-        ticks = Ticks(database, app, SteppedClock(NOON), 500, Policy())
+        ticks = Ticks(database, app, SteppedClock(NOON))
         told = [ticks.attend() for _ in range(3)]
         with app.connection_for_read() as link:
             order = link.default_channel.basic_get(TRANSACTIONAL, no_ack=True)

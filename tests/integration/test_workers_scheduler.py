@@ -1,7 +1,7 @@
-"""The scheduler: told once, again when forgotten, one leader, recurring runs once per nominal time."""
+"""The scheduler: told once, again when forgotten, one leader."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -10,13 +10,10 @@ from sqlalchemy import func, insert, select, update
 
 from core import schema
 from core.refusal_settings import Refusals, Repeated
-from core.units import parse_cron
-from suppression.policy import Policy
-from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer, make_message, make_run
-from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.celery_app import SEND_BATCH, make_app
-from workers.scheduler import LEADER_LOCK, Ticks, last_due, run
+from workers.leading import LEADER_LOCK, Lead
+from workers.scheduler import Ticks, run
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def app(broker):
 
 @pytest.fixture
 def ticks(database, app, clock):
-    return Ticks(database, app, clock, batch_size=500, permission=Policy())
+    return Ticks(database, app, clock)
 
 
 def received(app):
@@ -145,7 +142,7 @@ def test_what_a_lost_worker_heard_counts_as_the_settings_say(database, app, cloc
         lost = {"state": "claimed", "claim_count": 1, "worker": "w1", "lease_until": func.now() - timedelta(minutes=1)}
         batch = {"run_id": run_id, "message_ids": [message_id], "not_before": clock.now()}
         connection.execute(insert(schema.batch).values(**batch | lost))
-    Ticks(database, app, clock, 500, Policy(), policy).settle()
+    Ticks(database, app, clock, policy).settle()
 
     with database.begin() as connection:
         assert ["hard_bounce"] == list(connection.execute(select(schema.suppression.c.reason)).scalars())
@@ -159,30 +156,10 @@ def test_an_unreachable_broker_loses_nothing(database, clock):
         make_batch(connection, clock)
     application = make_app("unix:///nowhere/valkey.sock")
 
-    assert 0 == Ticks(database, application, clock, batch_size=500, permission=Policy()).publish()
+    assert 0 == Ticks(database, application, clock).publish()
     with database.begin() as connection:
         assert "ready" == connection.execute(select(schema.batch.c.state)).scalar_one()
     application.close()
-
-
-def test_a_recurring_campaign_runs_once_per_time(make_workspace, database, app, ticks, clock):
-    """
-    Each nominal time gives one run; of several missed ones only the last is made up for.
-    """
-    recurring = campaign_file(kind="recurring", schedule='{cron: "0 9 * * mon", zone: Europe/Berlin}')
-    workspace = make_workspace(database=database, files=FILES | {"campaigns/spring-paper.yaml": recurring})
-    with database.begin() as connection:
-        make_customer(connection, consents=("promotions",))
-    apply_of(workspace, database, clock, plan_of(workspace, database, clock))
-
-    assert [] == ticks.start_recurring()
-    clock.step(timedelta(days=15))  # two Mondays passed
-    assert [["spring-paper"], []] == [ticks.start_recurring(), ticks.start_recurring()]
-    clock.step(timedelta(days=6))
-    assert ["spring-paper"] == ticks.start_recurring()
-    with database.begin() as connection:
-        occurrences = connection.execute(select(schema.run.c.occurrence).order_by(schema.run.c.id)).scalars().all()
-    assert ["2026-03-16T08:00Z", "2026-03-23T08:00Z"] == occurrences
 
 
 def test_one_scheduler_leads(database, ticks):
@@ -192,7 +169,7 @@ def test_one_scheduler_leads(database, ticks):
     elected, stopping = threading.Event(), threading.Event()
     holder = psycopg.connect(database.url, autocommit=True)
     holder.execute("SELECT pg_advisory_lock(%s)", (LEADER_LOCK,))
-    waiting = threading.Thread(target=run, args=(database, ticks, stopping, elected.set))
+    waiting = threading.Thread(target=run, args=(Lead(database), (), ticks.publish, stopping, elected.set))
     waiting.start()
 
     assert not elected.wait(0.5)
@@ -201,29 +178,3 @@ def test_one_scheduler_leads(database, ticks):
     stopping.set()
     waiting.join(20)
     assert not waiting.is_alive()
-
-
-@pytest.mark.parametrize(
-    ("cron", "zone", "after", "now", "expected"),
-    [
-        ("0 9 * * mon", "Europe/Berlin", (3, 1), (3, 8), datetime(2026, 3, 2, 8, 0, tzinfo=UTC)),
-        ("0 9 * * mon", "Europe/Berlin", (3, 2, 8), (3, 2, 9), None),
-        ("30 8 1 * *", "Asia/Shanghai", (3, 1), (3, 31), datetime(2026, 3, 1, 0, 30, tzinfo=UTC)),
-        ("0 9 * * *", "America/New_York", (3, 7), (3, 9), datetime(2026, 3, 8, 13, 0, tzinfo=UTC)),
-    ],
-)
-def test_the_last_due_time_is_found_in_its_zone(cron, zone, after, now, expected):
-    """
-    The last time after one instant and up to another is computed on the zone's own clock.
-    """
-    assert expected == last_due(cron, zone, datetime(2026, *after, tzinfo=UTC), datetime(2026, *now, tzinfo=UTC))
-
-
-@pytest.mark.parametrize("cron", ["*/5 8-18 * * mon-fri", "0 0 1,15 jan *", "59 23 31 12 sun"])
-def test_what_validate_accepts_the_scheduler_runs(cron):
-    """
-    A schedule that passes validation is understood by the scheduler's own parser.
-    """
-    now = datetime(2030, 1, 1, tzinfo=UTC)
-
-    assert last_due(parse_cron(cron), "UTC", datetime(2025, 1, 1, tzinfo=UTC), now) is not None

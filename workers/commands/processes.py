@@ -177,9 +177,11 @@ def scheduler(desk: Desk) -> None:
 
     from campaigns.presence import Present
     from core.database import open_database
-    from suppression.policy import Policy
     from workers.celery_app import make_app
+    from workers.duty_rounds import DutyRounds
+    from workers.fresh_settings import FreshWorkspace
     from workers.housekeeping import Housekeeping
+    from workers.leading import Lead
     from workers.scheduler import Ticks, run
 
     log_to_stderr()
@@ -189,9 +191,14 @@ def scheduler(desk: Desk) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     settings = desk.workspace.settings
-    ticks = Ticks(database, app, desk.clock, settings.workers.batch_size, Policy.of(settings), settings.refusals)
+    lead = Lead(database)
+    ticks = Ticks(lead, app, desk.clock, settings.refusals)
+    rounds = DutyRounds(
+        lead, FreshWorkspace(desk.workspace), desk.clock, is_stopping=lambda: stopping.is_set() or lead.is_over
+    )
     house = Housekeeping(database, settings.retention, desk.clock, desk.workspace.state)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
-        run(database, ticks, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
+        jobs = (rounds.work, ticks.settle, ticks.attend)
+        run(lead, jobs, ticks.publish, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
     database.dispose()

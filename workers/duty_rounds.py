@@ -1,0 +1,80 @@
+"""The duties of `campaigns.duties`, worked through again and again by the scheduler that leads."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError as DatabaseGone
+
+from campaigns.duties import DUTIES
+from campaigns.duty import Circumstances, Duty
+from core.clock import Clock
+from core.errors import ServiceError
+from workers.fresh_settings import FreshWorkspace
+
+_log = logging.getLogger("clarion.scheduler")
+#: After this long the next duty has its turn, though there is more to do; the rest is for the next round.
+_TURN_S: Final = 5.0
+#: A duty that failed is tried again after a second, then after twice as long each time, up to this.
+_LONGEST_PAUSE_S: Final = 60.0
+
+
+class Transactions(Protocol):
+    """What gives transactions: a database, or the lead of a scheduler, whose transactions are fenced."""
+
+    def begin(self) -> AbstractContextManager[Connection]: ...
+
+
+class DutyRounds:
+    """Every duty in its order, each run a transaction of its own."""
+
+    def __init__(
+        self, database: Transactions, workspace: FreshWorkspace, clock: Clock, duties: Sequence[Duty] = DUTIES,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """`is_stopping` is asked between two runs; then nothing further is begun."""
+        self._database, self._workspace, self._clock = database, workspace, clock
+        self._duties, self._is_stopping = duties, is_stopping
+        self._circumstances = Circumstances.of(workspace.current)
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def work(self) -> int:
+        """What is due is done, or each duty has had its turn; how much was done is returned. Repeat: safe.
+
+        One duty's fault is logged and does not hold up the others.
+
+        Raises:
+            ServiceError: the database cannot be reached, or another scheduler leads.
+        """
+        if self._workspace.renew():
+            self._circumstances = Circumstances.of(self._workspace.current)
+        return sum(self._look_after(duty) for duty in self._duties if not self._pauses(duty))
+
+    def _pauses(self, duty: Duty) -> bool:
+        return time.monotonic() < self._failures.get(duty.name, (0, 0.0))[1]
+
+    def _look_after(self, duty: Duty) -> int:
+        done, until = 0, time.monotonic() + _TURN_S
+        while not self._is_stopping():
+            try:
+                with self._database.begin() as connection:
+                    number = duty.run(connection, self._circumstances, self._clock.now())
+            except (DatabaseGone, ServiceError):
+                raise  # the next one would fare no better
+            except Exception:  # noqa: BLE001  logged with its traceback, and tried again
+                self._fail(duty)
+                break
+            self._failures.pop(duty.name, None)
+            done += number
+            if not number or time.monotonic() > until:
+                break
+        return done
+
+    def _fail(self, duty: Duty) -> None:
+        times = self._failures.get(duty.name, (0, 0.0))[0] + 1
+        pause_s = min(2.0 ** (times - 1), _LONGEST_PAUSE_S)
+        self._failures[duty.name] = times, time.monotonic() + pause_s
+        _log.exception("%s could not be looked after; it is tried again in %.0f s", duty.name, pause_s)
