@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("campaigns.commands.answers", "status", "Show the ledger's counts, and check that they balance."),
     "why": ("campaigns.commands.answers", "why", "Explain what happened to one customer in one campaign."),
     "task": ("campaigns.commands.tasks", "task", "List what employees have to do, and say what was done."),
+    "inquiry": ("campaigns.inquiries.commands", "inquiry", "List what people asked, and say what was answered."),
     "report": ("reports.commands", "report", "Show what came back."),
     "feedback": ("campaigns.commands.feedback", "feedback", "Show bounces, complaints and replies, and what followed."),
     "suppress": ("suppression.commands", "suppress", "Add, list, check, export and remove suppressions."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def task() -> None:
     """What employees have to do for customers.
 
-    Tasks come from campaigns that leave out key accounts, and from replies. OWNER is an entry of `staff` in
+    They come from campaigns that leave out key accounts, from replies and inquiries. OWNER is an entry of `staff` in
     clarion.yaml.
     """
 
@@ -49,10 +49,23 @@ def list_(
         for row in rows:
             _print_whole(row)
     else:
-        print_table([_document(row) for row in rows], [*_COLUMNS, *(["state", "outcome"] if ended else [])])
+        named = [_document(row) | {"when": _when(row, desk)} for row in rows]
+        print_table(named, [*_COLUMNS, *(["state", "outcome"] if ended else [])])
 
 
-_COLUMNS = ["id", "owner", "kind", "customer", "title", "due_at", "created_at"]
+_COLUMNS = ["id", "owner", "kind", "customer", "title", "due_at", "when", "created_at"]
+
+
+def _when(row: "Row[Any]", desk: Desk) -> str | None:
+    """`overdue` or `today`, by the organisation's clock; None: later, never, or it has ended."""
+    from zoneinfo import ZoneInfo
+
+    if row.due_at is None or row.state != "open":
+        return None
+    now, zone = desk.clock.now(), ZoneInfo(desk.workspace.settings.organisation.zone)
+    if row.due_at <= now:
+        return "overdue"
+    return "today" if row.due_at.astimezone(zone).date() == now.astimezone(zone).date() else None
 
 
 @task.command("show")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns import notices
@@ -77,7 +77,7 @@ def _is_first(connection: Connection, at: datetime, now: datetime) -> bool:
     return connection.execute(tick.returning(schedule_tick.c.schedule)).first() is not None
 
 
-_COLUMNS: Final = (
+_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     task.c.id, task.c.kind, task.c.owner, task.c.title, task.c.due_at, task.c.created_at,
     customer.c.external_id.label("customer"), customer.c.phone, customer.c.zone, inquiry.c.call_at,
     inquiry.c.id.label("inquiry_id"), inquiry.c.level,
