@@ -116,6 +116,11 @@ def timeline(title: str, course: Timeline, local: Callable[[datetime], datetime]
         if any(number_of(moment) for moment in course.moments)
     ]
     begins = [_moment_name(local(moment.begin), course.step) for moment in course.moments]
+    return strips_of(title, strips, begins)
+
+
+def strips_of(title: str, strips: Sequence[tuple[str, Tone, Sequence[int]]], begins: Sequence[str]) -> str:
+    """Strips of bars under each other: label, tone and numbers of each, one number for each of `begins`."""
     drawn = "".join(
         _strip(label, tone, numbers, begins, place * _STRIP_PX) for place, (label, tone, numbers) in enumerate(strips)
     )

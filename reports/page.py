@@ -15,7 +15,8 @@ from reports.sections import Local
 
 
 @cache
-def _frame() -> Template:
+def frame() -> Template:
+    """The page without its content."""
     return Template(files("reports").joinpath("report.html").read_text(encoding="utf-8"))
 
 
@@ -38,13 +39,14 @@ def page(report: CampaignReport, organisation: Organisation) -> str:
         sections.runs(report, local),
         sections.denominators(report),
     )
-    return _frame().substitute(
+    return frame().substitute(
         title=escape(f"{report.campaign}: campaign report"),
         organisation=escape(organisation.name),
+        kind="campaign report",
         campaign=escape(report.campaign),
         about=_about(report, local),
         remarks="".join(f'<p class="remark">{escape(remark)}</p>' for remark in report.remarks),
-        cards="\n".join(_card(*card) for card in _cards(report)),
+        cards="\n".join(card(*each) for each in _cards(report)),
         sections="\n".join(part for part in parts if part),
         chart_style=charts.STYLE,
     )
@@ -76,5 +78,6 @@ def _cards(report: CampaignReport) -> Iterator[tuple[str, str, str]]:
     yield "Return", words.return_on(spent.return_), cost
 
 
-def _card(label: str, shown: str, note: str) -> str:
+def card(label: str, shown: str, note: str) -> str:
+    """One figure at the head of a page."""
     return f'<div><dt>{escape(label)}</dt><dd>{escape(shown)}</dd><dd class="note">{escape(note)}</dd></div>'

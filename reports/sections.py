@@ -1,6 +1,6 @@
 """The parts of the report's page, each one `<section>`; one that has nothing to say is an empty text."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from html import escape
@@ -14,6 +14,7 @@ _GROUP_HEADS = ("Audience", "Written to", "Opened", "Clicked", "", "Converted", 
 
 
 def section(title: str, intro: str, body: str, *, wide: bool = False) -> str:
+    """One part of a page; `body` is HTML already."""
     lead = f"<p>{escape(intro)}</p>" if intro else ""
     return f"<section{' class=wide' if wide else ''}><h2>{escape(title)}</h2>{lead}{body}</section>"
 
@@ -83,7 +84,7 @@ def tiers(report: CampaignReport) -> str:
     return section(
         "By tier",
         "The levels the customers are in now. The bar shows the share of people written to who clicked.",
-        _table(("Tier", *_GROUP_HEADS), rows),
+        table(("Tier", *_GROUP_HEADS), rows),
         wide=True,
     )  # fmt: skip
 
@@ -92,20 +93,21 @@ def countries(report: CampaignReport) -> str:
     if len(report.countries) < 2:
         return ""
     rows = (_group_cells(group, group.name, report) for group in report.countries)
-    return section("By country", "", _table(("Country", *_GROUP_HEADS), rows), wide=True)
+    return section("By country", "", table(("Country", *_GROUP_HEADS), rows), wide=True)
 
 
 def _group_cells(group: Group, label: str, report: CampaignReport) -> list[str]:
     figures = group.figures
     shares = [
-        _number(getattr(figures, name), figures.rate(name)) for name in ("opened_human", "clicked_human", "converted")
+        number_cell(getattr(figures, name), figures.rate(name))
+        for name in ("opened_human", "clicked_human", "converted")
     ]
     machine = figures.rate("clicked_machine") or 0
     bar = charts.small_bar(figures.rate("clicked_human") or 0, _highest_click_rate(report), machine)
     return [
         f'<th scope="row">{escape(label)}</th>',
-        _number(figures.audience),
-        _number(figures.written_to),
+        number_cell(figures.audience),
+        number_cell(figures.written_to),
         *shares[:2],
         f'<td class="bar">{bar}</td>',
         shares[2],
@@ -119,16 +121,18 @@ def _highest_click_rate(report: CampaignReport) -> float:
     return max((group.figures.rate(name) or 0 for group in groups for name in names), default=1)
 
 
-def _number(number: int, share: float | None = None) -> str:
+def number_cell(number: int, share: float | None = None) -> str:
+    """A cell with a number, and beside it a share of something."""
     beside = f' <span class="share">{words.percent(share)}</span>' if share is not None else ""
     return f'<td class="number">{number:,}{beside}</td>'
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column names the row; the cells are HTML already."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: Collection[str] = ()) -> str:
+    """A table whose first column names the row; the cells are HTML already. `texts`: heads of columns of texts."""
     first, *others = heads
     head = f'<th scope="col">{escape(first)}</th>' + "".join(
-        f'<th scope="col" class="number">{escape(name)}</th>' if name else "<td></td>" for name in others
+        f'<th scope="col"{"" if name in texts else " class=number"}>{escape(name)}</th>' if name else "<td></td>"
+        for name in others
     )
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -141,14 +145,14 @@ def links(report: CampaignReport) -> str:
     rows = (
         [
             f'<td class="url">{escape(link.url)}</td>',
-            _number(link.clicked_human),
-            _number(link.clicked_machine),
+            number_cell(link.clicked_human),
+            number_cell(link.clicked_machine),
             f'<td class="bar">{charts.small_bar(link.clicked_human, full, link.clicked_machine)}</td>',
         ]
         for link in report.links
     )
     intro = "People who followed each link; those for whom a security scanner did so are counted apart, in grey."
-    return section("Links", intro, _table(("Target", "People", "Machines", ""), rows), wide=True)
+    return section("Links", intro, table(("Target", "People", "Machines", ""), rows), wide=True)
 
 
 def left_out(report: CampaignReport) -> str:
@@ -180,11 +184,11 @@ def runs(report: CampaignReport, local: Local) -> str:
         [
             f'<th scope="row">{line.id}</th>', f'<td class="number">{escape(line.occurrence)}</td>',
             f'<td class="number">{local(line.starts_at):%Y-%m-%d %H:%M}</td>',
-            f'<td class="number">{escape(line.state)}</td>', _number(line.audience),
+            f'<td class="number">{escape(line.state)}</td>', number_cell(line.audience),
         ]
         for line in report.runs
     )  # fmt: skip
-    return section("Runs", "", _table(("Run", "Occurrence", "Started", "State", "Audience"), rows), wide=True)
+    return section("Runs", "", table(("Run", "Occurrence", "Started", "State", "Audience"), rows), wide=True)
 
 
 def denominators(report: CampaignReport) -> str:

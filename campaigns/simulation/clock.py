@@ -68,10 +68,14 @@ class VirtualClock:
 
     def catch_up(self, now: datetime) -> None:
         """Nothing is left to be done at `now`."""
+        done = self.responses.note(self.connection, now) + self._take_orders(now)
         for _ in range(_MOST_ROUNDS):
-            if not sum(
-                (self._duties(now), self._send(now), self._go_on(now), self.responses.note(self.connection, now))
-            ):
+            did = self._duties(now) + self._send(now)
+            done += did
+            did += self._advance(now)
+            if done or did:
+                did += self._end_runs(now) + self._take_orders(now)
+            if not did:
                 return
         raise RuntimeError(f"something goes round in circles at {now.isoformat()}")
 
@@ -99,15 +103,18 @@ class VirtualClock:
             done += len(due)
         return done
 
-    def _go_on(self, now: datetime) -> int:
-        """Roll-outs are in their next stage, runs without anything open are finished, orders are taken."""
-        done = sum(
-            len(rollout.advance(self.connection, now, run_id=run_id)) for run_id in rollout.staged(self.connection)
-        )
+    def _advance(self, now: datetime) -> int:
+        """Roll-outs are in their next stage."""
+        staged = rollout.staged(self.connection)
+        return sum(len(rollout.advance(self.connection, now, run_id=run_id)) for run_id in staged)
+
+    def _end_runs(self, now: datetime) -> int:
         batches.settle_stopped(self.connection, now, policy=self.circumstances.settings.refusals)
-        done += len(batches.finish_runs(self.connection, now))
-        done += len(transactional.finish_superseded(self.connection, now))
-        return done + sum(self.connection.execute(order, {"now": now}).rowcount for order in _ORDERS)
+        ended = batches.finish_runs(self.connection, now)
+        return len(ended) + len(transactional.finish_superseded(self.connection, now))
+
+    def _take_orders(self, now: datetime) -> int:
+        return sum(self.connection.execute(order, {"now": now}).rowcount for order in _ORDERS)
 
     # --- what comes next ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Rehearsals on screen and as a page: what `campaigns.simulation` found out."""
