@@ -20,10 +20,15 @@ from core.workspace import Workspace
 from web import pages, webhooks
 from web.api import routes as api
 from web.confirming import confirm_now, confirm_page
+from web.door import door_page, door_sent
+from web.events import event_form_sent, event_page
+from web.inquiries import inquiry_page, inquiry_sent
 from web.preferences import preference_page, preferences_sent
+from web.registrations import registration_calendar, registration_page, registration_sent
 from web.rights import ask_page, asked, erase_page, erased, export_page, exported
 from web.signing_up import form_page, form_sent
 from web.site import Site, site_of
+from web.surveys import survey_page, survey_sent
 from web.tracked import clicked, opened, viewed
 from web.unsubscribing import unsubscribe_now, unsubscribe_page
 
@@ -31,6 +36,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 #: Forms of these pages are a few hundred bytes.
 MAX_BODY: Final = 16 * 1024
+#: Forms with what several people wrote, or with a letter.
+LONG_FORM: Final = 256 * 1024
 _log = logging.getLogger("clarion.web")
 
 
@@ -49,6 +56,12 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             *_at("/my", {"GET": ask_page, "POST": asked}),
             *_at("/x/{token}", {"GET": export_page, "POST": exported}),
             *_at("/e/{token}", {"GET": erase_page, "POST": erased}),
+            *_at("/events/{event}", {"GET": event_page, "POST": event_form_sent}, LONG_FORM),
+            *_at("/r/{token}", {"GET": registration_page, "POST": registration_sent}),
+            *_at("/r/{token}/calendar.ics", {"GET": registration_calendar}),
+            *_at("/s/{survey}/{token}", {"GET": survey_page, "POST": survey_sent}, LONG_FORM),
+            *_at("/i/{desk}", {"GET": inquiry_page, "POST": inquiry_sent}, LONG_FORM),
+            *_at("/door/{event}/{token}", {"GET": door_page, "POST": door_sent}),
             *_at("/healthz", {"GET": healthy}),
             *webhooks.routes(),
             *api.routes(),
@@ -72,7 +85,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
     return app
 
 
-def _at(path: str, handlers: dict[str, Handler]) -> list[Route]:
+def _at(path: str, handlers: dict[str, Handler], max_body: int = MAX_BODY) -> list[Route]:
     """The routes of one address, with and without a slash at its end: HEAD is answered like GET, OPTIONS says
     what there is, other methods get 405."""
     handlers = {**handlers, "HEAD": handlers["GET"]}
@@ -86,7 +99,7 @@ def _at(path: str, handlers: dict[str, Handler]) -> list[Route]:
             return Response(status_code=204, headers={**pages.COMMON_HEADERS, "allow": allowed})
         return pages.plain("method not allowed", 405, allow=allowed)
 
-    return [Route(place, answer, methods=_METHODS) for place in (path, f"{path}/")]
+    return [Route(place, answer, methods=_METHODS, max_body_size=max_body) for place in (path, f"{path}/")]
 
 
 _METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]

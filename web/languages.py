@@ -34,7 +34,7 @@ class Words:
     code: str
     texts: Mapping[str, str]
 
-    def say(self, name: str, **values: str) -> str:
+    def say(self, name: str, /, **values: str) -> str:
         """The text, with its `${…}` filled in. Not escaped."""
         return Template(self.texts[name]).substitute(values)
 

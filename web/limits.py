@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from core import advisory
 from core.addresses import Address
@@ -38,14 +38,17 @@ class Limit:
     most: int
 
 
-def limits_of(limits: PageLimits, form: str, visitor: str | None) -> list[Limit]:
-    """The limits that bind a request to `form` by this visitor, the nearest first."""
+def limits_of(limits: PageLimits, form: str, visitor: str | None, per_hour: int | None = None) -> list[Limit]:
+    """The limits that bind a request to `form` by this visitor, the nearest first.
+
+    `per_hour`: what the form's own file allows it, whatever is sent to the others.
+    """
     near, far = neighbourhoods(visitor)
+    own = [Limit(f"form:{form}", limits.form_per_hour), Limit(_ALL, limits.all_per_hour)]
     return [
         Limit(f"visitor:{near}", limits.visitor_per_hour),
         Limit(f"network:{far}", limits.network_per_hour),
-        Limit(f"form:{form}", limits.form_per_hour),
-        Limit(_ALL, limits.all_per_hour),
+        *(own if per_hour is None else [Limit(f"form:{form}", per_hour)]),
     ]
 
 
@@ -127,6 +130,20 @@ def answered(connection: Connection, key: UUID) -> None:
     """Somebody reads this mailbox, and acts on what comes: what was mailed there before counts no more."""
     keys = [_unanswered(kind, key) for kind in KINDS]
     connection.execute(delete(public_count).where(public_count.c.key.in_(keys)))
+
+
+def count_for(connection: Connection, kind: str, key: UUID, most: int, every: timedelta, now: datetime) -> bool:
+    """One more of the kind was counted for the mailbox; False: there were `most` within `every`. Call under its lock.
+
+    Repeat: not safe, each call counts.
+    """
+    name = f"{kind}|{key}"
+    recent = select(func.coalesce(func.sum(public_count.c.count), 0))
+    counted = recent.where(public_count.c.key == name, public_count.c.period > now - every)
+    if int(connection.execute(counted).scalar_one()) >= most:
+        return False
+    connection.execute(_COUNT, {"key": name, "period": now, "forget_at": now + every})
+    return True
 
 
 def _mail(kind: str, key: UUID) -> str:

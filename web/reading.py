@@ -13,7 +13,7 @@ from starlette.requests import Request
 from core.addresses import Address, parse_address
 from core.errors import AddressError
 
-_MAX_FIELDS: Final = 60
+_MAX_FIELDS: Final = 200
 #: Nothing that people write into these forms is longer.
 LONGEST: Final = 300
 #: A field of `html/form.html` that people do not see; programs fill it in (S-9.10).

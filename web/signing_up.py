@@ -66,10 +66,12 @@ async def _taken(
     return None
 
 
-def is_allowed(site: Site, form: str, visitor: str | None) -> bool:
-    """One more request to the form was counted; False: there were too many."""
+def is_allowed(site: Site, form: str, visitor: str | None, per_hour: int | None = None) -> bool:
+    """One more request to the form was counted; False: there were too many, more than `per_hour` where its own file
+    says so."""
+    limits = limits_of(site.workspace.settings.pages.limits, form, visitor, per_hour)
     with site.transaction() as connection:
-        return is_within(connection, limits_of(site.workspace.settings.pages.limits, form, visitor), site.clock.now())
+        return is_within(connection, limits, site.clock.now())
 
 
 def too_many(site: Site, request: Request) -> Response:

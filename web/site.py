@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, ParamSpec, TypeVar
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection, text
 from starlette.requests import Request
 from starlette.responses import Response
 
+from campaigns.duty import Circumstances
+from campaigns.events.files import EventSource, load_events
+from campaigns.surveys.files import Survey, surveys_of
 from core.clock import Clock
 from core.database import Database
 from core.workspace import Workspace
@@ -21,6 +25,7 @@ from tracking.machines import request_evidence
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
 from web import pages
+from web.kept import Kept
 from web.languages import Words, languages_of, words_for
 from web.orders import Orders
 from web.pages import NOTHING, Html
@@ -30,6 +35,9 @@ from web.visitors import visitor_of
 ArgumentsP = ParamSpec("ArgumentsP")
 ResultT = TypeVar("ResultT")
 
+#: What the address of a page says beside the language, such as a rating, stays when the language is changed.
+_MOST_KEPT: Final = 20
+_LONGEST_KEPT: Final = 100
 #: Far longer than a lock is held by anything but a merge, an erasure, or what waits for an import.
 _PATIENCE: Final = text("SET LOCAL lock_timeout = '4s'")
 
@@ -47,6 +55,8 @@ class Site:
     hits: HitWriter
     languages: Mapping[str, Words]
     orders: Orders
+    surveys: Kept[Mapping[str, Survey]]
+    events: Kept[Mapping[str, EventSource]]
     threads: Threads = field(default_factory=Threads)
 
     @classmethod
@@ -61,6 +71,8 @@ class Site:
             Signer(workspace.token_secret, retired=workspace.retired_secrets),
             TimedTokens(workspace.token_secret, retired=workspace.retired_secrets),
             HitWriter(database), languages_of(workspace), Orders(workspace, database),
+            Kept(lambda: surveys_of(Workspace(workspace.root))),
+            Kept(lambda: load_events(Workspace(workspace.root))[0]),
         )  # fmt: skip
 
     async def off_loop(
@@ -116,6 +128,11 @@ class Site:
                 await asyncio.sleep(math.ceil(spent / step) * step - spent)
 
     @property
+    def circumstances(self) -> Circumstances:
+        """What registrations and inquiries go by."""
+        return Circumstances.of(self.workspace)
+
+    @property
     def takes_requests(self) -> bool:
         """Whether people can ask for links to their preferences or data."""
         pages = self.workspace.settings.pages
@@ -153,15 +170,22 @@ class Site:
         other language."""
         organisation = self.workspace.settings.organisation
         footer = f"{organisation.name}\n{organisation.postal_address}"
-        links = self._language_links(words) if request.method in ("GET", "HEAD") else NOTHING
+        links = self._language_links(request, words) if request.method in ("GET", "HEAD") else NOTHING
         frame = pages.Frame(title, organisation.name, footer, links, origins, head)
         return pages.page(words, content, frame, status)
 
-    def _language_links(self, words: Words) -> Html:
+    def _language_links(self, request: Request, words: Words) -> Html:
+        asked = request.query_params.multi_items()[:_MOST_KEPT]
+        kept = [(name[:_LONGEST_KEPT], value[:_LONGEST_KEPT]) for name, value in asked if name != "lang"]
         offered = [
             pages.fragment(
                 "language.html" if other.code != words.code else "language_here.html",
-                {"code": other.code, "direction": other.say("direction"), "name": other.say("language_name")},
+                {
+                    "code": other.code,
+                    "direction": other.say("direction"),
+                    "name": other.say("language_name"),
+                    "query": urlencode([*kept, ("lang", other.code)], errors="replace"),
+                },
             )
             for other in sorted(self.languages.values(), key=lambda other: other.say("language_name").casefold())
         ]

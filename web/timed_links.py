@@ -8,16 +8,16 @@ from web.pages import Html, fragment
 from web.site import Site, site_of
 
 
-def opened(request: Request, *purposes: TimedPurpose) -> TimedToken | Response:
-    """What the token in the request's path says, if it is good for one of `purposes`; else the answer that refuses it:
-    410 to a genuine one that has ended, 404 to everything else."""
+def opened(request: Request, *purposes: TimedPurpose, about: str = "") -> TimedToken | Response:
+    """What the token in the request's path says, if it is good for one of `purposes`, and `about` what the path names
+    beside it; else the answer that refuses it: 410 to a genuine one that has ended, 404 to everything else."""
     site, token = site_of(request), str(request.path_params["token"])
     now = site.clock.now()
     for purpose in purposes:
-        found = site.timed.verify(purpose, token, now)
+        found = site.timed.verify(purpose, token, now, about=about)
         if found is not None:
             return found
-        if site.timed.has_ended(purpose, token, now):
+        if site.timed.has_ended(purpose, token, now, about=about):
             return has_ended(site, request)
     return site.not_found(request)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.form_settings import Captcha
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import LONGEST
@@ -85,3 +86,106 @@ def _choice(name: str, choice: Choice, kind: str, state: str = "") -> Html:
 
 def _problem(name: str, problem: str | None) -> Html:
     return fragment("problem.html", {"name": name, "problem": problem}) if problem else NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A field of a form as its author names it. `mark`: what says that it may stay empty; none: it may not."""
+
+    name: str
+    label: str
+    value: str = ""
+    mark: str = ""
+    longest: int = LONGEST
+    autocomplete: str = "off"
+
+
+def line(asked: Asked, problems: Problems, *, kind: str = "text", earliest: str = "") -> Html:
+    """A line to write in; `earliest`: the first day that may be entered."""
+    values = _of(asked, problems) | {"kind": kind, "autocomplete": asked.autocomplete}
+    if earliest:
+        values["state"] = Html(f'{values["state"]} min="{earliest}"')
+    return fragment("field.html", values)
+
+
+def lines(asked: Asked, problems: Problems) -> Html:
+    """A field for several lines of text."""
+    return fragment("text.html", _of(asked, problems))
+
+
+def menu(asked: Asked, choices: Sequence[Choice], problems: Problems) -> Html:
+    """A list of which one is chosen."""
+    return fragment("menu.html", _of(asked, problems) | {"choices": joined([option(one) for one in choices])})
+
+
+def option(choice: Choice) -> Html:
+    """One entry of a list."""
+    values = {"value": choice.value, "label": choice.label, "state": Html(" selected") if choice.is_chosen else NOTHING}
+    return fragment("option.html", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A rating from 0 upwards. `chosen` None: none yet."""
+
+    highest: int
+    chosen: int | None
+    low_words: str = ""
+    high_words: str = ""
+
+
+def scale(asked: Asked, scale: Scale, problems: Problems) -> Html:
+    """Numbers of which one is chosen."""
+    steps = [
+        fragment("step.html", {
+            "name": asked.name, "value": str(number),
+            "state": Html((" checked" if number == scale.chosen else "") + ("" if asked.mark else " required")),
+        })
+        for number in range(scale.highest + 1)
+    ]  # fmt: skip
+    ends = NOTHING
+    if scale.low_words or scale.high_words:
+        ends = fragment("scale_ends.html", {
+            "low": f"0: {scale.low_words}" if scale.low_words else "",
+            "high": f"{scale.highest}: {scale.high_words}" if scale.high_words else "",
+        })  # fmt: skip
+    problem = problems.get(asked.name)
+    values = {
+        "name": asked.name, "legend": asked.label, "mark": _mark(asked), "steps": joined(steps), "ends": ends,
+        "state": Html(f' aria-describedby="{asked.name}-problem"') if problem else NOTHING,
+        "problem": _problem(asked.name, problem),
+    }  # fmt: skip
+    return fragment("scale.html", values)
+
+
+def group(asked: Asked, choices: Sequence[Choice], problems: Problems, *, several: bool = False) -> Html:
+    """Choices one under the other: of which one counts, or, with `several`, any number of them."""
+    legend = f"{asked.label} ({asked.mark})" if asked.mark else asked.label
+    return _group(asked.name, legend, choices, "checkbox" if several else "radio", problems)
+
+
+def _mark(asked: Asked) -> Html:
+    return fragment("mark.html", {"mark": asked.mark}) if asked.mark else NOTHING
+
+
+def _of(asked: Asked, problems: Problems) -> dict[str, str]:
+    problem = problems.get(asked.name)
+    state = "" if asked.mark else " required"
+    if problem is not None:
+        state += f' aria-invalid="true" aria-describedby="{asked.name}-problem"'
+        state += " autofocus" if next(iter(problems)) == asked.name else ""
+    return {
+        "name": asked.name, "label": asked.label, "value": asked.value, "longest": str(asked.longest),
+        "state": Html(state), "problem": _problem(asked.name, problem), "mark": _mark(asked),
+    }  # fmt: skip
+
+
+def captcha(service: Captcha | None, problems: Problems) -> Html:
+    """Where the service's script puts its question; nothing without one."""
+    if service is None:
+        return NOTHING
+    values = {
+        "element": service.element, "site_key": service.site_key,
+        "problem": _problem("captcha", problems.get("captcha")),
+    }  # fmt: skip
+    return fragment("captcha.html", values)
