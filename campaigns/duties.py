@@ -4,6 +4,8 @@ from typing import Final
 
 from campaigns import recurring
 from campaigns.duty import Duty
+from campaigns.events import duties as events
 from campaigns.inquiries import duties as inquiries
+from campaigns.sequences import duties as sequences
 
-DUTIES: Final[tuple[Duty, ...]] = (*recurring.DUTIES, *inquiries.DUTIES)
+DUTIES: Final[tuple[Duty, ...]] = (*recurring.DUTIES, *inquiries.DUTIES, *sequences.DUTIES, *events.DUTIES)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from campaigns.events import applying, planning
 from campaigns.planned import Kind
 
-KINDS: Final[tuple[Kind, ...]] = ()
+_EVENTS: Final = Kind(planning.KIND, planning.names, planning.plan, applying.apply)
+KINDS: Final[tuple[Kind, ...]] = (_EVENTS,)

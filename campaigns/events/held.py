@@ -18,6 +18,41 @@ from core.schema import event
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What calendars show of an event: who has an entry is told when any of it changes."""
+
+    starts_at: datetime
+    ends_at: datetime
+    zone: str
+    title: Mapping[str, str]
+    place: str | None
+    online: str | None
+
+    def changes_from(self, before: "Shown") -> tuple[str, ...]:
+        """What is another now: `when`, `title`, `place`, `online`."""
+        is_other = {
+            "when": (self.starts_at, self.ends_at, self.zone) != (before.starts_at, before.ends_at, before.zone),
+            "title": self.title != before.title,
+            "place": self.place != before.place,
+            "online": self.online != before.online,
+        }
+        return tuple(name for name, other in is_other.items() if other)
+
+    def stored(self) -> dict[str, Any]:
+        """As plain JSON values; `of` reads it back."""
+        return {
+            "starts_at": self.starts_at.isoformat(), "ends_at": self.ends_at.isoformat(), "zone": self.zone,
+            "title": dict(self.title), "place": self.place, "online": self.online,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Shown":
+        """What `stored` described."""
+        starts_at, ends_at = (datetime.fromisoformat(stored[name]) for name in ("starts_at", "ends_at"))
+        return cls(starts_at, ends_at, stored["zone"], stored["title"], stored["place"], stored["online"])
+
+
+@dataclass(frozen=True, slots=True)
 class HeldEvent:
     """An event at the state that was applied. `mails`: the campaign version of each of its mails, by step."""
 
@@ -31,10 +66,13 @@ class HeldEvent:
     capacity: int | None
     revision: int
     changed_at: datetime
+    cancelled_at: datetime | None
     mails: Mapping[str, int]
     joins: Mapping[str, frozenset[str]]  # by step: what its template tells beside its own news: `party`, `events`
     organiser_name: str
     organiser_email: str
+    shown: Mapping[int, "Shown"]  # what calendars showed at each revision, this one included
+    since: Mapping[str, datetime]  # by reminder: since when its time is what it is; one that was due before is not sent
 
     @classmethod
     def of(cls, row: Row[Any]) -> "HeldEvent":
@@ -42,9 +80,11 @@ class HeldEvent:
         stored = row.definition
         return cls(
             row.name, EventFile.model_validate(stored["event"]), row.fingerprint, row.state, row.starts_at, row.ends_at,
-            row.zone, row.capacity, row.revision, row.changed_at, stored["mails"],
+            row.zone, row.capacity, row.revision, row.changed_at, row.cancelled_at, stored["mails"],
             {step: frozenset(told) for step, told in stored["joins"].items()}, stored["sender"]["name"],
             stored["sender"]["email"],
+            {int(number): Shown.of(shown) for number, shown in stored["shown"].items()},
+            {step: datetime.fromisoformat(at) for step, at in stored["since"].items()},
         )  # fmt: skip
 
     @property

@@ -39,7 +39,7 @@ class Reader:
     """Who gets a mail of one registration."""
 
     row: Row[Any]  # of registration
-    email: str
+    email: str  # empty: they have none any more
     name: str
     language: str
     zone: str | None
@@ -58,9 +58,13 @@ class Post:
     def __post_init__(self) -> None:
         self._links = PublicLinks.of(self.circumstances.workspace)
 
-    def placed(self, rows: Sequence[Row[Any]], by: int | None) -> None:
-        """Who got a seat or a place on the list is told so; `by`, the customer who registered them, of all of them."""
-        rows = self._with_entry(rows, [row.id for row in rows if row.state == Seat.CONFIRMED and row.revision])
+    def placed(self, rows: Sequence[Row[Any]], by: int | None, *, is_raised: bool = False) -> None:
+        """Who got a seat or a place on the list is told so; `by`, the customer who registered them, of all of them.
+
+        `is_raised`: their calendar entries have their new SEQUENCE already.
+        """
+        if not is_raised:
+            rows = self._with_entry(rows, [row.id for row in rows if row.state == Seat.CONFIRMED and row.revision])
         party = self._party(rows, by)
         for seat, step in _STEPS.items():
             mine = [row for row in rows if row.state == seat]
@@ -94,24 +98,37 @@ class Post:
     def offers_ended(self, rows: Sequence[Row[Any]]) -> None:
         """The seat that was kept for them is not any more, nor are they on the list."""
         take_back(self.connection, self.held, [row.id for row in rows], self.now)
-        self._order("offer_expired", rows, {})
+        self._order("offer_expired", self._with_entry(rows, [row.id for row in rows]), {})
 
-    def changed(self, rows: Sequence[Row[Any]], was: Mapping[str, Any], changes: Sequence[str]) -> int:
-        """Everybody who has a seat is told, and their calendar moves; who has not got the confirmation yet gets one
-        that knows; how many are told is returned. `was`: the event as it was told before."""
+    def changed(self, rows: Sequence[Row[Any]]) -> int:
+        """Everybody is told of what is another now than they know, and calendars move; how many are told is returned.
+
+        Who has not got their first mail yet gets one that knows.
+        """
         ids = [row.id for row in rows]
-        back = take_back(self.connection, self.held, ids, self.now, but=("withdrawn", "offer_expired"))
+        back = take_back(self.connection, self.held, ids, self.now, but=("withdrawn", "offer_expired", "summary"))
+        unheard = {number for number, step in back if step in _STEPS.values()}
         rows = self._with_entry(rows, ids)
-        unheard = {number for number, step in back if step == "confirmation"}
-        told = {row.id: {"was": dict(was), "changes": list(changes)} for row in rows}
+        self.placed([row for row in rows if row.id in unheard], None, is_raised=True)
+        self.offered([row for row in rows if (row.id, "offer") in back])
         heard = [row for row in rows if row.id not in unheard]
-        anew = self._order("confirmation", [row for row in rows if row.id in unheard], {}, has_entry=True)
-        return anew + self._order("change", heard, told, has_entry=True)
+        told = {row.id: self._change_for(row) for row in heard}
+        seated = [row for row in heard if row.state == Seat.CONFIRMED]
+        others = [row for row in heard if row.state != Seat.CONFIRMED]
+        self._order("change", seated, told, has_entry=True)
+        self._order("change", others, told)
+        return len(rows)
+
+    def _change_for(self, row: Row[Any]) -> dict[str, Any]:
+        """What is another now than the attendee knows."""
+        knows, shown = self.held.shown[row.event_revision], self.held.shown[self.held.revision]
+        language = row.language or self.circumstances.settings.organisation.language
+        return {"was": wording.told_before(knows, language), "changes": list(shown.changes_from(knows))}
 
     def cancelled(self, rows: Sequence[Row[Any]], had_seat: frozenset[int]) -> int:
         """Everybody is told that it does not take place; calendars forget it, reminders that wait do not go."""
         back = take_back(self.connection, self.held, [row.id for row in rows], self.now)
-        rows = self._with_entry(rows, [row.id for row in rows if row.id in had_seat])
+        rows = self._with_entry(rows, [row.id for row in rows])
         unheard = {number for number, step in back if step == "confirmation"}
         knows = [row for row in rows if row.id in had_seat - unheard]
         others = [row for row in rows if row.id not in had_seat - unheard]
@@ -129,9 +146,10 @@ class Post:
             event["online"] = ""  # for those who have a seat
         given: dict[str, Any] = {
             "event": event, "events": [event], "registrations": [reader.row.id], "language": reader.language,
+            "seat": reader.row.state,
             "url": self._links.registration(reader.row.id, links_end(self.held)),
         }  # fmt: skip
-        if has_entry:
+        if has_entry and reader.email:  # else nothing is sent
             given |= {"calendar": self._entry(reader, event), "calendar_attached": self.held.definition.attach}
         return given
 
@@ -155,10 +173,10 @@ class Post:
         return post_many(self.connection, standing, owed, self.now)
 
     def _key(self, step: str, row: Row[Any]) -> str:
-        """The same whenever the same thing is told of the registration, and another one when it happens again."""
-        times = {"waiting": row.registered_at, "offer": row.offered_until, "offer_expired": row.cancelled_at}
-        at: datetime | None = times.get(step)
-        return f"{row.id}.{row.revision if at is None else int(at.timestamp() * 1000)}"
+        """The same whenever the same thing is told of the registration, and another one when it happens again: whoever
+        cancels, or is told of a change, has a higher revision from then on."""
+        until = f".{row.offered_until.timestamp():.0f}" if step == "offer" else ""
+        return f"{row.id}.{row.revision}{until}"
 
     def _with_entry(self, rows: Sequence[Row[Any]], raised: Sequence[int]) -> list[Row[Any]]:
         """The rows as they are once the `raised` ones have the next SEQUENCE (S-7.2)."""
@@ -173,14 +191,14 @@ class Post:
     def _readers(self, rows: Sequence[Row[Any]]) -> list[Reader]:
         known = customer.c
         columns = (known.id, known.email, known.first_name, known.last_name, known.language, known.zone)
-        query = select(*columns).where(known.id.in_({row.customer_id for row in rows}), known.email.is_not(None))
+        query = select(*columns).where(known.id.in_({row.customer_id for row in rows}))
         people = {row.id: row for row in self.connection.execute(query)}
         return [self._reader(row, people[row.customer_id]) for row in rows if row.customer_id in people]
 
     def _reader(self, row: Row[Any], person: Any) -> Reader:
         language = row.language or person.language or self.circumstances.settings.organisation.language
         name = " ".join(part for part in (person.first_name, person.last_name) if part)
-        return Reader(row, person.email, name, language, person.zone)
+        return Reader(row, person.email or "", name, language, person.zone)
 
     def _party(self, rows: Sequence[Row[Any]], by: int | None) -> list[dict[str, str]]:
         """What became of those whom `by` registered, but for themselves: what a stranger typed is an address, no name
@@ -233,5 +251,5 @@ def entry_file(post: Post, row: Row[Any]) -> str | None:
     readers = post.readers([row])
     if not readers or row.state not in (Seat.CONFIRMED, Seat.CANCELLED):
         return None
-    given: str = post.given(readers[0], has_entry=True)["calendar"]
-    return given
+    entry: str | None = post.given(readers[0], has_entry=True).get("calendar")
+    return entry

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from campaigns.duty import Circumstances
 from campaigns.events import mails, seats
-from campaigns.events.held import HeldEvent, lock_event
+from campaigns.events.held import HeldEvent, event_of, lock_event
 from campaigns.events.states import Seat
 from core.schema import event, registration
 
@@ -15,6 +15,7 @@ from core.schema import event, registration
 _MOST: Final = 500
 #: An offer that could not be answered any more is not made: nobody reads mail while the doors close.
 _SHORTEST: Final = timedelta(minutes=15)
+_offers = registration.alias("offers")
 
 
 def offer_free_seats(connection: Connection, circumstances: Circumstances, held: HeldEvent, now: datetime) -> int:
@@ -45,9 +46,15 @@ def end_offers(connection: Connection, circumstances: Circumstances, now: dateti
 
     Repeat: safe.
     """
-    over = (registration.c.state == Seat.OFFERED) & (registration.c.offered_until <= now)
-    names = connection.execute(select(registration.c.event).where(over).distinct()).scalars().all()
-    return sum(_end_of(connection, circumstances, lock_event(connection, name), now) for name in sorted(names))
+    over = select(_offers.c.event).where(_offers.c.state == Seat.OFFERED, _offers.c.offered_until <= now)
+    names = _open_events(connection, over.where(_offers.c.event == event.c.name).exists())
+    return sum(_end_of(connection, circumstances, lock_event(connection, name), now) for name in names)
+
+
+def _open_events(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
+    """In the order of their names: two that look after several never wait for each other."""
+    query = select(event.c.name).where(event.c.state == "open", condition).order_by(event.c.name)
+    return list(connection.execute(query).scalars())
 
 
 def _end_of(connection: Connection, circumstances: Circumstances, held: HeldEvent, now: datetime) -> int:
@@ -60,18 +67,25 @@ def _end_of(connection: Connection, circumstances: Circumstances, held: HeldEven
     return len(ended)
 
 
-def next_end(connection: Connection) -> datetime | None:
-    """When the next offer ends; None: none is open."""
-    ends = select(func.min(registration.c.offered_until)).where(registration.c.state == Seat.OFFERED)
-    return connection.execute(ends).scalar()
-
-
 def offer_freed(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
     """Seats that are free while somebody waits are offered, whatever freed them, such as an erasure. Repeat: safe."""
-    waits = select(registration.c.event).where(registration.c.state == Seat.WAITING).distinct()
-    names = connection.execute(select(event.c.name).where(event.c.state == "open", event.c.name.in_(waits))).scalars()
     made = 0
-    for name in sorted(names):
-        held = lock_event(connection, name)
-        made += offer_free_seats(connection, circumstances, held, now)
+    for name in _with_waiting(connection, now):
+        made += offer_free_seats(connection, circumstances, lock_event(connection, name), now)
     return made
+
+
+def _with_waiting(connection: Connection, now: datetime) -> list[str]:
+    waits = select(_offers.c.event).where(_offers.c.event == event.c.name, _offers.c.state == Seat.WAITING).exists()
+    return _open_events(connection, waits & (event.c.starts_at > now))
+
+
+def next_offer(connection: Connection, now: datetime) -> datetime | None:
+    """When an offer ends next, or `now` where a seat is free for somebody who waits; None: neither."""
+    for name in _with_waiting(connection, now):
+        held = event_of(connection, name)
+        if seats.count(connection, held).free and _until(held, now) is not None:
+            return now
+    mine = (registration.c.event == event.c.name) & (registration.c.state == Seat.OFFERED)
+    ends = select(func.min(registration.c.offered_until)).join(event, mine).where(event.c.state == "open")
+    return connection.execute(ends).scalar()

@@ -232,7 +232,8 @@ class _Order:
             "party": self.order.party, "source": self.order.source, "language": attendee.language,
             "answers": dict(attendee.answers), "registered_at": self.now,
             "waiting_since": None if has_seat else self.now, "confirmed_at": self.now if has_seat else None,
-            "offered_until": None, "cancelled_at": None, "cancelled_because": None, "checked_in_at": None,
+            "event_revision": self.held.revision, "offered_until": None, "cancelled_at": None,
+            "cancelled_because": None, "checked_in_at": None,
         }  # fmt: skip
         if before is None:
             fixed = {"event": self.held.name, "address_key": key, "uid": self._uid(key)}

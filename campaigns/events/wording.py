@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from campaigns.events.held import HeldEvent
+from campaigns.events.held import HeldEvent, Shown
 from core.form_settings import in_language
 from templates.formats import dated
 from templates.locales import locale_of
@@ -58,6 +58,16 @@ def told(held: HeldEvent, links: PublicLinks, language: str | None, reader_zone:
         "place": definition.place or "",
         "online": definition.online or "",
         "page": links.event(held.name),
+    }
+
+
+def told_before(shown: Shown, language: str | None) -> dict[str, Any]:
+    """The event as it was told before, as templates know it: `given.was.…`."""
+    return {
+        "title": in_language(shown.title, language or "") or "",
+        "when": span(shown.starts_at, shown.ends_at, shown.zone, language),
+        "place": shown.place or "",
+        "online": shown.online or "",
     }
 
 

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _answer_inquiries()
     _know_who_leads()
     _leave_runs_open()
+    _tell_when_activities_are_known()
     _remember_calls()
 
 
@@ -119,7 +120,8 @@ def _hold_events() -> None:
     sa.Column('ends_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('zone', sa.Text(), nullable=False),
     sa.Column('capacity', sa.Integer(), nullable=True, comment='seats; NULL: as many as come'),
-    sa.Column('revision', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='raised with whatever calendars show: SEQUENCE'),
+    sa.Column('revision', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='raised with whatever calendars show'),
+    sa.Column('told_revision', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='everybody who registered knows of it; below revision: some are still to be told'),
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('cancelled_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("state IN ('open', 'closed', 'cancelled')", name=op.f('ck_event_state')),
@@ -141,6 +143,7 @@ def _hold_events() -> None:
     sa.Column('answers', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False),
     sa.Column('registered_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('waiting_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('event_revision', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='of the event as they know it; below that of the event: they are still to be told'),
     sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True, comment='when the seat they have became theirs; no reminder that was due before is sent'),
     sa.Column('offered_until', sa.DateTime(timezone=True), nullable=True, comment='a freed seat is kept for them until then'),
     sa.Column('cancelled_at', sa.DateTime(timezone=True), nullable=True),
@@ -268,3 +271,17 @@ def _remember_calls() -> None:
     comment='calls of the HTTP API that are answered alike when they come again'
     )
     op.create_index('ix_api_call_forget_at', 'api_call', ['forget_at'], unique=False)
+
+
+def _tell_when_activities_are_known() -> None:
+    """Activities can be read in the order they become known: who adds some shares a lock before they are numbered."""
+    op.execute("""
+        CREATE FUNCTION activity_known() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock_shared(hashtextextended('activity_known', 0));
+            RETURN NULL;
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER activity_known BEFORE INSERT ON activity FOR EACH STATEMENT EXECUTE FUNCTION activity_known()
+    """)
