@@ -15,7 +15,7 @@ from campaigns.retry_waits import retry_waits
 from campaigns.states import WAITING, State
 from core.arrays import Ids, among
 from core.refusal_settings import Refusals
-from core.schema import batch, campaign_version, message, run
+from core.schema import batch, message, run
 from suppression.gate import TRANSACTIONAL
 
 #: What kept a batch from going is tried again after this.
@@ -173,14 +173,12 @@ def settle_stopped(
 def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
     """Running runs without an open batch are finished; their ids are returned. Repeat: safe.
 
-    A transactional run is open-ended: `transactional.finish_superseded` ends it. Two workers that close the last two
-    batches at once may each see the other's open: the next call ends the run. Runs are locked before their batches are
-    looked at once more: who adds a batch holds the run.
+    An open-ended run goes on: `transactional.finish_superseded` ends those of former versions. Two workers that close
+    the last two batches at once may each see the other's open: the next call ends the run. Runs are locked before their
+    batches are looked at once more: who adds a batch holds the run.
     """
     open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
-    version = campaign_version
-    open_ended = select(version.c.id).where(version.c.id == run.c.version_id, version.c.message_class == TRANSACTIONAL)
-    over = select(run.c.id).where(run.c.state == "running", ~open_batches, ~open_ended.exists())
+    over = select(run.c.id).where(run.c.state == "running", ~run.c.open_ended, ~open_batches)
     if run_id is not None:
         over = over.where(run.c.id == run_id)
     over = over.order_by(run.c.id).with_for_update(of=run, key_share=True, skip_locked=True)

@@ -12,7 +12,6 @@ from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from core.errors import NotFound
 from core.schema import batch, campaign_version, customer, message, run, schedule
-from suppression.gate import TRANSACTIONAL
 
 #: States after acceptance: what the receiver did later does not take it back.
 TAKEN: Final = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
@@ -90,8 +89,7 @@ def statuses(connection: Connection, campaign: str | None = None) -> list[Status
 
 def status_of(connection: Connection, run_id: int) -> Status:
     """The status of one run, with every rule of the ledger checked."""
-    known = select(run, campaign_version.c.message_class).join(campaign_version).where(run.c.id == run_id)
-    row = connection.execute(known).mappings().one()
+    row = connection.execute(select(run).where(run.c.id == run_id)).mappings().one()
     query = (
         select(message.c.state, message.c.skip_reason, func.count().label("heads"))
         .where(message.c.run_id == run_id)
@@ -106,9 +104,8 @@ def status_of(connection: Connection, run_id: int) -> Status:
             states[state] += heads
     states["claimed"] = _claimed(connection, run_id)
     states["planned"] -= states["claimed"]
-    # The audience of a transactional run was never frozen: it is whoever was owed a message so far.
-    is_frozen = row["message_class"] != TRANSACTIONAL
-    audience = row["audience"] if is_frozen else sum(states.values()) + sum(skipped.values())
+    # The audience of an open-ended run was never frozen: it is whoever has a message so far.
+    audience = row["audience"] if not row["open_ended"] else sum(states.values()) + sum(skipped.values())
     broken = tuple(balance.broken(connection, row["id"], row["state"], audience, states, skipped))
     return Status(
         row["campaign"],

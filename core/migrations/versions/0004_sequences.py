@@ -285,3 +285,7 @@ def _tell_when_activities_are_known() -> None:
     op.execute("""
         CREATE TRIGGER activity_known BEFORE INSERT ON activity FOR EACH STATEMENT EXECUTE FUNCTION activity_known()
     """)
+    op.execute("""
+        COMMENT ON TRIGGER activity_known ON activity
+        IS 'who adds activities holds off whoever would read past them (campaigns.sequences)'
+    """)

@@ -1,0 +1,30 @@
+"""What sequences do by themselves, in the order in which it is looked after at one instant."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from campaigns.duty import Circumstances, Duty
+from campaigns.sequences import activities, ending, engine, looking
+
+_NEXT: Final = text("""
+    SELECT min(next.due_at) FROM sequence AS s CROSS JOIN LATERAL (
+        SELECT e.due_at FROM enrolment AS e WHERE e.sequence = s.name AND e.state = 'active' ORDER BY e.due_at LIMIT 1
+    ) AS next WHERE s.state = 'active'
+""")
+
+
+def _next_step(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
+    """When the next passage goes on."""
+    del around, now
+    at: datetime | None = connection.execute(_NEXT).scalar()
+    return at
+
+
+DUTIES: Final[tuple[Duty, ...]] = (
+    Duty("sequences: what people did", activities.read, activities.next_read),
+    Duty("sequences: who enters", looking.look, looking.next_look),
+    Duty("sequences: steps", engine.advance, _next_step),
+    Duty("sequences: cancelled ones", ending.end_cancelled, ending.is_left),
+)

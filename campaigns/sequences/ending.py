@@ -1,0 +1,33 @@
+"""The end of a cancelled sequence: nobody passes through it any more."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from campaigns.duty import Circumstances
+
+_AT_ONCE: Final = 50_000
+_END: Final = text("""
+    UPDATE enrolment SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = 'cancelled'
+    WHERE id IN (
+        SELECT e.id FROM enrolment AS e JOIN sequence AS s ON s.name = e.sequence
+        WHERE s.state = 'cancelled' AND e.state = 'active' LIMIT :most FOR NO KEY UPDATE OF e SKIP LOCKED
+    )
+""")
+_LEFT: Final = text("""
+    SELECT EXISTS (SELECT FROM sequence AS s JOIN enrolment AS e ON e.sequence = s.name
+                   WHERE s.state = 'cancelled' AND e.state = 'active')
+""")
+
+
+def end_cancelled(connection: Connection, around: Circumstances, now: datetime) -> int:
+    """Some of the passages through cancelled sequences are over; how many. Repeat: safe."""
+    del around
+    return connection.execute(_END, {"now": now, "most": _AT_ONCE}).rowcount
+
+
+def is_left(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
+    """Now, while somebody passes through a cancelled sequence."""
+    del around
+    return now if connection.execute(_LEFT).scalar() else None

@@ -1,0 +1,101 @@
+"""Who enters from segments: looked at live, again and again, or once at the start."""
+
+from datetime import datetime, time
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Select, Text, func, literal, null, select, true
+from sqlalchemy.dialects.postgresql import JSONB
+
+from campaigns.duty import Circumstances
+from campaigns.sequences import enrol, records, versions
+from campaigns.sequences.records import Record, SequenceState
+from campaigns.sequences.versions import Standing
+from core.database import analyze
+from core.people_lock import people_stay
+from core.schema import enrolment
+from core.units import local_instant
+from segments.membership import audience
+
+SEGMENT: Final = "segment"
+#: People who enter in one go. Each go asks the segment anew.
+_AT_ONCE: Final = 100_000
+_ANALYZE_FROM: Final = 5_000
+
+
+def look(connection: Connection, around: Circumstances, now: datetime) -> int:
+    """New members of segments whose time has come have entered, of one sequence at a time; how many. Repeat: safe."""
+    del around  # a sequence goes by its version alone
+    for record, standing in _looked_at(connection):
+        at = _next_look(record, standing)
+        if at is not None and at <= now:
+            entered = _enter(connection, record, standing, now)
+            if entered:
+                return entered
+    return 0
+
+
+def next_look(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
+    """When a segment is to be looked at."""
+    del around, now
+    times = [_next_look(record, standing) for record, standing in _looked_at(connection)]
+    return min((at for at in times if at is not None), default=None)
+
+
+def _looked_at(connection: Connection) -> list[tuple[Record, Standing]]:
+    active = [record for record in records.known(connection) if record.state is SequenceState.ACTIVE]
+    found = [(record, versions.fetch(connection, record.version_id)) for record in active]
+    return [(record, standing) for record, standing in found if standing.definition.enrol.segment is not None]
+
+
+def _next_look(record: Record, standing: Standing) -> datetime | None:
+    asked = standing.definition.enrol
+    if record.looked_at is None:
+        return record.since
+    return record.looked_at + asked.look_every if asked.mode == "live" else None
+
+
+def _enter(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:
+    people_stay(connection)
+    members = candidates(standing, now)
+    if _are_too_many(connection, record, standing, members, now):
+        return 0
+    ids = enrol.begin(connection, standing, members.limit(_AT_ONCE), source=SEGMENT, now=now)
+    if len(ids) < _AT_ONCE:
+        records.looked(connection, record.name, now)
+    if len(ids) >= _ANALYZE_FROM:
+        analyze(connection, "enrolment")
+    return len(ids)
+
+
+def candidates(standing: Standing, now: datetime) -> Select[Any]:
+    """Members of the segment who may enter, in the shape `enrol.begin` takes."""
+    asked, vocabulary = standing.definition.enrol, standing.version.vocabulary.plain
+    people = audience(asked.segment or "", vocabulary, now=now).subquery("member")
+    last = enrol.newest(standing, people.c.customer_id, literal("", Text))
+    query = select(
+        people.c.customer_id, literal("", Text).label("entry_key"), null().cast(Text).label("source_key"),
+        literal({}, JSONB).label("given"),
+    )  # fmt: skip
+    query = query.select_from(people.outerjoin(last, true())).where(enrol.may_enter(standing, last, now))
+    for excluded in asked.exclude:
+        query = query.where(people.c.customer_id.not_in(audience(excluded, vocabulary, now=now)))
+    return query
+
+
+def _are_too_many(
+    connection: Connection, record: Record, standing: Standing, members: Select[Any], now: datetime
+) -> bool:
+    """More would enter in this day than the sequence allows: it is paused until a person has looked."""
+    limit = standing.definition.limits.max_audience
+    if limit is None:
+        return False
+    today = now.astimezone(ZoneInfo(standing.version.zone)).date()
+    midnight = local_instant(datetime.combine(today, time()), standing.version.zone)
+    entered = select(func.count()).where(enrolment.c.sequence == record.name, enrolment.c.entered_at >= midnight)
+    total = connection.execute(select(func.count()).select_from(members.subquery())).scalar_one()
+    total += connection.execute(entered).scalar_one()
+    if total > limit:
+        fault = f"{total:,} people would enter today (limits.max_audience: {limit:,})"
+        records.stop(connection, record.name, fault)
+    return bool(total > limit)
