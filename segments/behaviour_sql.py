@@ -16,6 +16,7 @@ from sqlalchemy import (
     Numeric,
     Select,
     Text,
+    and_,
     distinct,
     exists,
     func,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from core import schema
 from segments.functions import PURCHASE
 from segments.json_values import json_column
-from segments.tree import Behaviour, Constant, Measure, Measured, Since, Type
+from segments.tree import Behaviour, Constant, Measure, Measured, Range, Since, Type
 
 
 class Moments:
@@ -73,7 +74,7 @@ def did(behaviour: Behaviour, customer: FromClause, moments: Moments) -> ColumnE
 
 
 def measured(value: Measured, customer: FromClause, moments: Moments) -> ColumnElement[Any]:
-    """How often, the sum, or when last; the first two are 0 for never, the third is NULL."""
+    """How often, the sum, when last, or the last value; the first two are 0 for never, the others NULL."""
     find = _purchase_measure if value.behaviour.name == PURCHASE else _activity_measure
     return find(value.measure, value.behaviour, customer, moments)
 
@@ -97,6 +98,10 @@ def _activity_measure(
     measure: Measure, behaviour: Behaviour, customer: FromClause, moments: Moments
 ) -> ColumnElement[Any]:
     activity = schema.activity.c
+    if measure is Measure.LATEST:
+        valued = _activities(behaviour, customer, moments).where(activity.value.is_not(None))
+        last = valued.with_only_columns(activity.value).order_by(activity.occurred_at.desc(), activity.value.desc())
+        return last.limit(1).scalar_subquery()
     measures: dict[Measure, ColumnElement[Any]] = {
         Measure.COUNT: func.count(),
         Measure.TOTAL: func.coalesce(func.sum(activity.value), literal_column("0", Numeric)),
@@ -105,8 +110,16 @@ def _activity_measure(
     return _activities(behaviour, customer, moments).with_only_columns(measures[measure]).scalar_subquery()
 
 
-def _one_of_json(column: ColumnElement[Any], key: str, values: tuple[Constant, ...]) -> ColumnElement[bool]:
-    return or_(*(json_column(column, key, _json_type(value)) == _literal(value) for value in values))
+def _one_of_json(column: ColumnElement[Any], key: str, values: tuple[Constant | Range, ...]) -> ColumnElement[bool]:
+    return or_(*(_is_json(column, key, value) for value in values))
+
+
+def _is_json(column: ColumnElement[Any], key: str, value: Constant | Range) -> ColumnElement[bool]:
+    if not isinstance(value, Range):
+        return json_column(column, key, _json_type(value)) == _literal(value)
+    number = json_column(column, key, Type.NUMBER)
+    ends = [number >= _literal(value.lowest)] if value.lowest is not None else []
+    return and_(*ends, *([number <= _literal(value.highest)] if value.highest is not None else []))
 
 
 def _json_type(value: Constant) -> Type:

@@ -11,13 +11,13 @@ from segments.literals import constant, instant, is_literal, text_constant
 from segments.mistakes import wrong
 from segments.places import start
 from segments.tree import (
+    MISSING_FOR_NEVER,
     Attribute,
     Compare,
     Condition,
     Constant,
     FieldValue,
     Like,
-    Measure,
     Measured,
     Missing,
     Not,
@@ -130,7 +130,7 @@ def _fitting(value: Value, node: nodes.Expr) -> tuple[Type, Constant]:
 
 def missing(value: Value, at: int) -> Condition:
     """The condition that there is no value."""
-    if isinstance(value, Measured) and value.measure is not Measure.LAST:
+    if isinstance(value, Measured) and value.measure not in MISSING_FOR_NEVER:
         raise wrong(at, f"{called_as(value)} is never missing: it is 0 for never", "compare it with 0")
     return Missing(value, at)
 

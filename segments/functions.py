@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 from jinja2 import nodes
@@ -21,6 +22,7 @@ from segments.tree import (
     InSegment,
     Measure,
     Measured,
+    Range,
     Response,
     Since,
     Subscribed,
@@ -32,6 +34,7 @@ from segments.vocabulary import Vocabulary
 #: The activity name that means orders instead.
 PURCHASE: Final = "purchase"
 PURCHASE_PROPERTIES: Final = ("product", "category")
+_ENDS: Final = frozenset({"from", "to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,13 @@ def _since(call: Call) -> Since | None:
     return Since(given)
 
 
-def _where(call: Call, name: str) -> tuple[tuple[str, tuple[Constant, ...]], ...]:
+def _where(call: Call, name: str) -> tuple[tuple[str, tuple[Constant | Range, ...]], ...]:
     node = call.arguments.get("where")
     if node is None:
         return ()
     if not isinstance(node, nodes.Dict) or not node.items:
         raise wrong(start(node), f'where of {call.name} names properties, such as {{"category": "paper"}}')
-    found: dict[str, tuple[Constant, ...]] = {}
+    found: dict[str, tuple[Constant | Range, ...]] = {}
     for pair in node.items:
         key = text_constant(pair.key, "a property's name")
         if name == PURCHASE and key not in PURCHASE_PROPERTIES:
@@ -133,17 +136,36 @@ def _where(call: Call, name: str) -> tuple[tuple[str, tuple[Constant, ...]], ...
     return tuple(found.items())
 
 
-def _property_values(node: nodes.Expr, key: str, only_text: bool) -> tuple[Constant, ...]:
+def _property_values(node: nodes.Expr, key: str, only_text: bool) -> tuple[Constant | Range, ...]:
     listed = list(node.items) if isinstance(node, nodes.List | nodes.Tuple) else [node]
     if not listed:
         raise wrong(start(node), f"the list of values for {key!r} is empty")
-    values = []
+    values: list[Constant | Range] = []
     for item in listed:
+        if isinstance(item, nodes.Dict) and not only_text:
+            values.append(_range(item, key))
+            continue
         type_, value = constant(item, f"the value of {key!r}")
         if only_text and type_ is not Type.TEXT:
             raise wrong(start(item), f"{key} of a purchase is a text (got {type_.value})", "put it in quotes")
         values.append(value)
     return tuple(values)
+
+
+def _range(node: nodes.Dict, key: str) -> Range:
+    ends: dict[str, Decimal] = {}
+    for pair in node.items:
+        end = text_constant(pair.key, f"the end of a range of {key!r}")
+        if end not in _ENDS or end in ends:
+            raise wrong(start(pair.key), f"a range of {key!r} has a 'from', a 'to', or both (got {end!r})")
+        type_, value = constant(pair.value, f"{end!r} of {key!r}")
+        if not isinstance(value, Decimal):
+            raise wrong(start(pair.value), f"{end!r} of {key!r} is a number (got {type_.value})")
+        ends[end] = value
+    found = Range(ends.get("from"), ends.get("to"))
+    if not ends or (found.lowest is not None and found.highest is not None and found.lowest > found.highest):
+        raise wrong(start(node), f"no number lies in this range of {key!r}", 'for example {"from": 7, "to": 8}')
+    return found
 
 
 def _did(call: Call) -> Condition:
@@ -152,6 +174,13 @@ def _did(call: Call) -> Condition:
 
 def _measured(measure: Measure) -> Callable[[Call], Value]:
     return lambda call: Measured(measure, _behaviour(call), call.at)
+
+
+def _latest(call: Call) -> Value:
+    behaviour = _behaviour(call)
+    if behaviour.name == PURCHASE:
+        raise wrong(start(call.arguments["name"]), "latest is of activities, not of orders", "ask for total or count")
+    return Measured(Measure.LATEST, behaviour, call.at)
 
 
 def _history(response: Response) -> Callable[[Call], Condition]:
@@ -199,6 +228,14 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         _measured(Measure.LAST),
         'last("page_view") is older_than("14d")',
         "when it was last done; missing for never",
+    ),
+    "latest": Function(
+        _BEHAVIOUR,
+        1,
+        1,
+        _latest,
+        'latest("survey_answered", where={"survey": "nps"}) >= 9',
+        "the value of the last one that has a value; missing for never",
     ),
     "received": Function(
         _CAMPAIGN,

@@ -32,6 +32,7 @@ from segments.tree import (
     Older,
     OneOf,
     Operator,
+    Range,
     Response,
     Subscribed,
     TextTest,
@@ -160,6 +161,10 @@ class OneCustomer:
                 return Decimal(len(self.occasions(value.behaviour)))
             case Measure.TOTAL:
                 return sum(self._amounts(value.behaviour), Decimal(0))
+            case Measure.LATEST:
+                done = self._activities(value.behaviour)
+                valued = [(one.occurred_at, one.value) for one in done if one.value is not None]
+                return max(valued)[1] if valued else None
         return max(self.occasions(value.behaviour), default=None)
 
     def _amounts(self, behaviour: Behaviour) -> list[Decimal]:
@@ -231,8 +236,21 @@ def _orders(lines: Iterable[PurchaseLine]) -> list[datetime]:
     return list(times.values())
 
 
-def _one_of(value: object, wanted: Iterable[Constant]) -> bool:
-    return any(json_value(value, _json_type(constant)) == constant for constant in wanted)
+def _one_of(value: object, wanted: Iterable[Constant | Range]) -> bool:
+    return any(_is(value, each) for each in wanted)
+
+
+def _is(value: object, wanted: Constant | Range) -> bool:
+    if isinstance(wanted, Range):
+        return _lies_in(value, wanted)
+    return json_value(value, _json_type(wanted)) == wanted
+
+
+def _lies_in(value: object, wanted: Range) -> bool:
+    number = json_value(value, Type.NUMBER)
+    if not isinstance(number, Decimal):
+        return False
+    return (wanted.lowest is None or number >= wanted.lowest) and (wanted.highest is None or number <= wanted.highest)
 
 
 def _json_type(constant: Constant) -> Type:

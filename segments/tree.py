@@ -26,6 +26,14 @@ def _place() -> int:
     return field(default=0, compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers from `lowest` to `highest`, both of them included; None: without end there."""
+
+    lowest: Decimal | None = None
+    highest: Decimal | None = None
+
+
 # --- values ----------------------------------------------------------------------------------------
 
 
@@ -58,14 +66,14 @@ class Since(Enum):
 class Behaviour:
     """Which activities (or orders, for the name `purchase`) are meant.
 
-    They lie in [now - within, now - before), never after now, and not before `since`. `where`: property → the values it
-    may have.
+    They lie in [now - within, now - before), never after now, and not before `since`. `where`: property → the values or
+    numbers it may have.
     """
 
     name: str
     within: timedelta | None = None
     before: timedelta | None = None
-    where: tuple[tuple[str, tuple[Constant, ...]], ...] = ()
+    where: tuple[tuple[str, tuple[Constant | Range, ...]], ...] = ()
     since: Since | None = None
 
 
@@ -75,11 +83,17 @@ class Measure(Enum):
     COUNT = "count"
     TOTAL = "total"
     LAST = "last"
+    LATEST = "latest"
+
+
+#: What is missing for never; the others are 0 then.
+MISSING_FOR_NEVER = frozenset({Measure.LAST, Measure.LATEST})
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`count(…)`: how often, 0 for never. `total(…)`: the sum, 0 for never. `last(…)`: when, or missing."""
+    """`count(…)`: how often, 0 for never. `total(…)`: the sum, 0 for never. `last(…)`: when, or missing.
+    `latest(…)`: the value of the last one that has a value, or missing."""
 
     measure: Measure
     behaviour: Behaviour

@@ -1,5 +1,6 @@
 """A checked condition as an expression again: one line, in one style."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -25,6 +26,7 @@ from segments.tree import (
     Older,
     OneOf,
     Operator,
+    Range,
     Subscribed,
     Value,
 )
@@ -119,7 +121,7 @@ def _behaviour(behaviour: Behaviour) -> str:
     arguments += [f"before={_length(behaviour.before)}"] if behaviour.before is not None else []
     if behaviour.where:
         pairs = (
-            f"{_constant(key)}: {_list(values) if len(values) > 1 else _constant(values[0])}"
+            f"{_constant(key)}: {_list(values) if len(values) > 1 else _wanted(values[0])}"
             for key, values in behaviour.where
         )
         arguments.append(f"where={{{', '.join(pairs)}}}")
@@ -127,8 +129,16 @@ def _behaviour(behaviour: Behaviour) -> str:
     return ", ".join(arguments)
 
 
-def _list(constants: tuple[Constant, ...]) -> str:
-    return f"[{', '.join(map(_constant, constants))}]"
+def _list(constants: Iterable[Constant | Range]) -> str:
+    return f"[{', '.join(map(_wanted, constants))}]"
+
+
+def _wanted(wanted: Constant | Range) -> str:
+    if not isinstance(wanted, Range):
+        return _constant(wanted)
+    ends = {"from": wanted.lowest, "to": wanted.highest}
+    written = [f"{_constant(end)}: {_constant(at)}" for end, at in ends.items() if at is not None]
+    return f"{{{', '.join(written)}}}"
 
 
 def _length(length: timedelta) -> str:

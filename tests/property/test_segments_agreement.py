@@ -227,13 +227,16 @@ date_fields = st.sampled_from(("created_at", "first_order_at", "last_order_at"))
 dates = st.sampled_from([f'"{(NOW - age).isoformat()}"' for age in AGES])
 
 
+ranges = st.sampled_from(('{"from": 2}', '{"to": 2}', '{"from": -1, "to": 10.5}', '{"from": 10, "to": 10}'))
+
+
 @st.composite
 def behaviours(draw: st.DrawFn) -> str:
     name = draw(st.sampled_from(("page_view", "form_sent", "purchase", "never_done")))
     within = draw(st.none() | st.sampled_from(("30d", "60d", "52w")))
     before = draw(st.none() | st.sampled_from(("1s", "1d")))
     keys = ("product", "category") if name == "purchase" else ("category", "pages")
-    values = quoted if name == "purchase" else quoted | numbers | flags
+    values = quoted if name == "purchase" else quoted | numbers | flags | ranges
     listed = st.lists(values, min_size=1, max_size=3).map(lambda items: f"[{', '.join(items)}]")
     where = draw(st.none() | st.dictionaries(st.sampled_from(keys), values | listed, min_size=1))
     parts = [_quoted(name)]
@@ -253,6 +256,7 @@ def _list_of(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 number_values = number_fields | _joined(st.sampled_from(("count", "total")), "(", behaviours(), ")")
+number_values |= behaviours().filter(lambda text: not text.startswith('"purchase"')).map("latest({})".format)
 date_values = date_fields | _joined("last(", behaviours(), ")")
 membership = st.sampled_from((" in ", " not in "))
 campaign_arguments = st.sampled_from(("", '"spring"', '"autumn"', 'within="30d"', '"spring", within="60d"'))
