@@ -35,7 +35,7 @@ from campaigns.sequences.waits import Clock
 from campaigns.transactional import check_order
 from core.arrays import Ids, among
 from core.errors import NotFound, PlanError
-from core.schema import customer, enrolment
+from core.schema import customer, enrolment, sequence
 
 #: By whom a passage was begun, where nobody of the sequence's own ways was.
 OPERATOR: Final = "operator"
@@ -119,6 +119,7 @@ def begin(
     `source_rows`: customer_id, entry_key, source_key and given, one row for each customer and key at most. Who enters
     at a wait has its end reckoned at once. Repeat: safe, also concurrently.
     """
+    standing = _in_force(connection, standing)
     rows = source_rows.subquery("entering")
     last = newest(standing, rows.c.customer_id, rows.c.entry_key)
     at: Any = literal(now, DateTime(timezone=True))
@@ -135,6 +136,13 @@ def begin(
     if standing.definition.steps[first].wait is not None and ids:
         _let_wait(connection, standing, ids, now)
     return ids
+
+
+def _in_force(connection: Connection, standing: Standing) -> Standing:
+    """The version new passages begin with, held until the transaction ends: nobody enters one that an edit left."""
+    held = select(sequence.c.version_id).where(sequence.c.name == standing.sequence)
+    version_id = connection.execute(held.with_for_update(read=True, key_share=True)).scalar()
+    return standing if version_id in (None, standing.id) else versions.fetch(connection, version_id)
 
 
 def newest(standing: Standing, customer_id: ColumnElement[int], key: ColumnElement[str]) -> Any:
