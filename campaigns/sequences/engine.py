@@ -101,6 +101,7 @@ class _Pass:
         self._journal.write(self._connection)
 
     def _step(self, name: str, step: Step, people: list[Passage]) -> None:
+        people = self._who_did_not(name, people)
         if step.wait is not None:
             for passage in (each for each in people if each.has_come):
                 rest = self._clock.rest(step, passage.zone, passage.nominal)
@@ -109,12 +110,15 @@ class _Pass:
         asked = people if step.action in _ACTING else [each for each in people if not each.has_come]
         gone = self._leave(asked)
         people = [each for each in people if each.id not in gone]
-        before = passages.did_before(self._connection, name, _ids(people)) if people else frozenset()
-        for passage in (each for each in people if each.id in before):
-            self._go(passage, self._definition.following[name])
-        people = [each for each in people if each.id not in before]
         if people:
             _ACT[step.action](self, name, step, people)
+
+    def _who_did_not(self, name: str, people: Sequence[Passage]) -> list[Passage]:
+        """The people, less those who did the step before an edit brought them back to it: they pass over it."""
+        before = passages.did_before(self._connection, name, _ids(people))
+        for passage in (each for each in people if each.id in before):
+            self._go(passage, self._definition.following[name])
+        return [each for each in people if each.id not in before]
 
     # --- leaving ---------------------------------------------------------------------------------------------
 
