@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reconcile": ("campaigns.commands.settling", "reconcile", "Settle messages in doubt by the mail server's log."),
     "status": ("campaigns.commands.answers", "status", "Show the ledger's counts, and check that they balance."),
     "why": ("campaigns.commands.answers", "why", "Explain what happened to one customer in one campaign."),
+    "calendar": ("campaigns.calendar.commands", "calendar", "Show what goes out when, to how many."),
     "task": ("campaigns.commands.tasks", "task", "List what employees have to do, and say what was done."),
     "inquiry": ("campaigns.inquiries.commands", "inquiry", "List what people asked, and say what was answered."),
     "report": ("reports.commands", "report", "Show what came back."),

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.addresses import parse_address
 from core.api_settings import Api
+from core.calendar_settings import CalendarSettings
 from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
@@ -240,6 +241,7 @@ class Settings(Section):
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
     inquiries: dict[Name, Desk] = Field({})  # what people ask us, and who answers by when
     tasks: Tasks = Tasks()
+    calendar: CalendarSettings = CalendarSettings()  # what goes out when, as the staff is told
     care: Care = Care()
     addresses: Addresses = Addresses()
     duplicates: Duplicates = Duplicates()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.addresses import parse_address
+from core.calendar_settings import calendar_mistakes
 from core.care_settings import care_mistakes
 from core.errors import AddressError, Problem
 from core.form_settings import form_mistakes
@@ -36,6 +37,7 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
     found += form_mistakes(settings.forms, settings.topics)
     found += pressure_mistakes(settings.pressure, settings.topics)
     found += care_mistakes(settings.care, settings.topics)
+    found += calendar_mistakes(settings.calendar, settings.staff)
     found += inquiry_mistakes(settings.inquiries, settings.tasks, settings.staff)
     return [document.problem(path, text, hint) for path, text, hint in found]
 

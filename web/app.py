@@ -19,6 +19,7 @@ from core.errors import ConfigError, NotFound, PlanError, ServiceError
 from core.workspace import Workspace
 from web import pages, webhooks
 from web.api import routes as api
+from web.calendar_feed import calendar_feed
 from web.confirming import confirm_now, confirm_page
 from web.door import door_page, door_sent
 from web.events import event_form_sent, event_page
@@ -62,6 +63,7 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             *_at("/s/{survey}/{token}", {"GET": survey_page, "POST": survey_sent}, LONG_FORM),
             *_at("/i/{desk}", {"GET": inquiry_page, "POST": inquiry_sent}, LONG_FORM),
             *_at("/door/{event}/{token}", {"GET": door_page, "POST": door_sent}),
+            *_at("/calendar/{token}.ics", {"GET": calendar_feed}),
             *_at("/healthz", {"GET": healthy}),
             *webhooks.routes(),
             *api.routes(),

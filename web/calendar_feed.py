@@ -1,0 +1,34 @@
+"""The calendar of what goes out, for calendar programs of the staff: behind a signed link that opens nothing else."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from campaigns.calendar import feed
+from campaigns.calendar.gathering import gather
+from core.workspace import Workspace
+from tracking.timed_tokens import TimedPurpose
+from web import pages
+from web.site import Site, site_of
+
+_HEADERS: Final = {**pages.COMMON_HEADERS, "content-disposition": 'inline; filename="clarion.ics"'}
+
+
+async def calendar_feed(request: Request) -> Response:
+    """What goes out in the weeks to come, as iCalendar; 410 once the link has ended, 404 to every other address."""
+    site, token = site_of(request), str(request.path_params["token"])
+    workspace = Workspace(site.workspace.root)  # `calendar.links` as it is now: who raises it ends links at once
+    now, about = site.clock.now(), feed.about(workspace)
+    if site.timed.verify(TimedPurpose.CALENDAR, token, now, about=about) is not None:
+        text = await site.off_loop(_written, site, workspace)
+        return Response(text, media_type="text/calendar; charset=utf-8", headers=_HEADERS)
+    if site.timed.has_ended(TimedPurpose.CALENDAR, token, now, about=about):
+        return pages.plain("this link has ended; `clarion calendar --link` makes a new one", 410)
+    return site.not_found(request)
+
+
+def _written(site: Site, workspace: Workspace) -> str:
+    with site.transaction() as connection:
+        calendar = gather(connection, workspace, site.clock.now(), feed.DAYS)
+    return feed.written(calendar, workspace.settings.organisation.name)
