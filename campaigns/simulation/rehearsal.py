@@ -17,6 +17,7 @@ from campaigns.simulation.clock import VirtualClock
 from campaigns.simulation.collecting import Period
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.figures import DeadEnd, Figures
+from campaigns.simulation.looking import look_apart
 from campaigns.simulation.responses import Responses
 from campaigns.simulation.world import shadow_world
 from core.database import Database
@@ -39,6 +40,7 @@ class Wish:
     seed: int = 0
     samples: int | None = 5  # messages rendered of each version; None: all
     watched: str | None = None  # external id of a customer whose every message is told
+    looks_apart: timedelta = timedelta(hours=6)  # of sequences at segments, and at what people wait for
 
     @property
     def until(self) -> datetime:
@@ -67,10 +69,12 @@ def rehearse(
     with shadow_world(database) as connection:
         clock = open_world(connection, circumstances, wish, told)
         take_over(connection, now)
+        look_apart(connection, wish.looks_apart)
         if wish.start > now:
             clock.go(now, wish.start)
         collecting.begin(connection)
         applied, refused = apply_files(connection, catalogue, wish.names, wish.start)
+        look_apart(connection, wish.looks_apart)
         clock.go(wish.start, wish.until)
         found = _figures(clock, wish, tuple(applied), tuple(refused))
     return replace(found, seconds=time.monotonic() - begun)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import click
 
 from core.commands import Desk, json_option, print_json, progress, remark, write_file, writing
 from core.errors import UsageError
-from core.units import Unfit
+from core.units import Unfit, parse_duration
 
 if TYPE_CHECKING:
     from campaigns.simulation.figures import Figures
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, help="Who does what is drawn from it.")
 @click.option("--render", metavar="N|all", default="5", show_default=True, help="Messages rendered of each mailing.")
 @click.option(
+    "--look", default="6h", show_default=True, metavar="DURATION",
+    help="How often sequences look at segments and rules, at most; 1m: as often as their files say.",
+)  # fmt: skip
+@click.option(
     "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False),
     help="Write a page with charts that needs no other file.",
 )  # fmt: skip
@@ -44,6 +48,7 @@ def simulate(
     words: tuple[str, ...],
     seed: int,
     render: str,
+    look: str,
     html_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,6 +62,7 @@ def simulate(
     from reports.rehearsal.screen import lines
 
     wish = Wish(_start(desk, start), days, names, parse_assumptions(words), seed, _samples(render))
+    wish = replace(wish, looks_apart=_duration(look))
     found = _rehearsed(desk, wish if key is None else replace(wish, watched=_customer(desk, key)))
     if as_json:
         print_json(found.document())
@@ -76,6 +82,13 @@ def _start(desk: Desk, text: str | None) -> datetime:
         return parse_instant(text).at(desk.workspace.settings.organisation.zone)
     except Unfit as error:
         raise UsageError(f"--from: {error}") from None
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except Unfit as error:
+        raise UsageError(f"--look: {error}") from None
 
 
 def _samples(text: str) -> int | None:

@@ -1,6 +1,6 @@
 """A rehearsal as lines for a terminal."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -69,14 +69,12 @@ def _step(step: StepFigures, zone: str) -> Iterator[str]:
     numbers = {"bounced": step.bounced, "still waiting": step.waiting, "in doubt or failed": step.other}
     numbers |= {f"held, {reason}": count for reason, count in step.held.items()}
     numbers |= {f"skipped, {reason}": count for reason, count in step.skipped.items()}
-    yield from _numbers((name, count) for name, count in numbers.items() if count)
+    width = max(map(len, numbers), default=0)
+    for name, count in numbers.items():
+        if count:
+            yield f"  {name:<{max(width, 24)}} {count:>9,}"
     if step.fault:
         yield f"  stands still: {step.fault}"
-
-
-def _numbers(rows: Iterable[tuple[str, int]]) -> Iterator[str]:
-    for name, count in rows:
-        yield f"  {name:<24} {count:>9,}"
 
 
 def _ways(figures: Figures) -> Iterator[str]:
@@ -102,8 +100,9 @@ def _pressure(figures: Figures) -> Iterator[str]:
     most = max(figures.pressure.values())
     for number, people in sorted(figures.pressure.items()):
         yield f"  {number:>3}  {people:>9,} people  {text_bar(people, most, _COLUMNS)}"
-    if figures.pressed and figures.pressed[0].most > 1:
-        names = ", ".join(f"{one.customer} ({one.most})" for one in figures.pressed[:8])
+    many = [one for one in figures.pressed if one.most > 1]
+    if many:
+        names = ", ".join(f"{one.customer} ({one.most})" for one in many[:8])
         yield f"  most: {names}"
 
 

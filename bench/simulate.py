@@ -1,0 +1,100 @@
+"""Thirty days rehearsed with the demo's files: seconds, mails, and what each of the parts took.
+
+Usage: python bench/simulate.py [CUSTOMERS …]   (default 100000)
+       BENCH_FOLDER=FOLDER keeps the workspace there, and uses it again.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from campaigns.simulation.assumptions import parse_assumptions
+from campaigns.simulation.rehearsal import Wish, rehearse
+from core import embedded
+from core.database import open_database
+from core.workspace import Workspace
+from demo.generate import FILES, generate
+from demo.stage import Stage
+
+_DAYS = 30
+_SEED = 20_260
+
+
+@contextlib.contextmanager
+def dealer(customers: int) -> Iterator[Workspace]:
+    """The demo's workspace with so many customers, imported by the commands a marketer types."""
+    kept = os.environ.get("BENCH_FOLDER")
+    with tempfile.TemporaryDirectory() as scratch:
+        stage = Stage(Path(kept or scratch) / f"dealer{customers}")
+        is_new = not stage.is_built
+        stage.build()
+        if is_new:
+            _let_many_in(stage.root)
+            generate(stage.tables, today=datetime.now(UTC).date(), customers=customers, seed=_SEED)
+            for name in FILES:
+                if stage.run("import", name, f"data/{name}.csv"):
+                    raise SystemExit(f"the import of {name} failed")
+        workspace = Workspace(stage.root)
+        try:
+            yield workspace
+        finally:
+            if not kept:
+                embedded.destroy(workspace)
+
+
+def _let_many_in(root: Path) -> None:
+    """The demo's limits are those of a firm with 5,000 customers."""
+    for path in (root / "campaigns").glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"max_audience: \d+", "max_audience: 1000000", text), encoding="utf-8")
+
+
+def measure(customers: int) -> dict[str, Any]:
+    """One rehearsal, as the command does it."""
+    with dealer(customers) as workspace:
+        database = open_database(workspace)
+        now = datetime.now(UTC)
+        begun = time.perf_counter()
+        found = rehearse(database, workspace, Wish(now, _DAYS, assumptions=parse_assumptions([])), now)
+        seconds = time.perf_counter() - begun
+        database.dispose()
+    return {
+        "customers": customers,
+        "days": _DAYS,
+        "seconds": round(seconds, 1),
+        "mails": sum(day.accepted for day in found.days),
+        "messages": sum(step.messages for step in found.steps),
+        "instants": found.instants,
+        "applied": list(found.applied),
+        "refused": [f"{one.name}: {one.why}" for one in found.refused],
+    }
+
+
+def main() -> None:
+    sizes = [int(argument) for argument in sys.argv[1:]] or [100_000]
+    rows = []
+    for size in sizes:
+        rows.append(measure(size))
+        print(rows[-1], flush=True)
+    target = Path(__file__).parent / "results" / "simulate.json"
+    target.parent.mkdir(exist_ok=True)
+    result = {
+        "measured_on": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": rows,
+    }
+    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
