@@ -25,7 +25,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 
 from campaigns.duty import Circumstances
 from campaigns.sequences import enrol, records, versions
@@ -164,7 +164,7 @@ def _entering(standing: Standing, since: datetime, stretch: _Stretch, now: datet
     )  # fmt: skip
     if asked.where is not None:
         query = query.where(done.c.id.in_(passing(asked.where, standing.version.vocabulary, done, now=now)))
-    return query.distinct(done.c.customer_id, key).order_by(done.c.customer_id, key, done.c.id)
+    return query.ext(distinct_on(done.c.customer_id, key)).order_by(done.c.customer_id, key, done.c.id)
 
 
 # An enrolment that the engine has in hands is waited for, and its place of then is looked at: no wake is lost.

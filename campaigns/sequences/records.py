@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Select, case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -52,8 +53,16 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
         "fault": case((was_cancelled, None), else_=sequence.c.fault),
     }
     connection.execute(begun.on_conflict_do_update(index_elements=["name"], set_=again))
+    connection.execute(_READ_FROM_HERE)
     connection.execute(text(f"NOTIFY {_WORK_CHANNEL}"))
     return known(connection, [name])[0]
+
+
+#: What was done before a first sequence began is not read.
+_READ_FROM_HERE: Final = text("""
+    INSERT INTO activity_mark (reader, activity_id) SELECT 'sequences', coalesce(max(id), 0) FROM activity
+    ON CONFLICT (reader) DO NOTHING
+""")
 
 
 def find(connection: Connection, name: str) -> Record | None:
