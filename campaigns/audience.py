@@ -4,7 +4,7 @@ The plan counts this statement, the freeze inserts it: they cannot disagree.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -101,10 +101,11 @@ def reason(
     *,
     gets_piece: ColumnElement[bool],
     dropped: ColumnElement[str | None],
-    step: str = SEND_STEP,
+    steps: Collection[str] = (SEND_STEP,),
 ) -> ColumnElement[str | None]:
     """SQL over `customer`: why somebody gets no message of this step and occurrence; NULL: nothing stands against it.
 
+    `steps`: the step's name, and those it had before.
     Of others who come to it at the same time it says nothing (`duplicates.without_twins`).
     """
     gate = skip_reason(
@@ -115,19 +116,19 @@ def reason(
     return func.coalesce(
         gate,
         unfit(customer.c.email, policy.mailboxes, is_bulk=True),
-        case((_messaged(version, occurrence, step), literal(ALREADY_MESSAGED))),
+        case((_messaged(version, occurrence, steps), literal(ALREADY_MESSAGED))),
         case((has_passed(version, now), literal(TIME_PASSED))),
-        duplicates.messaged_twin(version, occurrence, duplicates.one_per(version, policy), step),
+        duplicates.messaged_twin(version, occurrence, duplicates.one_per(version, policy), steps),
         case((gets_piece, literal(duplicates.DUPLICATE_PIECE))),
         dropped,
     )
 
 
-def _messaged(version: Version, occurrence: ColumnElement[str], step: str) -> ColumnElement[bool]:
+def _messaged(version: Version, occurrence: ColumnElement[str], steps: Collection[str]) -> ColumnElement[bool]:
     """The address has a message of this campaign, step and occurrence (index uq_message_address)."""
     return exists().where(
         message.c.campaign == version.campaign,
-        message.c.step == step,
+        message.c.step.in_(steps),
         message.c.occurrence == occurrence,
         message.c.address_key == customer.c.address_key,
         message.c.skip_reason.is_(None),

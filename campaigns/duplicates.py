@@ -97,11 +97,11 @@ def twins_of(customer_id: int, levels: Collection[str]) -> ColumnElement[bool]:
 
 
 def messaged_twin(
-    version: Version, occurrence: ColumnElement[str], which: str, step: str = SEND_STEP
+    version: Version, occurrence: ColumnElement[str], which: str, steps: Collection[str] = (SEND_STEP,)
 ) -> ColumnElement[str | None]:
     """SQL over `customer`: `duplicate_<level>` when somebody who shares a key has a message of this campaign and
-    occurrence, from an earlier freeze; NULL else."""
-    ran = exists().where(run.c.campaign == version.campaign, run.c.step == step)
+    occurrence, from an earlier freeze; NULL else. `steps`: the step's name, and those it had before."""
+    ran = exists().where(run.c.campaign == version.campaign, run.c.step.in_(steps))
     if not version.is_open_ended:  # a run of many occurrences has no name of its own
         ran = ran.where(run.c.occurrence == occurrence)
     reasons = []
@@ -114,7 +114,7 @@ def messaged_twin(
             .join_from(twin, sent, sent.c.customer_id == twin.c.id)
             .where(
                 key_of(twin, level) == key_of(customer, level), sent.c.campaign == version.campaign,
-                sent.c.step == step, sent.c.occurrence == occurrence, sent.c.skip_reason.is_(None),
+                sent.c.step.in_(steps), sent.c.occurrence == occurrence, sent.c.skip_reason.is_(None),
             )
             .limit(1)
             .correlate_except(twin, sent)

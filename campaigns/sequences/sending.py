@@ -134,7 +134,7 @@ def _decided(post: Post, version: Version, step: str, people: CTE) -> CTE:
             version, people.c.occurrence, now, policy,
             gets_piece=duplicates.got_piece(version, now, policy),
             dropped=holding.dropped(version, now, policy),
-            step=step,
+            steps=_names(post, step),
         ),
         _expired(version, people, now),
     )  # fmt: skip
@@ -144,6 +144,12 @@ def _decided(post: Post, version: Version, step: str, people: CTE) -> CTE:
     gated = gated.join_from(people, customer, customer.c.id == people.c.customer_id)
     alone = duplicates.without_twins(gated.cte("gated").prefix_with("MATERIALIZED"), which)
     return holding.dropped_in_turn(alone, version, now, policy)
+
+
+def _names(post: Post, step: str) -> tuple[str, ...]:
+    """The step's name, and the one it had before: who got it then has it."""
+    former = post.standing.definition.steps[step].renamed_from
+    return (step,) if former is None else (step, former)
 
 
 def _expired(version: Version, people: CTE, now: datetime) -> ColumnElement[str | None]:
