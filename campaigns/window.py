@@ -86,15 +86,15 @@ _STATEMENT: Final = """
         WHERE message.id = ANY(%(ids)s::bigint[]) AND message.state IN ('planned', 'deferred')
           AND EXISTS (SELECT 1 FROM fence WHERE fence.state = 'running')
     ), going AS (
-        UPDATE message
+        UPDATE message AS m
         SET state = CASE WHEN asked.reason IS NULL THEN 'handed_over' ELSE 'skipped' END::message_state,
             skip_reason = asked.reason,
             hold_reason = NULL,
             state_at = %(now)s,
-            attempt_count = message.attempt_count + (asked.reason IS NULL)::int
+            attempt_count = m.attempt_count + (asked.reason IS NULL)::int
         FROM asked
-        WHERE message.id = asked.id AND message.state IN ('planned', 'deferred')
-        RETURNING message.id, message.skip_reason
+        WHERE m.id = asked.id AND m.state IN ('planned', 'deferred')
+        RETURNING m.id, m.skip_reason
     ){kept}
     SELECT id FROM going WHERE skip_reason IS NULL
 """

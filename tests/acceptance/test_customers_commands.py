@@ -151,7 +151,7 @@ def test_dry_run_leaves_no_rejects_file(run: Callable[..., Result], tmp_path: Pa
     real = json.loads(run("import", "customers", path, "--json").stdout)
 
     assert (1, None, ["people.csv"]) == (dry["rejected"], dry["rejects_file"], left)
-    assert (1, str(tmp_path / "people.rejects.csv")) == (real["rejected"], real["rejects_file"])
+    assert (1, str(tmp_path / "people.csv.rejects.csv")) == (real["rejected"], real["rejects_file"])
 
 
 def test_events_of_the_future_are_remarked(run: Callable[..., Result], tmp_path: Path) -> None:

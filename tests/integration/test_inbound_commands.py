@@ -151,7 +151,7 @@ def test_imap_mailbox_is_opened_by_a_token(make_workspace, module_database):
         url = f"imap://127.0.0.1:{server.server_address[1]}/INBOX"
         section = f"inbound: {{{{mailboxes: {{{{m: {{{{url: '{url}', auth: {auth}}}}}}}}}}}}}\n"
         workspace = make_workspace(database=module_database, settings=SETTINGS + section, files={"token": "t-1\n"})
-        with mailboxes(workspace)[0].opened():
+        with mailboxes(workspace, module_database)[0].opened():
             pass
         server.shutdown()
         thread.join()

@@ -25,8 +25,11 @@ _IN_REPOSITORY = re.compile(
 #: Reminders, folders of somebody's machine, options that name where packages come from.
 _FORBIDDEN = re.compile(r"TODO|FIXME|XXX\b|(?<![\w.])/(?:home|root|work)/|--(?:extra-)?index-url")
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+)")
-#: Whom pages may point to: examples that exist nowhere, this machine, and the makers of formats we follow.
-_WELCOME_HOST = re.compile(r".*\.example|127\.0\.0\.1|localhost|www\.w3\.org|documentation\.mjml\.io|semver\.org")
+#: Whom pages may point to: examples that exist nowhere, this machine, the makers of formats we follow, and captchas.
+_WELCOME_HOST = re.compile(
+    r".*\.example|127\.0\.0\.1|localhost|www\.w3\.org|documentation\.mjml\.io|semver\.org"
+    r"|(.*\.)?hcaptcha\.com|challenges\.cloudflare\.com|(www|recaptcha)\.google\.com|www\.gstatic\.com"
+)
 
 
 def _ids(pages: list[Path]) -> list[str]:
