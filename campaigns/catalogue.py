@@ -54,6 +54,7 @@ class Catalogue:
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     sequences: Mapping[str, SequenceFile] = field(default_factory=dict)
     events: Mapping[str, EventFile] = field(default_factory=dict)
+    places: Mapping[str, Document] = field(default_factory=dict)  # campaign → its file, for what is found wrong later
 
     def event(self, name: str) -> EventFile:
         """The event called `name`.
@@ -161,7 +162,8 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         return None, problems
     good, sequences = _good(campaigns.values(), CampaignFile), _good(campaigns.values(), SequenceFile)
     held = {name: event.definition for name, event in events.items() if event.definition is not None}
-    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys, sequences, held), problems
+    places = {name: campaign.document for name, campaign in campaigns.items()}
+    return Catalogue(settings, segments, templates, files, good, vocabulary, surveys, sequences, held, places), problems
 
 
 def _good(files: Iterable[Campaign], model: type[ModelT]) -> dict[str, ModelT]:
