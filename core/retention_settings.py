@@ -32,5 +32,9 @@ class Retention(Section):
     consents: Evidence | None = None  # words about a topic that a later one replaced; at least three years
     requests: Duration | None = parse_duration("1095d")  # to get one's data or be erased, once they were done
     tasks: Duration | None = parse_duration("730d")  # of employees, once they were done
+    inquiries: Duration | None = parse_duration("1095d")  # once they were answered or dropped
+    survey_answers: Duration | None = None  # what customers told us when we asked
+    registrations: Duration | None = None  # for events, once these are over
+    webhook_calls: Duration | None = parse_duration("90d")  # to other systems, once they were answered
     notices: Duration | None = parse_duration("90d")  # to employees, once they were sent
     batches: Duration | None = parse_duration("30d")  # of messages, once they were worked off

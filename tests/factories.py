@@ -139,3 +139,41 @@ def make_attempt(connection: Connection, message_id: int, **values: Any) -> None
 def make_hit(connection: Connection, message_id: int, kind: str = "open", **values: Any) -> int:
     """A person's answer to the message: an open, unless another `kind` is given."""
     return _inserted(connection, schema.hit, {"message_id": message_id, "kind": kind, "occurred_at": LONG_AGO} | values)
+
+
+def make_sequence_version(connection: Connection, sequence: str = "welcome", **values: Any) -> int:
+    """A version of a sequence."""
+    defaults = {"sequence": sequence, "fingerprint": f"f{next(_numbers)}", "definition": {}}
+    return _inserted(connection, schema.sequence_version, defaults | values)
+
+
+def make_enrolment(connection: Connection, customer_id: int, sequence: str = "welcome", **values: Any) -> int:
+    """An active passage through the sequence; a version is made unless `version_id` is given."""
+    if "version_id" not in values:
+        values["version_id"] = make_sequence_version(connection, sequence)
+    defaults = {
+        "sequence": sequence, "step": "hello", "nominal_at": LONG_AGO, "step_since": LONG_AGO, "entered_at": LONG_AGO,
+        "due_at": LONG_AGO if values.get("state", "active") == "active" else None, "source": "api",
+    }  # fmt: skip
+    return _inserted(connection, schema.enrolment, {"customer_id": customer_id} | defaults | values)
+
+
+def make_event(connection: Connection, name: str = "", **values: Any) -> str:
+    """An open event, of long ago; its name."""
+    name = name or f"event{next(_numbers)}"
+    defaults = {
+        "fingerprint": "f", "definition": {}, "starts_at": LONG_AGO, "ends_at": LONG_AGO, "zone": "UTC",
+        "changed_at": LONG_AGO,
+    }  # fmt: skip
+    connection.execute(insert(schema.event).values(name=name, **(defaults | values)))
+    return name
+
+
+def make_registration(connection: Connection, event: str, customer_id: int, **values: Any) -> int:
+    """A confirmed registration of the customer."""
+    number = next(_numbers)
+    defaults = {
+        "event": event, "state": "confirmed", "address_key": key_of(f"r{number}@customers.example"),
+        "uid": f"uid{number}", "party": f"party{number}", "source": "page", "registered_at": LONG_AGO,
+    }  # fmt: skip
+    return _inserted(connection, schema.registration, {"customer_id": customer_id} | defaults | values)

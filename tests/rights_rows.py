@@ -18,9 +18,12 @@ from tests.factories import (
     make_attempt,
     make_consent,
     make_customer,
+    make_enrolment,
+    make_event,
     make_hit,
     make_message,
     make_purchase,
+    make_registration,
     make_run,
     make_suppression,
     make_version,
@@ -56,6 +59,12 @@ def make_person(connection: Connection) -> int:
     make_attempt(connection, bulk, outcome="accepted", code=250, enhanced="2.0.0", reply=f"ok <{EMAIL.lower()}> {LAST}")
     make_hit(connection, bulk, ip="192.0.2.7", user_agent=f"Mozilla of {FIRST}", evidence="a scanner")
     _insert(connection, schema.batch, run_id=owed_run, message_ids=[owed], not_before=LONG_AGO, queue="transactional")
+    passage = make_enrolment(connection, customer_id, given={"order": TOLD}, source_key=f"seen:{EMAIL}")
+    _insert(connection, schema.enrolment_step, enrolment_id=passage, step="hello", outcome="sent", done_at=LONG_AGO)
+    seat = make_registration(connection, make_event(connection), customer_id, address_key=key_of(EMAIL),
+                             answers={"name": TOLD}, uid=f"seat of {LAST}")  # fmt: skip
+    _insert(connection, schema.registration_change, registration_id=seat, state_to="confirmed", because=TOLD,
+            at=LONG_AGO)  # fmt: skip
     for table, values in _others(customer_id, bulk, owed):
         _insert(connection, table, **values)
     return customer_id
@@ -100,6 +109,20 @@ def _others(customer_id: int, bulk: int, owed: int) -> Iterator[tuple[Any, dict[
     yield schema.erasure, {
         "address_key": key_of(FORMER), "external_key": key, "source": "operator", "person": key, "erased_at": LONG_AGO,
         "readmitted_at": LONG_AGO, "readmitted_because": f"{LAST} came back",
+    }  # fmt: skip
+    yield schema.webhook_call, {
+        **of, "call_key": f"hook:{EMAIL}", "endpoint": "crm", "content": {"who": TOLD}, "not_before": LONG_AGO,
+    }  # fmt: skip
+    yield schema.inquiry, {
+        **of, "inquiry_key": f"form:{EMAIL}", "desk": "sales", "source": "form", "email": EMAIL, "subject": TOLD,
+        "content": TOLD, "fields": {"name": TOLD}, "received_at": LONG_AGO, "due_at": LONG_AGO, "address_key": key,
+    }  # fmt: skip
+    yield schema.inquiry, {
+        "inquiry_key": "form:2", "desk": "sales", "source": "form", "email": EMAIL, "subject": "of nobody",
+        "received_at": LONG_AGO, "due_at": LONG_AGO, "address_key": key,
+    }  # fmt: skip
+    yield schema.survey_answer, {
+        **of, "survey": "nps", "question": "why", "occasion": "once", "words": TOLD, "answered_at": LONG_AGO,
     }  # fmt: skip
     yield schema.erased_conversion, {"message_id": bulk, "reference": key, "at": LONG_AGO, "value": 5}
     yield schema.blocked_digest, {

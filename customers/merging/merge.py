@@ -13,7 +13,7 @@ from core import audit
 from core.errors import UsageError
 from core.people_lock import people_go
 from core.schema import customer, customer_address, customer_alias
-from customers.merging import words
+from customers.merging import passages, words
 from customers.merging.messages import hand_over_messages
 from customers.merging.rows import hand_over_rows, naming_columns
 
@@ -115,12 +115,30 @@ def _metrics(connection: Connection, pair: _Pair, column: Any, _now: datetime) -
     return 0
 
 
+def _enrolments(connection: Connection, pair: _Pair, column: Any, now: datetime) -> int:
+    passages.end_twin_passages(connection, pair.merged["id"], pair.into["id"], now)
+    return _plain(connection, pair, column, now)
+
+
+def _registrations(connection: Connection, pair: _Pair, column: Any, now: datetime) -> int:
+    passages.give_up_twin_seats(connection, pair.merged["id"], pair.into["id"], now)
+    return _plain(connection, pair, column, now)
+
+
+def _answers(connection: Connection, pair: _Pair, column: Any, now: datetime) -> int:
+    passages.keep_latest_answers(connection, pair.merged["id"], pair.into["id"])
+    return _plain(connection, pair, column, now)
+
+
 #: Tables whose rows cannot simply change their customer; all the others are found by walking the schema.
 _HANDLED: Final[Mapping[str, Callable[[Connection, _Pair, Any, datetime], int]]] = {
     "consent": _consents,
     "preference": _preference,
     "message": _messages,
     "customer_metrics": _metrics,
+    "enrolment": _enrolments,
+    "registration": _registrations,
+    "survey_answer": _answers,
 }
 
 

@@ -69,6 +69,17 @@ CLASSES: Final[Sequence[DataClass]] = (
     )),
     DataClass("requests", (Rule("rights_request", "coalesce(done_at, requested_at) < :before"),)),
     DataClass("tasks", (Rule("task", "done_at < :before AND state <> 'open'"),)),
+    DataClass("inquiries", (Rule("inquiry", "answered_at < :before AND state <> 'open'"),)),
+    DataClass("survey_answers", (
+        Rule("survey_answer", "answered_at < :before"),
+        Rule("activity", "name = 'survey_answered' AND occurred_at < :before"),
+    )),
+    DataClass("registrations", (Rule("registration", """EXISTS (
+        SELECT 1 FROM event WHERE event.name = registration.event AND event.ends_at < :before
+    )"""),)),
+    DataClass("webhook_calls", (
+        Rule("webhook_call", "created_at < :before AND state IN ('accepted', 'failed')"),
+    )),
     DataClass("notices", (Rule("staff_notice", "sent_at < :before AND state = 'accepted'"),)),
     # Of a run that is under way its batches stay, but for a transactional one, which never ends.
     DataClass("batches", (

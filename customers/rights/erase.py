@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
 from core.people_lock import people_go
-from core.schema import blocked_digest, customer_address, erasure, suppression
+from core.schema import blocked_digest, customer_address, erasure, inquiry, suppression
 from customers.identity import find_customer
 from customers.importing.refused import external_key
 from customers.rights import traces
@@ -27,6 +27,7 @@ from customers.rights.subject import Circle, Subject, of_keys, subject_named, su
 from customers.rights.ties import about, tied_tables
 
 OPERATOR: Final = "operator"
+_NONE: Final[Mapping[Table, ColumnElement[bool]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,12 @@ def erase_named(
 
 
 def erase_address(connection: Connection, subject: Subject, *, now: datetime) -> Erased:
-    """Nothing names the person of the subject, who is no customer; nothing is remembered. Repeat: safe."""
+    """Nothing names the person of the subject, who is no customer; nothing is remembered. Repeat: safe.
+
+    What they have asked of us since stays until somebody has answered.
+    """
     skipped = skip_waiting(connection, subject.messages, now)
-    return Erased(0, skipped, *_forgotten(connection, subject))
+    return Erased(0, skipped, *_forgotten(connection, subject, sparing={inquiry: inquiry.c.state == "open"}))
 
 
 def _erased(connection: Connection, secret: bytes, subject: Subject, source: str, now: datetime, actor: str) -> Erased:
@@ -94,11 +98,13 @@ def _erased(connection: Connection, secret: bytes, subject: Subject, source: str
     return Erased(len(subject.customers), skipped, removed, emptied)
 
 
-def _forgotten(connection: Connection, subject: Subject) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Rows that were removed, and rows that name nobody any more, by table."""
+def _forgotten(
+    connection: Connection, subject: Subject, *, sparing: Mapping[Table, ColumnElement[bool]] = _NONE
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Rows that were removed, and rows that name nobody any more, by table. `sparing`: which rows stay for now."""
     emptied = {table.name: _emptied(connection, table, subject) for table in traces.STAYING}
     others = [table for table in reversed(tied_tables()) if table not in traces.STAYING]
-    removed = {table.name: _removed(connection, table, subject) for table in others}
+    removed = {table.name: _removed(connection, table, subject, sparing.get(table)) for table in others}
     return _some(removed), _some(emptied)
 
 
@@ -110,8 +116,8 @@ def _emptied(connection: Connection, table: Table, subject: Subject) -> int:
     return traces.empty(connection, table, about(table, subject), traces.pattern_of(subject))
 
 
-def _removed(connection: Connection, table: Table, subject: Subject) -> int:
-    theirs = about(table, subject)
+def _removed(connection: Connection, table: Table, subject: Subject, spared: ColumnElement[bool] | None) -> int:
+    theirs = about(table, subject) if spared is None else and_(about(table, subject), ~spared)
     if table is customer_address:  # also where it is the former address of somebody else
         theirs = or_(theirs, of_keys(customer_address.c.address_key, subject.keys))
     return connection.execute(delete(table).where(theirs)).rowcount

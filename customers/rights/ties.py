@@ -8,11 +8,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, and_, any_, false, func, literal, or_, types
+from sqlalchemy import ColumnElement, Table, and_, any_, false, func, literal, or_, select, types
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.arrays import among
-from core.schema import audit, blocked_digest, customer, inbound_mail, message, metadata
+from core.schema import audit, blocked_digest, customer, enrolment, inbound_mail, message, metadata, registration
 from customers.rights.subject import Subject, of_keys
 
 
@@ -20,6 +20,7 @@ class By(StrEnum):
     """What in a row says whom it is about."""
 
     CUSTOMER = "customer"  #: the number of a customer
+    PART = "part"  #: the row of another table, which it is a part of
     MESSAGE = "message"  #: the number of a message
     ADDRESS = "address"  #: the key of an address
     DIGEST = "digest"  #: the MD5 or SHA-256 of an address
@@ -39,6 +40,8 @@ _ASCII_END: Final = 0x80
 
 #: Columns whose numbers are messages of many people: they say nothing about one of them.
 _OF_MANY: Final = frozenset({"batch.message_ids"})
+#: Rows that say what became of another row: they are about whom that one is about.
+_PARTS: Final = {"enrolment_step.enrolment_id": enrolment, "registration_change.registration_id": registration}
 
 
 @lru_cache(maxsize=256)
@@ -63,7 +66,9 @@ def _ties(table: Table) -> Iterator[Tie]:
         refers_to = {key.column.table for key in column.foreign_keys}
         if f"{table.name}.{column.name}" in _OF_MANY:
             continue
-        if customer in refers_to or column.name == "customer_id":
+        if f"{table.name}.{column.name}" in _PARTS:
+            yield Tie(column.name, By.PART)
+        elif customer in refers_to or column.name == "customer_id":
             yield Tie(column.name, By.CUSTOMER)
         elif message in refers_to or column.name == "message_id":
             yield Tie(column.name, By.MESSAGE)
@@ -87,7 +92,7 @@ def about(table: Table, subject: Subject) -> ColumnElement[bool]:
     for tie in ties_of(table):
         column = table.c[tie.column]
         found.append(and_(*undecided, _meets(column, tie.by, subject)))
-        if tie.by in (By.CUSTOMER, By.MESSAGE):
+        if tie.by in (By.CUSTOMER, By.PART, By.MESSAGE):
             if not column.nullable:
                 break
             undecided.append(column.is_(None))
@@ -98,6 +103,9 @@ def _meets(column: ColumnElement[object], by: By, subject: Subject) -> ColumnEle
     match by:
         case By.CUSTOMER:
             return among(column, subject.customers)  # type: ignore[arg-type]
+        case By.PART:
+            whole = _PARTS[str(column)]
+            return column.in_(select(whole.c.id).where(about(whole, subject)))
         case By.MESSAGE:
             return among(column, subject.messages)  # type: ignore[arg-type]
         case By.ADDRESS:

@@ -61,7 +61,8 @@ _ANY: dict[type, Callable[[int], Any]] = {
 _FITTING = {
     ("consent", "state"): "granted", ("task", "state"): "open", ("staff_notice", "state"): "planned",
     ("rights_request", "kind"): "export", ("rights_request", "state"): "requested",
-    ("inbound_mail", "state"): "received", ("message", "state"): "accepted",
+    ("inbound_mail", "state"): "received", ("message", "state"): "accepted", ("registration", "state"): "confirmed",
+    ("enrolment", "due_at"): NOW,
 }  # fmt: skip
 
 
@@ -74,7 +75,13 @@ def any_row(connection: Connection, table: Table, customer_id: int, number: int)
     for column in table.columns:
         if any(key.column is schema.customer.c.id for key in column.foreign_keys):
             values[column.name] = customer_id
-        elif not column.nullable and column.identity is None and column.server_default is None:
+        elif (table.name, column.name) == ("enrolment", "version_id"):
+            values[column.name] = factories.make_sequence_version(connection)
+        elif (table.name, column.name) == ("registration", "event"):
+            values[column.name] = factories.make_event(connection)
+        elif (table.name, column.name) in _FITTING or not (
+            column.nullable or column.identity is not None or column.server_default is not None
+        ):
             values[column.name] = _fitting(table, column, number)
     connection.execute(insert(table).values(**values))
 
