@@ -2,8 +2,12 @@
 
 from typing import Final
 
-from campaigns.events import applying, planning
+from campaigns.events import applying as events_applying
+from campaigns.events import planning as events
 from campaigns.planned import Kind
+from campaigns.sequences import applying as sequences_applying
+from campaigns.sequences import planning as sequences
 
-_EVENTS: Final = Kind(planning.KIND, planning.names, planning.plan, applying.apply)
-KINDS: Final[tuple[Kind, ...]] = (_EVENTS,)
+_SEQUENCES: Final = Kind(sequences.KIND, sequences.names, sequences.plan, sequences_applying.apply)
+_EVENTS: Final = Kind(events.KIND, events.names, events.plan, events_applying.apply)
+KINDS: Final[tuple[Kind, ...]] = (_SEQUENCES, _EVENTS)

@@ -135,7 +135,8 @@ def apply_document(
         StalePlan: files, people or permissions changed since; nothing was done.
     """
     mailings, entries = reviewed(document)
-    applied = Applied(runs.apply_reviewed(connection, catalogue, mailings, now, actor=actor))
-    for name, given in entries.items():
-        applied.others.extend(_BY_NAME[name].apply(connection, catalogue, given, now, actor))
-    return applied
+    # First what waits for a sequence to stand still: its engine may wait in turn for locks that mailings take.
+    others = [
+        row for name, given in entries.items() for row in _BY_NAME[name].apply(connection, catalogue, given, now, actor)
+    ]
+    return Applied(runs.apply_reviewed(connection, catalogue, mailings, now, actor=actor), others)

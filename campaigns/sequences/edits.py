@@ -33,11 +33,11 @@ class Flow:
 
 @dataclass(frozen=True)
 class Edits:
-    """Two definitions of one sequence, compared. `content`: the old names of send steps that say something else."""
+    """Two definitions of one sequence, compared. `content`: old name → what a send step says otherwise than before."""
 
     old: SequenceFile
     new: SequenceFile
-    content: frozenset[str] = field(default=frozenset())
+    content: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -45,9 +45,15 @@ class Edits:
         renamed = {
             step.renamed_from: name
             for name, step in self.new.steps.items()
-            if step.renamed_from in self.old.steps and name not in self.old.steps
+            if step.renamed_from is not None and step.renamed_from in self.old.steps
         }
-        return {name: renamed.get(name, name) for name in self.old.steps if name in renamed or name in self.new.steps}
+        kept = set(self.new.steps) - set(renamed.values())
+        return {name: renamed.get(name, name) for name in self.old.steps if name in renamed or name in kept}
+
+    @cached_property
+    def taken(self) -> tuple[str, ...]:
+        """The steps that took over the name of another step, which people know as something else."""
+        return tuple(now for now in self.renamed.values() if now in self.old.steps)
 
     @cached_property
     def renamed(self) -> Mapping[str, str]:

@@ -68,6 +68,12 @@ def came_before(edits: Edits, found: Iterable[Lot]) -> Iterator[tuple[str, str]]
 
 def unexplained(edits: Edits, found: Iterable[Lot], did: Mapping[tuple[str, str], int]) -> Iterator[Unexplained]:
     """Everything that the file would have to explain. `did`: what `came_before` asks."""
+    for name in edits.taken:
+        yield Unexplained(
+            ("steps", name, "renamed_from"),
+            f"steps.{name}: this was the name of another step, which some have done",
+            "choose a name that no step had",
+        )
     for lot in found:
         again = [other for step, other in did if step == lot.step]
         twice = [name for name in again if _decides(edits, name)]
