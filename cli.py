@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "plan",
         "Show what would be sent to how many people, and who is left out.",
     ),
+    "test": ("campaigns.workspace_tests.commands", "test", "Play the workspace's tests: who gets what, when."),
     "simulate": ("reports.rehearsal.commands", "simulate", "Rehearse the days to come; nothing is written or sent."),
     "apply": ("campaigns.commands.planning", "apply", "Carry out exactly the plan that was reviewed."),
     "send": ("campaigns.commands.planning", "send", "Plan and apply one campaign."),

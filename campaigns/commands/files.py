@@ -51,15 +51,17 @@ def validate(desk: Desk, as_json: bool) -> None:
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Default: .clarion/schemas")
 @click.pass_obj
 def schema(desk: Desk, folder: Path | None) -> None:
-    """Write the JSON Schemas of clarion.yaml, segments and campaigns, for editors."""
+    """Write the JSON Schemas of clarion.yaml, segments, campaigns and tests, for editors."""
     from campaigns.definition import CampaignFile
+    from campaigns.workspace_tests.definition import WorkspaceTestFile
     from core.settings import Settings
     from segments.definition import SegmentFile
 
     target = folder or desk.workspace.state / "schemas"
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-    for name, model in (("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile)):
+    models = (("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile), ("test", WorkspaceTestFile))
+    for name, model in models:
         path = target / f"{name}.json"
         write_file(path, json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n")
         click.echo(str(path))

@@ -1,0 +1,122 @@
+"""The test files of a workspace, read and checked against its other files: every mistake at its line."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from campaigns.catalogue import Catalogue
+from campaigns.workspace_tests.definition import Case, WorkspaceTestFile
+from core.errors import NotFound, Problem
+from core.names import did_you_mean
+from core.workspace import Workspace, raise_if
+from core.yaml_files import Document, Path_, build, read_document
+
+#: Where they are.
+FOLDER: Final = "tests"
+
+
+@dataclass(frozen=True, slots=True)
+class TestCase:
+    """One case of one file."""
+
+    __test__ = False  # not one of pytest's
+
+    name: str
+    file: WorkspaceTestFile
+    case: Case
+    document: Document
+
+    @property
+    def shown(self) -> str:
+        """As people read it."""
+        return f"{self.document.file}: {self.name}"
+
+    def line(self, *path: str | int) -> int:
+        """The line of something in the case."""
+        return self.document.line(("cases", self.name, *path))
+
+
+def load(workspace: Workspace, catalogue: Catalogue, chosen: Iterable[Path] = ()) -> list[TestCase]:
+    """The cases of these files, of all files of the workspace when none is given, in order.
+
+    Raises:
+        ConfigError: with every mistake of every file.
+        NotFound: there is no test.
+    """
+    paths = list(chosen) or list(workspace.files(FOLDER, ".yaml", ".yml"))
+    if not paths:
+        raise NotFound(f"no test in {workspace.root / FOLDER}", hint="docs/workspace-tests.md shows how to write one")
+    cases: list[TestCase] = []
+    problems: list[Problem] = []
+    for path in paths:
+        document = read_document(path, workspace.shown(path.resolve()))
+        file = build(WorkspaceTestFile, document)
+        if file is not None:
+            document.problems += _check(file, document, catalogue)
+            cases += [TestCase(name, file, case, document) for name, case in file.cases.items()]
+        problems += document.problems
+    raise_if(problems)
+    return cases
+
+
+def _check(file: WorkspaceTestFile, document: Document, catalogue: Catalogue) -> Iterator[Problem]:
+    known = _Known(catalogue)
+    yield from _names(document, ("apply",), file.apply, known.applicable, "campaign, sequence or event")
+    yield from _topics(file.customers, document, ("customers",), known)
+    for name, case in file.cases.items():
+        here: Path_ = ("cases", name)
+        yield from _names(document, (*here, "apply"), case.apply or (), known.applicable, "campaign, sequence or event")
+        yield from _topics(case.customers, document, (*here, "customers"), known)
+        yield from _check_case(file, case, document, here, known)
+
+
+class _Known:
+    """The names that tests may use."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.topics = set(catalogue.settings.topics)
+        self.sequences = set(catalogue.sequences)
+        self.events = set(catalogue.events)
+        self.campaigns = set(catalogue.campaigns) | self.sequences
+        self.applicable = self.campaigns | self.events
+
+
+def _check_case(
+    file: WorkspaceTestFile, case: Case, document: Document, here: Path_, known: _Known
+) -> Iterator[Problem]:
+    people = file.people(case)
+    for place, step in enumerate(case.steps):
+        at = (*here, "steps", place)
+        for key, names in (
+            ("customer", people), ("campaign", known.campaigns | {f"event:{name}" for name in known.events}),
+            ("sequence", known.sequences), ("event", known.events), ("topic", known.topics),
+        ):  # fmt: skip
+            value = getattr(step, key)
+            if value is not None:
+                yield from _names(document, (*at, key), [value], names, key, whole=True)
+        zone = file.zone or "UTC"
+        if step.at.at(zone) < file.begins(case).at(zone):
+            yield document.problem((*at, "at"), f"{step.at} is before the clock ({file.begins(case)})")
+    expect = case.expect
+    for part in ("messages", "none", "tasks", "enrolments", "registrations"):
+        for place, one in enumerate(getattr(expect, part)):
+            if one.customer is not None:
+                path = (*here, "expect", part, place, "customer")
+                yield from _names(document, path, [one.customer], people, "customer", whole=True)
+
+
+def _topics(people: object, document: Document, path: Path_, known: _Known) -> Iterator[Problem]:
+    for name, person in dict(people).items():  # type: ignore[call-overload]
+        for place, word in enumerate(person.consents):
+            topic = word if isinstance(word, str) else word.topic
+            yield from _names(document, (*path, name, "consents", place), [topic], known.topics, "topic", whole=True)
+
+
+def _names(
+    document: Document, path: Path_, names: Iterable[str], known: Iterable[str], noun: str, *, whole: bool = False
+) -> Iterator[Problem]:
+    for place, name in enumerate(names):
+        if name not in known:
+            at = path if whole else (*path, place)
+            yield document.problem(at, f"no {noun} {name!r}", did_you_mean(name, known))
