@@ -4,6 +4,7 @@ GET shows; POST takes the form, and answers everybody alike, registered or not (
 what became of it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from campaigns.events import registering, seats
 from campaigns.events.held import HeldEvent, event_of
 from campaigns.events.registering import Answer, Attendee, Order
 from core.errors import NotFound
+from core.field_types import NAME_PATTERN
 from core.form_settings import Captcha, in_language
 from core.people_lock import people_stay
 from web import captchas, event_form, widgets
@@ -88,6 +90,8 @@ async def event_form_sent(request: Request) -> Response:
 
 
 def _shown(site: Site, name: str) -> Shown | None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        return None
     with site.database.begin() as connection:
         try:
             held = event_of(connection, name)

@@ -1,5 +1,7 @@
 """What the bodies of calls are made of: unknown keys are mistakes, texts can be kept, numbers are finite."""
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -17,9 +19,11 @@ from core.errors import AddressError
 from core.ids import address_key
 from customers.activities import Person
 from customers.importing.values import MAX_KEY, Rejected, clean_key
+from web.api.answers import Refusal
 
 _LARGEST: Final = 2**63
 _LONGEST: Final = 4000
+_LARGEST_JSON: Final = 16_000
 
 
 class Body(BaseModel):
@@ -93,6 +97,21 @@ class Who(Body):
             mailbox.comparable if is_named_by_address or name is None else name,
             address_key(secret, mailbox.comparable),
         )
+
+
+def kept_json(values: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """The values, which can be kept as JSON whatever is in them.
+
+    Raises:
+        Refusal: they cannot.
+    """
+    try:
+        written = json.dumps(dict(values), allow_nan=False)
+    except (ValueError, RecursionError):
+        raise Refusal(422, "invalid", f"{at} holds a number that is none") from None
+    if "\\u0000" in written or len(written) > _LARGEST_JSON:
+        raise Refusal(422, "invalid", f"{at} is larger than {_LARGEST_JSON:,} characters, or holds U+0000")
+    return dict(values)
 
 
 def _key_of(text: str | None) -> str | None:

@@ -50,6 +50,7 @@ class Call:
     caller: Caller
     connection: Connection
     now: datetime
+    prepared: Any = None  # what was made ready before its transaction
 
 
 Work = Callable[[Call], Done]
@@ -57,11 +58,12 @@ Work = Callable[[Call], Done]
 
 def posting(
     scope: Scope, model: type[BodyT], work: Callable[[Call, BodyT], Done],
-    prepared: Callable[[Site, BodyT], None] | None = None,
+    prepared: Callable[[Site, BodyT], Any] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:  # fmt: skip
     """A handler of POST: the body is read as `model`, and `work` carried out in one transaction.
 
-    `prepared` runs before it, in transactions of its own, such as to store what files say at present.
+    `prepared` runs before it, in transactions of its own, such as to store what files say at present; `work` finds in
+    the call what it returned.
     """
 
     async def handler(request: Request) -> Response:
@@ -71,9 +73,8 @@ def posting(
             digest = hashlib.sha256(request.url.path.encode() + b"\n" + raw).digest()
 
             def work_it() -> tuple[Done, bool]:
-                if prepared is not None:
-                    prepared(site, body)
-                return _carried_out(site, caller, _key(request), digest, lambda call: work(call, body))
+                ready = prepared(site, body) if prepared is not None else None
+                return _carried_out(site, caller, _key(request), digest, lambda call: work(call, body), ready)
 
             done, is_replayed = await _in_thread(site, work_it)
             headers = {"idempotency-replayed": "true"} if is_replayed else {}
@@ -166,10 +167,12 @@ def _key(request: Request) -> str | None:
     return key
 
 
-def _carried_out(site: Site, caller: Caller, key: str | None, digest: bytes, work: Work) -> tuple[Done, bool]:
+def _carried_out(
+    site: Site, caller: Caller, key: str | None, digest: bytes, work: Work, ready: Any
+) -> tuple[Done, bool]:  # fmt: skip
     """What the call came to, and whether that was known: everything is committed. Atomic: yes."""
     with site.transaction() as connection:
-        call = Call(site, caller, connection, site.clock.now())
+        call = Call(site, caller, connection, site.clock.now(), ready)
         if key is None:
             return work(call), False
         named = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from campaigns.duty import Circumstances
 from campaigns.inquiries import receiving
 from campaigns.inquiries.receiving import NewInquiry, Source
+from campaigns.transactional import Standing
 from customers.activities import find_person
 from web.api.answers import Refusal
 from web.api.bodies import Body, Email, Line, Text, Values, Who
 from web.api.calls import Call, Done
+from web.site import Site
 
 
 class Inquiry(Body):
@@ -27,6 +28,12 @@ class Inquiry(Body):
     call_at: AwareDatetime | None = Field(None, description="when they want to be called")
 
 
+def acknowledging(site: Site, body: Inquiry) -> Standing | None:
+    """The campaign that says it was received, ready; None: the desk has none, or there is no such desk."""
+    desk = site.workspace.settings.inquiries.get(body.desk)
+    return site.orders.standing(desk.acknowledge) if desk is not None and desk.acknowledge is not None else None
+
+
 def receive(call: Call, body: Inquiry) -> Done:
     """The inquiry is acknowledged, and somebody's until it is answered."""
     site = call.site
@@ -40,7 +47,7 @@ def receive(call: Call, body: Inquiry) -> Done:
         content=body.content, email=body.email, fields=dict(body.fields), language=body.language,
         customer_id=customer_id, call_at=body.call_at,
     )  # fmt: skip
-    done = receiving.receive(call.connection, Circumstances.of(site.workspace), wanted, call.now)
+    done = receiving.receive(call.connection, site.circumstances, wanted, call.now, acknowledge_by=call.prepared)
     content = {
         "inquiry": done.inquiry_id, "outcome": "new" if done.is_new else "known", "owner": done.owner,
         "due_at": done.due_at.isoformat(), "acknowledged": done.is_acknowledged,

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from web.api import activities
+from web.api import activities, enrolments, inquiries, registrations
 from web.api.answers import Refusal, answer, refused
-from web.api.calls import posting
+from web.api.calls import asking, posting
 from web.api.openapi import Described, description
 from web.site import site_of
 
@@ -25,10 +25,39 @@ DESCRIBED: Final = (
         "POST", "/activities", "activities", "Record what customers did",
         {200: "of each activity: new, changed, known, or unknown_customer"}, activities.Activities,
     ),
+    Described(
+        "POST", "/enrolments", "enrolments", "Let a customer enter a sequence",
+        {201: "they have entered", 200: "they are in it, or were, and may not enter again"}, enrolments.Enrolment,
+        (400, 401, 403, 404, 409, 415, 422, 429, 503),
+    ),
+    Described(
+        "POST", "/registrations", "registrations", "Register people for an event",
+        {201: "of each: a seat, or a place on the waiting list", 200: "they were registered before"},
+        registrations.Registration, (400, 401, 403, 404, 409, 415, 422, 429, 503),
+    ),
+    Described(
+        "GET", "/registrations/{name}", "registrations", "Tell how a registration stands", {200: "the registration"},
+        errors=(401, 403, 404, 429, 503),
+    ),
+    Described(
+        "DELETE", "/registrations/{name}", "registrations", "Withdraw a registration",
+        {200: "it is withdrawn, or was before"}, errors=(401, 403, 404, 409, 429, 503),
+    ),
+    Described(
+        "POST", "/inquiries", "inquiries", "Hand over what somebody asked",
+        {201: "somebody has it as a task", 200: "it was received before"}, inquiries.Inquiry,
+        (400, 401, 403, 404, 415, 422, 429, 503),
+    ),
 )  # fmt: skip
 _HANDLERS: Final[dict[str, dict[str, Handler]]] = {
     "/activities": {"POST": posting("activities", activities.Activities, activities.record)},
-}
+    "/enrolments": {"POST": posting("enrolments", enrolments.Enrolment, enrolments.enrol)},
+    "/registrations": {"POST": posting("registrations", registrations.Registration, registrations.register)},
+    "/registrations/{name}": {
+        "GET": asking("registrations", registrations.told), "DELETE": asking("registrations", registrations.withdraw),
+    },
+    "/inquiries": {"POST": posting("inquiries", inquiries.Inquiry, inquiries.receive, inquiries.acknowledging)},
+}  # fmt: skip
 
 
 def routes() -> list[Route]:

@@ -1,0 +1,112 @@
+"""`/api/v1/registrations`: people register for events, and withdraw."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from campaigns.events import registering
+from campaigns.events.definition import EventFile
+from campaigns.events.held import event_of
+from campaigns.events.registering import Answer, Attendee, Change, Found, Order, Source
+from core.addresses import parse_address
+from web.api.answers import Mistake, Refusal
+from web.api.bodies import Body, Email, Line, Text
+from web.api.calls import Call, Done
+
+_DIGITS: Final = 15
+_WHY_NOT: Final = {
+    Answer.FULL: "there are not so many seats, and no waiting list", Answer.NOT_YET: "registration has not begun",
+    Answer.CLOSED: "registration is over, or the event does not take place",
+}  # fmt: skip
+Answers = dict[Line, Annotated[Text, Field(max_length=2000)]]
+
+
+class Person(Body):
+    """Somebody who is to come, or who registers others."""
+
+    email: Email
+    answers: Answers = Field({}, description="by the fields of the event")
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+
+
+class Registration(Body):
+    """One order: everybody in it gets a seat or a place on the waiting list, in their order."""
+
+    event: Line
+    key: Annotated[Line, Field(max_length=100)] = Field(description="tells the order from every other of the event")
+    attendees: Annotated[list[Person], Field(min_length=1, max_length=50)]
+    registrant: Person | None = Field(None, description="who registers the others and does not come")
+
+
+def register(call: Call, body: Registration) -> Done:
+    """The attendees are registered, and told by mail."""
+    held = event_of(call.connection, body.event)
+    mistakes = [
+        one for number, person in enumerate(body.attendees) for one in _mistakes(held.definition, number, person)
+    ]
+    if mistakes:
+        raise Refusal(422, "invalid", f"{len(mistakes)} of the answers cannot be taken", mistakes=mistakes)
+    order = Order(
+        tuple(_attendee(person) for person in body.attendees), Source.API, f"api:{call.caller.name}:{body.key}",
+        _attendee(body.registrant) if body.registrant is not None else None,
+    )  # fmt: skip
+    done = registering.register(call.connection, call.site.circumstances, body.event, order, call.now)
+    if done.answer is not Answer.RECEIVED:
+        raise Refusal(409, done.answer.value, _WHY_NOT[done.answer])
+    placed = [
+        {"registration": one.registration_id, "seat": one.seat.value, "outcome": "new" if one.is_new else "known"}
+        for one in done.placed
+    ]
+    is_new = any(one.is_new for one in done.placed)
+    return Done(201 if is_new else 200, {"event": body.event, "registrations": placed})
+
+
+def _attendee(person: Person) -> Attendee:
+    return Attendee(parse_address(person.email), dict(person.answers), person.language)
+
+
+def _mistakes(definition: EventFile, number: int, person: Person) -> Iterator[Mistake]:
+    """What the event's fields do not take."""
+    fields, at = definition.registration.fields, f"attendees.{number}.answers"
+    for name, value in person.answers.items():
+        asked = fields.get(name)
+        if asked is None:
+            yield Mistake(f"{at}.{name}", "the event has no such field")
+        elif asked.choices and value not in asked.choices:
+            yield Mistake(f"{at}.{name}", "expected one of its choices")
+        elif len(value) > asked.longest:
+            yield Mistake(f"{at}.{name}", f"expected at most {asked.longest} characters")
+    for name, asked in fields.items():
+        if asked.required and not person.answers.get(name, "").strip():
+            yield Mistake(f"{at}.{name}", "it is required")
+
+
+def told(call: Call, name: str) -> Done:
+    """How one registration stands."""
+    return Done(200, _content(_found(call, name)))
+
+
+def withdraw(call: Call, name: str) -> Done:
+    """They will not come: their seat is offered on, and a mail says so."""
+    found = _found(call, name)
+    change = registering.withdraw(call.connection, call.site.circumstances, found.registration_id, call.now)
+    if change is Change.TOO_LATE:
+        raise Refusal(409, "too_late", "the event is over, or does not take place")
+    return Done(200, _content(_found(call, name)) | {"outcome": "known" if change is Change.BEFORE else "withdrawn"})
+
+
+def _found(call: Call, name: str) -> Found:
+    is_number = name.isascii() and name.isdigit() and len(name) <= _DIGITS
+    found = registering.registration_of(call.connection, int(name)) if is_number else None
+    if found is None:
+        raise Refusal(404, "not_found", "there is no such registration")
+    return found
+
+
+def _content(found: Found) -> dict[str, Any]:
+    return {
+        "registration": found.registration_id, "event": found.event, "seat": found.seat.value,
+        "waiting_position": found.position, "checked_in": found.checked_in,
+        "offered_until": found.offered_until.isoformat() if found.offered_until else None,
+    }  # fmt: skip
