@@ -28,7 +28,7 @@ class Retention(Section):
     inbound_mail: Duration | None = parse_duration("30d")  # the text of mails that came in, once they were handled
     replies: Duration | None = parse_duration("180d")  # mailboxes in the words of mail servers and providers
     sign_ups: Duration | None = parse_duration("30d")  # that nobody confirmed
-    activities: Duration | None = None  # what customers did: page views, tickets
+    activities: Duration | None = None  # what customers did: page views, tickets; no answers
     consents: Evidence | None = None  # words about a topic that a later one replaced; at least three years
     requests: Duration | None = parse_duration("1095d")  # to get one's data or be erased, once they were done
     tasks: Duration | None = parse_duration("730d")  # of employees, once they were done

@@ -65,10 +65,10 @@ _FORGET_ANSWERS: Final = text("""
         WHERE a.customer_id IN (:merged_id, :into_id) AND b.customer_id IN (:merged_id, :into_id)
           AND a.customer_id <> b.customer_id AND a.survey = b.survey AND a.question = b.question
           AND a.occasion = b.occasion AND (a.answered_at, a.id) < (b.answered_at, b.id)
-        RETURNING a.customer_id, concat_ws('|', 'survey', a.customer_id, a.survey, a.question, a.occasion, '') AS key
+        RETURNING concat_ws('|', 'survey', a.customer_id, a.survey, a.question, a.occasion, '') AS key
     )
     DELETE FROM activity USING earlier
-    WHERE activity.customer_id = earlier.customer_id AND activity.name = 'survey_answered'
+    WHERE activity.customer_id IN (:merged_id, :into_id) AND activity.name = 'survey_answered'
       AND starts_with(activity.event_key, earlier.key)
 """)
 _RENAME_ANSWERS: Final = text("""

@@ -58,7 +58,7 @@ CLASSES: Final[Sequence[DataClass]] = (
             SELECT FROM sign_up WHERE sign_up.customer_id = customer.id AND sign_up.requested_at >= :before
         ) AND {STRANGER}"""),
     )),
-    DataClass("activities", (Rule("activity", "occurred_at < :before"),)),
+    DataClass("activities", (Rule("activity", "occurred_at < :before AND name <> 'survey_answered'"),)),
     DataClass("consents", (
         Rule("consent", f"""captured_at < :before AND EXISTS (
             SELECT 1 FROM consent AS later

@@ -11,6 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, ENUM, INET, JSONB
 from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 from sqlalchemy.types import BigInteger, Boolean, DateTime, Integer, Interval, LargeBinary, Numeric, SmallInteger, Text
 
+from campaigns.surveys.answering import record
+from campaigns.surveys.definition import SurveyFile
+from campaigns.surveys.files import Survey
 from core import schema
 from core.database import Database
 from core.errors import UsageError
@@ -421,3 +424,78 @@ def test_opt_out_during_a_merge_holds(database: Database) -> None:
 
 
 _WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+
+
+# --- what both began -----------------------------------------------------------------------------------------------
+
+
+def test_passages_of_both_through_a_sequence_become_one(database: Database) -> None:
+    """
+    The merged customer's passage ends, and stays on record with a number of its own; one that only they began goes on.
+    """
+    with database.begin() as connection:
+        merged_id, into_id = factories.make_customer(connection), factories.make_customer(connection)
+        twin = factories.make_enrolment(connection, merged_id)
+        version = connection.execute(select(schema.enrolment.c.version_id)).scalar_one()
+        kept = factories.make_enrolment(connection, into_id, version_id=version)
+        alone = factories.make_enrolment(connection, merged_id, "other")
+        again = factories.make_enrolment(connection, merged_id, version_id=version, entry_key="order 2")
+        merged_into(connection, merged_id, into_id)
+        rows = connection.execute(select(schema.enrolment)).all()
+
+    found = {row.id: (row.customer_id, row.state, row.number, row.ended_because) for row in rows}
+    assert {
+        twin: (into_id, "exited", 2, "merged"), kept: (into_id, "active", 1, None), alone: (into_id, "active", 1, None),
+        again: (into_id, "active", 1, None),
+    } == found  # fmt: skip
+
+
+@pytest.mark.parametrize(("of_merged", "of_into", "left"), [
+    ("confirmed", "waiting", "confirmed"), ("waiting", "confirmed", "confirmed"), ("offered", "waiting", "offered"),
+    ("confirmed", "cancelled", "confirmed"),
+])  # fmt: skip
+def test_two_seats_of_one_person_become_one(database: Database, of_merged: str, of_into: str, left: str) -> None:
+    """
+    The better registration stays, the other is cancelled and frees its seat, which is on record.
+    """
+    with database.begin() as connection:
+        merged_id, into_id = factories.make_customer(connection), factories.make_customer(connection)
+        event = factories.make_event(connection)
+        for customer_id, state in ((merged_id, of_merged), (into_id, of_into)):
+            factories.make_registration(connection, event, customer_id, state=state)
+        other = factories.make_customer(connection)
+        guest = factories.make_registration(connection, event, other, registrant_id=merged_id)
+        merged_into(connection, merged_id, into_id)
+        mine = connection.execute(select(schema.registration).where(schema.registration.c.id != guest)).all()
+        changes = connection.execute(select(schema.registration_change)).all()
+        registrant = connection.execute(
+            select(schema.registration.c.registrant_id).where(schema.registration.c.id == guest)
+        ).scalar_one()
+
+    assert [left] == [row.state for row in mine if row.state != "cancelled"]
+    assert {into_id} == {row.customer_id for row in mine}
+    assert into_id == registrant
+    assert (of_into != "cancelled") == ([("cancelled", "merged")] == [(row.state_to, row.because) for row in changes])
+
+
+@pytest.mark.parametrize("is_merged_later", [True, False])
+def test_answers_of_both_to_a_survey_become_the_later_one(database: Database, is_merged_later: bool) -> None:
+    """
+    One answer stays, with its activity, and can be corrected as before; segments do not count the person twice.
+    """
+    later, earlier = NOW, NOW - timedelta(days=1)
+    survey = Survey(
+        "nps", SurveyFile.model_validate({"title": "t", "questions": {"q": {"ask": "?", "kind": "rating"}}})
+    )
+    with database.begin() as connection:
+        merged_id, into_id = factories.make_customer(connection), factories.make_customer(connection)
+        record(connection, survey, merged_id, {"q": 3}, "x", None, later if is_merged_later else earlier)
+        record(connection, survey, into_id, {"q": 9}, "x", None, earlier if is_merged_later else later)
+        merged_into(connection, merged_id, into_id)
+        kept = connection.execute(select(schema.survey_answer.c.rating)).scalars().all()
+        told = connection.execute(select(schema.activity.c.value)).scalars().all()
+        record(connection, survey, into_id, {"q": 10}, "x", None, NOW)
+        corrected = connection.execute(select(schema.activity.c.value)).scalars().all()
+
+    assert [3 if is_merged_later else 9] == kept == told
+    assert [10] == corrected

@@ -20,7 +20,7 @@ from tests.rights_rows import EMAIL, WORDS, found_anywhere, make_person
 from workers.housekeeping import Housekeeping
 
 #: Every class that can be set has a time.
-ALL = Retention(activities="400d", consents="1095d")
+ALL = Retention(activities="400d", consents="1095d", survey_answers="400d", registrations="400d")
 NOW = LONG_AGO + timedelta(days=5000)
 DAY = timedelta(days=1)
 
@@ -48,6 +48,8 @@ def aged(database):
         for table, column in (("task", "done_at"), ("staff_notice", "sent_at"), ("rights_request", "done_at")):
             connection.execute(text(f"UPDATE {table} SET {column} = :at"), {"at": LONG_AGO})
         connection.execute(text("UPDATE task SET state = 'done'"))
+        connection.execute(text("UPDATE inquiry SET state = 'answered', answered_at = :at"), {"at": LONG_AGO})
+        connection.execute(text("UPDATE webhook_call SET state = 'accepted', created_at = :at"), {"at": LONG_AGO})
         connection.execute(text("UPDATE staff_notice SET state = 'accepted'"))
         for table, column in (
             ("sign_up", "requested_at"),
