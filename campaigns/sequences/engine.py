@@ -149,8 +149,8 @@ class _Pass:
 
     # --- going on --------------------------------------------------------------------------------------------
 
-    def _did(self, passage: Passage, name: str, outcome: str, to: str | None) -> None:
-        self._journal.done.append(Done(passage.id, name, outcome))
+    def _did(self, passage: Passage, outcome: str, to: str | None) -> None:
+        self._journal.did(passage, Done(outcome))
         self._go(passage, to)
 
     def _go(self, passage: Passage, to: str | None) -> None:
@@ -169,7 +169,7 @@ class _Pass:
                 # One message at a time: caps and twins are decided by customer. The next pass has the other one.
                 self._journal.rests(passage, nominal=passage.nominal, due_at=self._now)
         for passage, done in zip(first.values(), sending.send(self._post, name, [*first.values()]), strict=True):
-            self._journal.done.append(done)
+            self._journal.did(passage, done)
             self._go(passage, self._definition.following[name])
 
     def wait(self, name: str, step: Step, people: Sequence[Passage]) -> None:
@@ -177,16 +177,16 @@ class _Pass:
         assert wait is not None  # noqa: S101  as the table says
         if wait.rule is None:
             for passage in people:
-                self._did(passage, name, "waited", self._definition.following[name])
+                self._did(passage, "waited", self._definition.following[name])
             return
         fit = self._fitting(wait.rule, people)
         is_told = wakers(rule(wait.rule, self._standing.version.vocabulary)).alone
         for passage in people:
             if passage.id in fit:
                 passage.nominal = self._now
-                self._did(passage, name, "came_true", self._definition.following[name])
+                self._did(passage, "came_true", self._definition.following[name])
             elif passage.nominal <= self._now:
-                self._did(passage, name, "timed_out", wait.on_timeout or self._definition.following[name])
+                self._did(passage, "timed_out", wait.on_timeout or self._definition.following[name])
             else:
                 look_at = self._clock.next_look(wait, passage.nominal, is_told=is_told)
                 self._journal.rests(passage, nominal=passage.nominal, due_at=look_at)
@@ -196,15 +196,15 @@ class _Pass:
         for fork in step.branch or ():
             fit = frozenset(_ids(left)) if fork.when is None else self._fitting(fork.when, left)
             for passage in (each for each in left if each.id in fit):
-                self._did(passage, name, f"went:{fork.go}", fork.go)
+                self._did(passage, f"went:{fork.go}", fork.go)
             left = [each for each in left if each.id not in fit]
         for passage in left:
-            self._did(passage, name, "no_fork_fits", self._definition.following[name])
+            self._did(passage, "no_fork_fits", self._definition.following[name])
 
     def split(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         for passage in people:
             to = arm(step.split or {}, self._standing.sequence, name, passage.customer_id)
-            self._did(passage, name, f"went:{to}", to)
+            self._did(passage, f"went:{to}", to)
 
     def task(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         self._done_by(actions.give_tasks, "task", name, step, people)
@@ -215,16 +215,15 @@ class _Pass:
     def webhook(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         self._done_by(actions.order_calls, "webhook", name, step, people)
 
-    def exit(self, name: str, step: Step, people: Sequence[Passage]) -> None:
+    def exit(self, _name: str, step: Step, people: Sequence[Passage]) -> None:
         for passage in people:
-            self._journal.done.append(Done(passage.id, name, "exit"))
-            passage.step = name
+            self._journal.did(passage, Done("exit"))
             self._journal.ends(passage, f"exit:{step.exit}")
 
     def _done_by(self, act: "actions.Action", outcome: str, name: str, step: Step, people: Sequence[Passage]) -> None:
         act(self._post, self._around, name, step, people)
         for passage in people:
-            self._did(passage, name, outcome, self._definition.following[name])
+            self._did(passage, outcome, self._definition.following[name])
 
 
 _ACT: Final[Mapping[str, Callable[[_Pass, str, Step, Sequence[Passage]], None]]] = {

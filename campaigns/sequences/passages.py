@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, DateTime, Select, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from core.arrays import Ids, among
+from core.arrays import Ids, among, array_text
 from core.schema import enrolment
 
 
@@ -47,67 +47,88 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that a passage did, with what came of it."""
+    """What came of a step for one passage."""
 
-    passage_id: int
-    step: str
     outcome: str
     message_id: int | None = None
 
 
+#: State, step, nominal time, time of the next look, reason of the end.
+_Place = tuple[str, str, datetime, datetime | None, str | None]
+
+
 @dataclass
 class Journal:
-    """What a pass found out, to be written at its end: one statement for the steps, one for the passages."""
+    """What a pass found out, to be written at its end: one statement for the steps, one for the passages.
+
+    Few places and outcomes are shared by many: each is written once, and people name it by number.
+    """
 
     now: datetime
-    done: list[Done] = field(default_factory=list)
-    places: list[tuple[int, str, str, datetime, datetime | None, str | None]] = field(default_factory=list)
+    _places: dict[_Place, list[int]] = field(default_factory=dict)
+    _done: dict[tuple[str, str], list[tuple[int, int | None]]] = field(default_factory=dict)
+
+    def did(self, passage: Passage, done: Done) -> None:
+        """The passage did the step it is at."""
+        self._done.setdefault((passage.step, done.outcome), []).append((passage.id, done.message_id))
 
     def rests(self, passage: Passage, *, nominal: datetime, due_at: datetime) -> None:
         """The passage stays at its step, and is looked at again at `due_at`."""
-        self.places.append((passage.id, EnrolmentState.ACTIVE, passage.step, nominal, due_at, None))
+        place = (EnrolmentState.ACTIVE.value, passage.step, nominal, due_at, None)
+        self._places.setdefault(place, []).append(passage.id)
 
     def ends(self, passage: Passage, because: str, state: EnrolmentState = EnrolmentState.EXITED) -> None:
         """The passage is over."""
-        self.places.append((passage.id, state, passage.step, passage.nominal, None, because))
+        place = (state.value, passage.step, passage.nominal, None, because)
+        self._places.setdefault(place, []).append(passage.id)
 
     def write(self, connection: Connection) -> None:
         """All of it is in the database. Repeat: not safe, which is the point."""
-        if self.done:
-            columns = zip(*((one.passage_id, one.step, one.outcome, one.message_id) for one in self.done), strict=True)
-            given = dict(zip(("ids", "steps", "outcomes", "messages"), map(list, columns), strict=True))
-            connection.execute(_NOTE, given | {"now": self.now})
-        if self.places:
-            names = ("ids", "states", "steps", "nominals", "dues", "becauses")
-            columns = zip(*self.places, strict=True)
-            connection.execute(_PLACE, dict(zip(names, map(list, columns), strict=True)) | {"now": self.now})
+        if self._done:
+            steps, outcomes = (list(column) for column in zip(*self._done, strict=True))
+            people = [
+                (id_, kind, message) for kind, these in enumerate(self._done.values(), 1) for id_, message in these
+            ]
+            given = {"steps": steps, "outcomes": outcomes, "now": self.now} | _columns(people)
+            connection.execute(_NOTE, given)
+        if self._places:
+            names = ("states", "steps", "nominals", "dues", "becauses")
+            given = dict(zip(names, map(list, zip(*self._places, strict=True)), strict=True))
+            people = [(id_, kind, None) for kind, these in enumerate(self._places.values(), 1) for id_ in these]
+            connection.execute(_PLACE, given | {"now": self.now} | _columns(people))
 
 
+def _columns(people: Iterable[tuple[int, int, int | None]]) -> dict[str, str]:
+    """Ids, the numbers of what is true of them, and their messages, as PostgreSQL writes arrays."""
+    ids, kinds, messages = zip(*people, strict=True)
+    return {"ids": array_text(ids), "kinds": array_text(kinds), "messages": array_text(messages)}
+
+
+_TEXTS: Final = ARRAY(Text)
 _INSTANTS: Final = ARRAY(DateTime(timezone=True))
 _NOTE: Final = text("""
     INSERT INTO enrolment_step (enrolment_id, step, outcome, message_id, done_at)
-    SELECT id, step, outcome, message_id, :now
-    FROM unnest(:ids, CAST(:steps AS text[]), CAST(:outcomes AS text[]), CAST(:messages AS bigint[]))
-        AS d (id, step, outcome, message_id)
+    SELECT d.id, k.step, k.outcome, d.message_id, :now
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS int[]), CAST(:messages AS bigint[])) AS d (id, kind, message_id)
+    JOIN unnest(:steps, :outcomes) WITH ORDINALITY AS k (step, outcome, number) ON k.number = d.kind
 """).bindparams(
-    bindparam("ids", type_=Ids),
-    bindparam("steps", type_=ARRAY(Text)),
-    bindparam("outcomes", type_=ARRAY(Text)),
+    bindparam("steps", type_=_TEXTS),
+    bindparam("outcomes", type_=_TEXTS),
     bindparam("now", type_=DateTime(timezone=True)),
 )
 _PLACE: Final = text("""
     UPDATE enrolment AS e
-    SET state = p.state, step = p.step, nominal_at = p.nominal_at, due_at = p.due_at,
-        step_since = CASE WHEN e.step <> p.step THEN :now ELSE e.step_since END,
-        ended_at = CASE WHEN p.due_at IS NULL THEN :now END, ended_because = p.because
-    FROM unnest(:ids, CAST(:states AS text[]), CAST(:steps AS text[]), :nominals, :dues, CAST(:becauses AS text[]))
-        AS p (id, state, step, nominal_at, due_at, because)
+    SET state = k.state, step = k.step, nominal_at = k.nominal_at, due_at = k.due_at,
+        step_since = CASE WHEN e.step <> k.step THEN :now ELSE e.step_since END,
+        ended_at = CASE WHEN k.due_at IS NULL THEN :now END, ended_because = k.because
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS int[])) AS p (id, kind)
+    JOIN unnest(:states, :steps, :nominals, :dues, :becauses)
+        WITH ORDINALITY AS k (state, step, nominal_at, due_at, because, number) ON k.number = p.kind
     WHERE e.id = p.id AND e.state = 'active'
 """).bindparams(
-    bindparam("ids", type_=Ids),
-    bindparam("states", type_=ARRAY(Text)),
-    bindparam("steps", type_=ARRAY(Text)),
-    bindparam("becauses", type_=ARRAY(Text)),
+    bindparam("states", type_=_TEXTS),
+    bindparam("steps", type_=_TEXTS),
+    bindparam("becauses", type_=_TEXTS),
     bindparam("nominals", type_=_INSTANTS),
     bindparam("dues", type_=_INSTANTS),
     bindparam("now", type_=DateTime(timezone=True)),

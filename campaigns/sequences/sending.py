@@ -76,12 +76,11 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
         topic = version.definition.consent_topic
         key_accounts.leave_to_owners(connection, run_id, topic, post.policy, post.now, only=accounts)
     by_customer: Mapping[int, Any] = {row.customer_id: row for row in rows}
-    return [_done(passage, step, by_customer[passage.customer_id]) for passage in people]
+    return [_done(by_customer[passage.customer_id]) for passage in people]
 
 
-def _done(passage: Passage, step: str, row: Any) -> Done:
-    outcome = "sent" if row.skip_reason is None else f"skipped:{row.skip_reason}"
-    return Done(passage.id, step, outcome, row.id)
+def _done(row: Any) -> Done:
+    return Done("sent" if row.skip_reason is None else f"skipped:{row.skip_reason}", row.id)
 
 
 def _open_run(post: Post, step: str, version_id: int) -> int:

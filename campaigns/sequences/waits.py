@@ -5,11 +5,15 @@ for ever. `due_at` is when it is looked at next; of a wait for something to come
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
+from datetime import datetime, timedelta
+from typing import Final
 
 from campaigns.sequences.definition import Step, WaitStep
 from core.local_time import later, next_local, zone_or
+
+_MOMENT: Final = timedelta(microseconds=1)
+#: Whoever is brought so late to a wait until a time of day, as after a pause, waits for the next such time.
+_TOO_LATE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Clock:
             assert wait.timeout is not None  # noqa: S101  the definition asks for it
             return Rest(later(nominal, wait.timeout, place), self._now)
         end = end_of(wait, place, nominal)
+        if wait.until is not None and end < self._now - _TOO_LATE:
+            end = end_of(wait, place, self._now)
         return Rest(end, end)
 
     def next_look(self, wait: WaitStep, nominal: datetime, *, is_told: bool) -> datetime:
@@ -53,14 +59,12 @@ class Clock:
         return nominal if is_told else min(nominal, self._now + wait.look_every)
 
 
-@lru_cache(maxsize=4096)
-def _next_local(base: datetime, zone: str, wait: WaitStep) -> datetime:
-    assert wait.until is not None  # noqa: S101  asked of such waits alone
-    return next_local(base, zone, wait.until, wait.on)
-
-
 def end_of(wait: WaitStep, zone: str, nominal: datetime) -> datetime:
-    """When a wait for a length of time, or until a time of day, ends that began at `nominal` (UTC)."""
+    """When a wait for a length of time, or until a time of day, ends that began at `nominal` (UTC).
+
+    Until nine o'clock means the next time it is nine: whoever comes at nine waits for tomorrow.
+    """
     if wait.span is not None:
         return later(nominal, wait.span, zone)
-    return _next_local(nominal, zone, wait)
+    assert wait.until is not None  # noqa: S101  asked of these two kinds alone
+    return next_local(nominal + _MOMENT, zone, wait.until, wait.on)
