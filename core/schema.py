@@ -703,12 +703,12 @@ enrolment = Table(
     _jsonb("given"),
     CheckConstraint("state IN ('active', 'completed', 'exited')", name="state"),
     CheckConstraint("(state = 'active') = (due_at IS NOT NULL)", name="due"),
-    UniqueConstraint("sequence", "customer_id", "entry_key", "number"),
+    # Customer first: it finds the passages of one customer, too. Each index is written anew with every step.
+    UniqueConstraint("customer_id", "sequence", "entry_key", "number"),
     Index(
         "uq_enrolment_source", "sequence", "source_key", unique=True, postgresql_where=text("source_key IS NOT NULL")
     ),
     Index("ix_enrolment_due", "sequence", "due_at", postgresql_where=text("state = 'active'")),
-    Index("ix_enrolment_customer_id", "customer_id"),
     comment="one passage of one customer through a sequence",
 )
 

@@ -59,10 +59,9 @@ def _pass_customers_through_sequences() -> None:
     sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_enrolment_customer_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['version_id'], ['sequence_version.id'], name=op.f('fk_enrolment_version_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_enrolment')),
-    sa.UniqueConstraint('sequence', 'customer_id', 'entry_key', 'number', name=op.f('uq_enrolment_sequence_customer_id_entry_key_number')),
+    sa.UniqueConstraint('customer_id', 'sequence', 'entry_key', 'number', name=op.f('uq_enrolment_customer_id_sequence_entry_key_number')),
     comment='one passage of one customer through a sequence'
     )
-    op.create_index('ix_enrolment_customer_id', 'enrolment', ['customer_id'], unique=False)
     op.create_index('ix_enrolment_due', 'enrolment', ['sequence', 'due_at'], unique=False, postgresql_where=sa.text("state = 'active'"))
     op.create_index('uq_enrolment_source', 'enrolment', ['sequence', 'source_key'], unique=True, postgresql_where=sa.text('source_key IS NOT NULL'))
     op.create_table('sequence',
