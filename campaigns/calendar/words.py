@@ -14,9 +14,9 @@ def heads(entry: Entry) -> str:
 
 
 def mails(day: Day) -> str:
-    """How many mails go out on the day: `12 mails`, `about 300 mails`, or nothing where none do."""
-    if not day.all_mails and not day.is_estimated:
-        return ""
+    """How many mails go out on the day: `12 mails`, `about 300 mails`, `? mails`, or nothing where none do."""
+    if not day.all_mails:
+        return "? mails" if day.is_estimated else ""
     about = "about " if day.is_estimated else ""
     return f"{about}{day.all_mails:,} mail{'' if day.all_mails == 1 else 's'}"
 
