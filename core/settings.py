@@ -13,6 +13,7 @@ from core.care_settings import Addresses, Care, Duplicates
 from core.consent_settings import ConsentSettings
 from core.dkim_settings import DkimSettings
 from core.doubt_settings import Doubt
+from core.endpoint_settings import Endpoint
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
 from core.field_types import Email, HeaderText, HttpUrl, Name
@@ -238,6 +239,7 @@ class Settings(Section):
     forms: dict[Name, Form] = Field({})  # where anybody may ask for mail
     pages: PublicPages = PublicPages()
     api: Api = Api()
+    endpoints: dict[Name, Endpoint] = Field({})  # other systems that steps of sequences call
     staff: dict[Name, Employee] = Field({})  # who owns key customers, answers replies and does tasks
     inquiries: dict[Name, Desk] = Field({})  # what people ask us, and who answers by when
     tasks: Tasks = Tasks()
