@@ -13,12 +13,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from campaigns import tasks
+from campaigns.duty import Circumstances
 from campaigns.feedback import Effect, Receiver, complaints, take
-from campaigns.feedback.answering import ASKS_TO
+from campaigns.feedback.answering import ASKS_TO, DESK
+from campaigns.inquiries import by_mail
+from campaigns.inquiries.desk_mail import Written, desk_for, written_of
 from core.clock import Clock
 from core.database import Database, is_gone
 from core.errors import ServiceError
@@ -59,6 +62,7 @@ class Inbox:
     def __init__(self, workspace: Workspace, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._receiver, self._prover = Receiver.of(workspace), Prover.of(workspace)
+        self._circumstances = Circumstances.of(workspace)
 
     def handle_all(self) -> int:
         """Every mail that waited is handled or kept aside; how many. Repeat: safe, also concurrently.
@@ -131,7 +135,15 @@ class Inbox:
         flaws = "; ".join(reading.mail.flaws)
         if _is_for_people(kind, reading.mail.flaws, is_proven=proof.message_id is not None):
             return self._aside(connection, mail, flaws)
+        written, desk = None, None
+        if kind is FeedbackKind.REPLY and self._circumstances.settings.inquiries:
+            written = written_of(connection, self._circumstances, told[0], reading.mail, mail.envelope_to)
+            desk = desk_for(connection, self._circumstances, written, now)
+        if desk is not None:
+            told = [replace(told[0], detail={**told[0].detail, DESK: desk})]
         effects = take(connection, told, self._receiver, now)
+        if desk is not None and written is not None and effects[0].is_new:
+            effects = [self._inquired(connection, effects[0], desk, written, now)]
         effects += take(connection, _for_people(mail, reading, effects), self._receiver, now)
         first = next((one for one in effects if one.message_id is not None), None)
         message_id = first.message_id if first is not None else None
@@ -140,6 +152,14 @@ class Inbox:
         ):
             raise RuntimeError(f"inbound mail {mail.id} was handled by another process meanwhile")
         return Handled(mail.id, kind, tuple(one.words for one in effects if one.words), flaws or None)
+
+    def _inquired(self, connection: Connection, effect: Effect, desk: str, written: Written, now: datetime) -> Effect:
+        """The mail is an inquiry, or belongs to one, which is noted with the event."""
+        came_to = by_mail.take(connection, self._circumstances, desk, written, now)
+        words = "; ".join(word for word in (effect.words, came_to) if word)
+        noted = update(feedback).where(feedback.c.event_key == effect.feedback.event_key).values(effect=words)
+        connection.execute(noted)
+        return replace(effect, words=words)
 
 
 def _is_for_people(kind: FeedbackKind, flaws: Sequence[str], *, is_proven: bool) -> bool:

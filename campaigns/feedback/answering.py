@@ -27,6 +27,8 @@ ACTIVITY: Final = "reply"
 _MOST_A_DAY: Final = 20
 #: Of all who are no customers together: anybody can write any number of mails, each from another address.
 _MOST_OF_STRANGERS: Final = 100
+#: Names in `detail` the desk whose inquiry the letter is: that one's owner has it.
+DESK: Final = "desk"
 #: Marks in `detail` a letter that asks for something that people have to see to: it is always passed on.
 ASKS_TO: Final = "asks_to"
 _EXCERPT: Final = 4000
@@ -46,11 +48,14 @@ def answered(connection: Connection, found: Sequence[Match], receiver: Receiver,
     for one in found:
         reply = one.feedback.reply
         must_be_read = ASKS_TO in one.feedback.detail
+        is_inquiry = DESK in one.feedback.detail  # `campaigns.inquiries.by_mail` sees to it
         if reply is not None and receiver.is_own(reply.sender) and not must_be_read:
-            told[one.feedback.event_key] = "nothing: written by the organisation itself"
+            told[one.feedback.event_key] = "" if is_inquiry else "nothing: written by the organisation itself"
             continue
         words = [_remember(connection, one)] if one.counts and not must_be_read else []
-        if reply is not None and (must_be_read or not _is_too_many(connection, one, now)):
+        if is_inquiry:
+            pass
+        elif reply is not None and (must_be_read or not _is_too_many(connection, one, now)):
             words.append(_pass_on(connection, one, reply, receiver, now))
         elif reply is not None and one.customer_id is None:
             words.append(_sum_up(connection, receiver, now))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from campaigns import notices
 from campaigns.duty import Circumstances
 from campaigns.inquiries.desks import STAFF_LANGUAGE, title_of
+from campaigns.inquiries.tags import tagged_address
 from core.schema import customer
 from customers.identity import shown_name
 from delivery.message_bytes import EncodedFile
@@ -33,9 +34,9 @@ def write(connection: Connection, circumstances: Circumstances, row: Row[Any], r
     person = _person(row, asker)
     title = f"Answer the inquiry of {person}: {row.subject}"
     lines = [*_head(circumstances, row, person, asker), *([remark] if remark else []), "", row.content.strip(), ""]
-    lines += [
-        "When it is answered:", f"  clarion inquiry answer {row.id} --outcome \"what came of it\"",
-    ]  # fmt: skip
+    lines += ["When it is answered:", f'  clarion inquiry answer {row.id} --outcome "what came of it"']
+    address = tagged_address(circumstances.settings, circumstances.workspace.secret, row.desk, row.id)
+    lines += [f"or answer by mail, with this address as Bcc: {address}"] if address else []
     return Letter(person, title[:_LONGEST_TITLE], "\n".join(lines) + "\n")
 
 
