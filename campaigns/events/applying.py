@@ -70,7 +70,8 @@ def _write(connection: Connection, plan: EventPlan, pinned: PinnedEvent, held: H
     shown = {} if held is None else {str(number): known.stored() for number, known in held.shown.items()}
     mails = {step: versions.store(connection, version) for step, version in pinned.mails.items()}
     definition = {
-        "event": pinned.definition.stored(), "mails": mails, "joins": pinned.joins,
+        "event": pinned.definition.stored(), "fields": list(pinned.definition.registration.fields), "mails": mails,
+        "joins": pinned.joins,
         "sender": {"name": pinned.sender.name, "email": pinned.sender.email},
         "shown": shown | {str(revision): pinned.shown.stored()}, "since": _since(pinned, held, now),
     }  # fmt: skip

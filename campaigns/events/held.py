@@ -79,8 +79,8 @@ class HeldEvent:
         """What the row of `event` says."""
         stored = row.definition
         return cls(
-            row.name, EventFile.model_validate(stored["event"]), row.fingerprint, row.state, row.starts_at, row.ends_at,
-            row.zone, row.capacity, row.revision, row.changed_at, row.cancelled_at, stored["mails"],
+            row.name, EventFile.model_validate(_in_order(stored)), row.fingerprint, row.state, row.starts_at,
+            row.ends_at, row.zone, row.capacity, row.revision, row.changed_at, row.cancelled_at, stored["mails"],
             {step: frozenset(told) for step, told in stored["joins"].items()}, stored["sender"]["name"],
             stored["sender"]["email"],
             {int(number): Shown.of(shown) for number, shown in stored["shown"].items()},
@@ -105,6 +105,16 @@ class HeldEvent:
         """Its mail of this step, ready to be ordered; None: it has none."""
         version_id = self.mails.get(step)
         return None if version_id is None else Standing(self.campaign, version_id, circumstances.policy, step)
+
+
+def _in_order(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition with the fields of its form in the order of the file, which JSON in the database does not keep."""
+    definition: dict[str, Any] = stored["event"]
+    registration = definition.get("registration", {})
+    if "fields" not in registration:
+        return definition
+    fields = {name: registration["fields"][name] for name in stored["fields"]}
+    return definition | {"registration": registration | {"fields": fields}}
 
 
 def event_of(connection: Connection, name: str) -> HeldEvent:

@@ -51,7 +51,8 @@ class PinnedEvent:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits of everything it says and sends."""
         whole = {
-            "event": self.definition.stored(), "zone": self.zone, "sender": [self.sender.name, self.sender.email],
+            "event": self.definition.stored(), "fields": list(self.definition.registration.fields), "zone": self.zone,
+            "sender": [self.sender.name, self.sender.email],
             "mails": {step: version.fingerprint for step, version in sorted(self.mails.items())},
         }  # fmt: skip
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
