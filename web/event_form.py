@@ -125,7 +125,7 @@ def shown(held: HeldEvent, words: Words, sent: Sent, problems: Problems, captcha
     more = fragment("more_button.html", {"label": words.say("event_more")})
     values = {
         "heading": words.say("event_register"), "fields": joined(parts), "button": words.say("event_button"),
-        "note": fragment("hint.html", {"words": note}) if note else NOTHING,
+        "note": fragment("paragraph.html", {"words": note}) if note else NOTHING,
         "order": joined([fragment("hidden.html", {"name": name, "value": value}) for name, value in hidden]),
         "captcha": widgets.captcha(captcha, problems), "leave_empty": words.say("form_leave_empty"),
         "more": more if count < most_people(definition) else NOTHING,

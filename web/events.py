@@ -158,7 +158,7 @@ def _page(
     form = event_form.shown(held, words, sent, problems, shown.captcha, _note(shown, words)) if is_open else NOTHING
     told = "" if is_open else _why_not(shown, words)
     values = {
-        "heading": title, "status": fragment("hint.html", {"words": told}) if told else NOTHING,
+        "heading": title, "status": fragment("notice.html", {"words": told}) if told else NOTHING,
         "alert": widgets.alert(words, problems), "facts": facts(held, words, zone=_zone(request)),
         "about": _about(held, words), "zones": _zones(request, held, words), "form": form,
     }  # fmt: skip

@@ -126,10 +126,9 @@ def _call(desk: Desk, zone: str, words: Words, sent: Sent, problems: Problems, n
     choices = [
         Choice("no", words.say("inquiry_call_no"), not wants), Choice("yes", words.say("inquiry_call_yes"), wants)
     ]  # fmt: skip
-    optional = words.say("form_optional")
     today = now.astimezone(ZoneInfo(zone_of(desk, zone)))
-    day = Asked(_DAY, words.say("inquiry_call_day"), last(sent, _DAY)[:20], optional)
-    time = Asked(_TIME, words.say("inquiry_call_time", zone=zone_of(desk, zone)), last(sent, _TIME)[:20], optional)
+    day = Asked(_DAY, words.say("inquiry_call_day"), last(sent, _DAY)[:20], is_free=True)
+    time = Asked(_TIME, words.say("inquiry_call_time", zone=zone_of(desk, zone)), last(sent, _TIME)[:20], is_free=True)
     return [
         widgets.options(_CALL, words.say("inquiry_call"), choices, problems),
         fragment("two.html", {"fields": joined([

@@ -20,6 +20,10 @@ ZONES: Final = (
 )  # fmt: skip
 
 
+#: Word joiners keep both times on one line.
+_DASH: Final = "\u2060–\u2060"
+
+
 def shown_zone(at: datetime, zone: str) -> str:
     """The zone with its offset at the time, such as `Europe/Berlin, UTC+1`."""
     offset = at.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
@@ -56,7 +60,7 @@ def shown_span(starts: datetime, ends: datetime, zone: str, words: Words) -> str
     first, last = (at.astimezone(ZoneInfo(zone)) for at in (starts, ends))
     if first.date() == last.date():
         day = shown_day(starts, zone, words)
-        span = words.say("time_at", day=day, time=f"{first:%H:%M}–{last:%H:%M}")
+        span = words.say("time_at", day=day, time=f"{first:%H:%M}{_DASH}{last:%H:%M}")
     else:
         begin, end = (
             words.say("time_at", day=shown_day(at, zone, words), time=f"{at.astimezone(ZoneInfo(zone)):%H:%M}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from core.form_settings import Captcha
 from web.languages import Words
@@ -90,7 +91,8 @@ def _problem(name: str, problem: str | None) -> Html:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A field of a form as its author names it. `mark`: what says that it may stay empty; none: it may not."""
+    """A field of a form as its author names it. `mark`: what says that it may stay empty; without it, it may not unless
+    `is_free`."""
 
     name: str
     label: str
@@ -98,6 +100,7 @@ class Asked:
     mark: str = ""
     longest: int = LONGEST
     autocomplete: str = "off"
+    is_free: bool = False
 
 
 def line(asked: Asked, problems: Problems, *, kind: str = "text", earliest: str = "") -> Html:
@@ -160,7 +163,7 @@ def scale(asked: Asked, scale: Scale, problems: Problems) -> Html:
 
 def group(asked: Asked, choices: Sequence[Choice], problems: Problems, *, several: bool = False) -> Html:
     """Choices one under the other: of which one counts, or, with `several`, any number of them."""
-    legend = f"{asked.label} ({asked.mark})" if asked.mark else asked.label
+    legend = Html(f"{escape(asked.label)}{_mark(asked)}")
     return _group(asked.name, legend, choices, "checkbox" if several else "radio", problems)
 
 
@@ -170,7 +173,7 @@ def _mark(asked: Asked) -> Html:
 
 def _of(asked: Asked, problems: Problems) -> dict[str, str]:
     problem = problems.get(asked.name)
-    state = "" if asked.mark else " required"
+    state = "" if asked.mark or asked.is_free else " required"
     if problem is not None:
         state += f' aria-invalid="true" aria-describedby="{asked.name}-problem"'
         state += " autofocus" if next(iter(problems)) == asked.name else ""

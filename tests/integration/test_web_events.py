@@ -37,8 +37,8 @@ def test_page_tells_what_when_and_where(event: EventPages) -> None:
     there = event.pages.get("/events/paper-day?zone=Asia/Shanghai", **{"Accept-Language": "de"})
 
     assert 200 == here.status
-    assert "Monday, 16 March 2026, 10:00–17:00 (Europe/Berlin, UTC+1)" in here.text
-    assert "Montag, 16. März 2026, 17:00–00:00" not in there.text  # it ends on the day after
+    assert "Monday, 16 March 2026, 10:00\u2060–\u206017:00 (Europe/Berlin, UTC+1)" in here.text
+    assert "Montag, 16. März 2026, 17:00\u2060–" not in there.text  # it ends on the day after
     assert "Montag, 16. März 2026, 17:00 Uhr – Dienstag, 17. März 2026, 00:00 Uhr (Asia/Shanghai, UTC+8)" in there.text
     assert "Mill Road 7" in here.text
     assert before == event.pages.counts()
