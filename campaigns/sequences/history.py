@@ -1,0 +1,134 @@
+"""The passages of one customer through a sequence, from stored facts alone: why they began, each step, what next."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, select, text
+
+from campaigns.reasons import SENTENCES, sentence
+from campaigns.sequences import versions
+from campaigns.sequences.definition import Step
+from campaigns.sequences.records import Record, SequenceState
+from campaigns.why import Answer, Fact
+from core.schema import enrolment
+
+_SOURCES: Final = {
+    "segment": "was found in segment {segment}",
+    "event": "did {event}",
+    "api": "was named by another program",
+    "operator": "was named by an operator",
+}
+#: What came of a step, in words; what follows a colon is told after it.
+_OUTCOMES: Final = {
+    "sent": "message {message} was made",
+    "waited": "the wait is over",
+    "came_true": "what was waited for came true",
+    "timed_out": "what was waited for did not come true in time",
+    "no_fork_fits": "no rule of the branch fitted",
+    "went": "went to {rest}",
+    "skipped": "no message: {rest}",
+    "task": "an employee got the task",
+    "updated": "attributes of the customer were set",
+    "webhook": "another system is called",
+    "exit": "left here",
+}
+_ENDS: Final = {
+    "completed": "came past the last step",
+    "goal": "reached the goal",
+    "exit_when": "exit_when fitted",
+    "cancelled": "the sequence was cancelled",
+    "exit": "left with the reason {rest}",
+    "operator": "was taken out by an operator: {rest}",
+}
+
+
+def explain(connection: Connection, person: RowMapping, record: Record, now: datetime) -> Answer:
+    """What the customer `person` passed in the sequence, oldest first, and where they wait and until when.
+
+    `outcome`: active, completed or exited of the newest passage; not_enrolled.
+    """
+    rows = _passages(connection, person["id"], record.name)
+    facts = [fact for row in rows for fact in _told(connection, record, row)]
+    if not rows:
+        reason = "never entered this sequence"
+        return Answer(person["external_id"], record.name, "not_enrolled", reason, None, tuple(facts))
+    last = rows[-1]
+    if last["state"] != "active":
+        reason = _worded(_ENDS, last["ended_because"] or last["state"], {})
+        at = last["ended_at"]
+    else:
+        reason, at = _waits(connection, record, last, now), last["step_since"]
+        facts.append(Fact(now, reason))
+    return Answer(person["external_id"], record.name, last["state"], reason, at, tuple(facts))
+
+
+def _passages(connection: Connection, customer_id: int, name: str) -> list[RowMapping]:
+    mine = (enrolment.c.customer_id == customer_id) & (enrolment.c.sequence == name)
+    return list(connection.execute(select(enrolment).where(mine).order_by(enrolment.c.id)).mappings())
+
+
+def _told(connection: Connection, record: Record, row: RowMapping) -> Iterator[Fact]:
+    """One passage from its beginning to its end."""
+    standing = versions.fetch(connection, row["version_id"])
+    asked = standing.definition.enrol
+    source = _SOURCES.get(row["source"], row["source"]).format(segment=asked.segment, event=asked.event)
+    named = f" under the key {row['entry_key']!r}" if row["entry_key"] else ""
+    given = f", given {', '.join(sorted(row['given']))}" if row["given"] else ""
+    yield Fact(row["entered_at"], f"entered {record.name} (passage {row['number']}{named}): {source}{given}")
+    for step in _steps(connection, row["id"]):
+        words = _worded(_OUTCOMES, step["outcome"], {"message": step["message_id"]})
+        state = f", which {step['state']}" if step["state"] else ""
+        yield Fact(step["done_at"], f"{step['step']}: {words}{state}")
+    if row["ended_at"] is not None:
+        yield Fact(row["ended_at"], f"{row['state']}: {_worded(_ENDS, row['ended_because'] or row['state'], {})}")
+
+
+_STEPS: Final = text("""
+    SELECT s.step, s.outcome, s.message_id, s.done_at, r.id AS run,
+           CASE m.state WHEN 'planned' THEN 'waits to be sent' WHEN 'handed_over' THEN 'is on its way'
+                        WHEN 'accepted' THEN 'was accepted' WHEN 'deferred' THEN 'was put off'
+                        WHEN 'failed' THEN 'failed' WHEN 'unknown' THEN 'is in doubt'
+                        WHEN 'delivered' THEN 'was delivered' WHEN 'bounced' THEN 'bounced'
+                        WHEN 'complained' THEN 'led to a complaint' END
+           || CASE WHEN m.state = 'planned' AND m.hold_reason IS NOT NULL
+                   THEN ' (' || m.hold_reason || ', until ' || to_char(m.not_before, 'YYYY-MM-DD HH24:MI TZ') || ')'
+                   ELSE '' END AS state
+    FROM enrolment_step AS s LEFT JOIN message AS m ON m.id = s.message_id AND m.state <> 'skipped'
+    LEFT JOIN run AS r ON r.id = m.run_id
+    WHERE s.enrolment_id = :id ORDER BY s.done_at, s.ctid
+""")
+
+
+def _steps(connection: Connection, enrolment_id: int) -> list[RowMapping]:
+    return list(connection.execute(_STEPS, {"id": enrolment_id}).mappings())
+
+
+def _worded(words: dict[str, str], outcome: str, more: dict[str, Any]) -> str:
+    kind, _, rest = outcome.partition(":")
+    reason = rest.partition(":")[0]
+    told = f"{rest} ({sentence(rest)})" if kind == "skipped" and reason in {*SENTENCES, "suppressed"} else rest
+    return words.get(kind, outcome).format(rest=told, **more)
+
+
+# --- where it stands ---------------------------------------------------------------------------------------------
+
+
+def _waits(connection: Connection, record: Record, row: RowMapping, now: datetime) -> str:
+    standing = versions.fetch(connection, row["version_id"])
+    step = standing.definition.steps.get(row["step"])
+    former = "" if row["version_id"] == record.version_id else ", in an earlier version of the sequence"
+    told = f"waits at {row['step']}{former}: {_until(step, row, now)}"
+    if record.state is SequenceState.PAUSED:
+        told += f"; the sequence is paused{f' ({record.fault})' if record.fault else ''}"
+    elif record.fault:
+        told += f"; at present it does not go on: {record.fault}"
+    return told
+
+
+def _until(step: Step | None, row: RowMapping, now: datetime) -> str:
+    due = f"{row['due_at']:%Y-%m-%d %H:%M:%S %Z}"
+    if step is not None and step.wait is not None and step.wait.rule is not None:
+        end = f"{row['nominal_at']:%Y-%m-%d %H:%M:%S %Z}"
+        return f"for {step.wait.rule}, at the latest until {end} (looked at next at {due})"
+    return f"until {due}" if row["due_at"] > now else f"it is due since {due}"
