@@ -1,4 +1,4 @@
-"""What people order of a sequence: pause, resume, cancel, and the end of one passage. Writes `sequence` and `enrolment`."""
+"""What people order of a sequence: pause, resume, cancel, one passage ended. Writes `sequence` and `enrolment`."""
 
 from collections.abc import Mapping
 from datetime import datetime
