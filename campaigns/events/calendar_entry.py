@@ -60,11 +60,12 @@ def written(entry: Entry) -> str:
     calendar.add("calscale", "GREGORIAN")
     calendar.add("method", entry.method)
     zone = _zone_of(entry)
-    if zone is not None:
-        calendar.add_component(_timezone(entry.zone, entry.starts_at.year, entry.ends_at.year))
     calendar.add_component(_event(entry, zone))
     text: str = calendar.to_ical().decode()
-    return text
+    if zone is None:
+        return text
+    head, begins, rest = text.partition("BEGIN:VEVENT")
+    return head + _timezone(entry.zone, entry.starts_at.year, entry.ends_at.year) + begins + rest
 
 
 def _zone_of(entry: Entry) -> ZoneInfo | None:
@@ -115,15 +116,17 @@ def _text(text: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _timezone(name: str, first_year: int, last_year: int) -> Timezone:
-    """The zone's clocks from the year before the event to the year after it, as far as the entry speaks of them."""
+def _timezone(name: str, first_year: int, last_year: int) -> str:
+    """The zone's clocks from the year before the event to the year after it, as a VTIMEZONE: the same for everybody,
+    and half the time of writing an entry."""
     begins, ends = datetime(first_year - 1, 1, 1, tzinfo=UTC), datetime(last_year + 2, 1, 1, tzinfo=UTC)
     zone = ZoneInfo(name)
     timezone = Timezone()
     timezone.add("tzid", name)
     for at in (begins, *_changes(zone, begins, ends)):
         timezone.add_component(_observance(zone, at, is_first=at == begins))
-    return timezone
+    text: str = timezone.to_ical().decode()
+    return text
 
 
 def _observance(zone: ZoneInfo, at: datetime, *, is_first: bool) -> TimezoneStandard | TimezoneDaylight:
