@@ -56,6 +56,7 @@ class VirtualClock:
     duties: tuple[Duty, ...] = DUTIES
     instants: int = 0
     idle: Counter[str] = field(default_factory=Counter)  # duties that said they were due and did nothing
+    _planned: dict[str, datetime | None] = field(default_factory=dict)  # when each duty is due, as it said last
 
     def go(self, begin: datetime, until: datetime) -> None:
         """Everything has happened that happens from `begin` to `until`, both included."""
@@ -80,8 +81,11 @@ class VirtualClock:
         raise RuntimeError(f"something goes round in circles at {now.isoformat()}")
 
     def next_at(self, now: datetime) -> datetime | None:
-        """The first instant after `now` at which something happens; None: nothing does any more."""
-        times = [self._next_duty(duty, now) for duty in self.duties]
+        """The first instant after `now`, which was caught up with, at which something happens; None: nothing does any
+        more."""
+        times: list[datetime | None] = [
+            self._after_idling(name, at, now) for name, at in self._planned.items() if at is not None
+        ]
         times += [self._asked(_NEXT_BATCH, now), self._asked(_NEXT_ORDER, now), self.responses.next_at(self.connection)]
         times += self._next_looks()
         return min((time for time in times if time is not None and time > now), default=None)
@@ -89,11 +93,26 @@ class VirtualClock:
     # --- at one instant -------------------------------------------------------------------------------------------
 
     def _duties(self, now: datetime) -> int:
+        """Duties are done whose time has come: by what they said before, or say now."""
         done = 0
         for duty in self.duties:
-            while did := duty.run(self.connection, self.circumstances, now):
-                done += did
+            planned = self._planned.get(duty.name, now)
+            if planned is None or planned > now:
+                planned = self._next_of(duty, now)
+            if planned is not None and planned <= now:
+                done += self._done(duty, now)
+                planned = self._next_of(duty, now)
+            self._planned[duty.name] = planned
         return done
+
+    def _done(self, duty: Duty, now: datetime) -> int:
+        done = 0
+        while did := duty.run(self.connection, self.circumstances, now):
+            done += did
+        return done
+
+    def _next_of(self, duty: Duty, now: datetime) -> datetime | None:
+        return duty.next_at(self.connection, self.circumstances, now)
 
     def _send(self, now: datetime) -> int:
         done = 0
@@ -118,12 +137,11 @@ class VirtualClock:
 
     # --- what comes next ------------------------------------------------------------------------------------------
 
-    def _next_duty(self, duty: Duty, now: datetime) -> datetime | None:
-        time = duty.next_at(self.connection, self.circumstances, now)
-        if time is not None and time <= now:
-            self.idle[duty.name] += 1
-            return now + _IDLE
-        return time
+    def _after_idling(self, name: str, at: datetime, now: datetime) -> datetime:
+        if at > now:
+            return at
+        self.idle[name] += 1
+        return now + _IDLE
 
     def _next_looks(self) -> list[datetime | None]:
         places = (rollout.place_of(self.connection, run_id) for run_id in rollout.staged(self.connection))
