@@ -1,0 +1,1 @@
+"""What customers answered to surveys: `intervals`, `figures` (counted), `screen`, `page`, `texts` (exported)."""
