@@ -7,6 +7,8 @@ from sqlalchemy import Connection, select, text, update
 
 from campaigns import batches
 from campaigns.runs import WORK_CHANNEL
+from campaigns.sequences import orders as sequences
+from campaigns.sequences import records
 from core import audit
 from core.errors import NotFound, PlanError
 from core.schema import run, schedule
@@ -29,14 +31,15 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
     """Every open run of the campaign is in the ordered state; the ids of the runs that changed are returned.
 
     No hand-over begins after a pause or cancel is committed; what was handed over is not recalled. A recurring
-    campaign's schedule pauses, goes on and ends with its runs. Repeat: safe.
+    campaign's schedule pauses, goes on and ends with its runs, and so do the passages of a sequence. Repeat: safe.
 
     Raises:
         NotFound: the campaign never ran and is not scheduled.
-        PlanError: none of its runs is in a state the order fits.
+        PlanError: none of its runs, or not the sequence, is in a state the order fits.
     """
     befores, after = ORDERS[verb]
-    scheduled = _order_schedule(connection, campaign, verb, now)
+    moved = sequences.order(connection, campaign, verb)  # first: a pass under way holds the sequence before its runs
+    scheduled = _order_schedule(connection, campaign, verb, now) or moved is not None
     fitting = select(run.c.id).where(run.c.campaign == campaign, run.c.state.in_(befores)).order_by(run.c.id)
     # Locked, so that an order given at the same instant is waited for, and not overruled.
     changed = list(connection.execute(fitting.with_for_update(key_share=True)).scalars())
@@ -54,9 +57,11 @@ def order(connection: Connection, campaign: str, verb: str, *, actor: str, now: 
 
 
 def is_scheduled(connection: Connection, campaign: str, verb: str) -> bool:
-    """Whether the campaign has a schedule that the order would change."""
+    """Whether the campaign has a schedule, or is a sequence, that the order would change."""
     mine = (schedule.c.campaign == campaign) & schedule.c.state.in_(SCHEDULE_ORDERS[verb][0])
-    return connection.execute(select(schedule.c.campaign).where(mine)).first() is not None
+    has_schedule = connection.execute(select(schedule.c.campaign).where(mine)).first() is not None
+    record = records.find(connection, campaign)
+    return has_schedule or (record is not None and record.state in sequences.ORDERS[verb][0])
 
 
 def _check_is_done(connection: Connection, campaign: str, verb: str) -> None:

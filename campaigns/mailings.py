@@ -27,6 +27,7 @@ from suppression.policy import Policy
 from suppression.watching import tracked
 from templates.mailing import Mailing, Rendered
 from tracking.links import TrackedUrls
+from tracking.public_links import PublicLinks
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Signer
 
@@ -92,6 +93,7 @@ class Studio:
         self._base_url = workspace.settings.tracking.base_url
         self._signer = Signer(workspace.token_secret)
         self._timed = TimedTokens(workspace.token_secret)
+        self._pages = PublicLinks(self._base_url, self._timed)
         self._preferences_life = workspace.settings.pages.links.mailings
         self._policy = Policy.of(workspace.settings)
         self._letters: dict[int, Letter] = {}
@@ -148,18 +150,18 @@ class Studio:
         )
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
-        token = self._timed.sign(
-            TimedPurpose.MAIL_PREFERENCES, recipient.message_id, recipient.not_before + self._preferences_life
-        )
+        ends_at = recipient.not_before + self._preferences_life
+        token = self._timed.sign(TimedPurpose.MAIL_PREFERENCES, recipient.message_id, ends_at)
         preferences = f"{self._base_url}/p/{token}"
         return TrackedUrls(
             self._base_url, self._signer, recipient.message_id,
-            opens=version.opens, preferences=preferences, tracked=recipient.tracked,
+            opens=version.opens, preferences=preferences, tracked=recipient.tracked, pages=self._pages,
+            pages_end=ends_at,
         )  # fmt: skip
 
     @staticmethod
     def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
-        ordered = {"given": recipient.given} if letter.version.is_transactional else {}
+        ordered = {"given": recipient.given} if letter.version.is_open_ended else {}
         return {**ordered, "customer": recipient.customer, **letter.records}
 
 

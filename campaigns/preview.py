@@ -10,7 +10,10 @@ from sqlalchemy import Connection, RowMapping
 from campaigns import mailings, versions
 from campaigns.catalogue import Catalogue
 from campaigns.mailings import Letter, Studio
-from core.errors import TransportError
+from campaigns.sequences import versions as sequences
+from campaigns.versions import Version
+from core.errors import NotFound, TransportError
+from core.names import did_you_mean
 from core.workspace import Workspace
 from delivery.message_bytes import Mail, write_message
 from delivery.smtp import Endpoint, Outcome, OutcomeState, Outgoing, SmtpPool
@@ -37,19 +40,34 @@ def preview(
     person: RowMapping,
     now: datetime,
     given: Mapping[str, Any] | None = None,
+    step: str | None = None,
 ) -> Preview:
     """The mailing of `campaign` for the customer `person` (a row of `customer`), with what an order would give.
 
+    `step`: which mailing of a sequence; None: its first one.
+
     Raises:
-        NotFound: no such campaign.
+        NotFound: no such campaign, or no such step that sends.
         RenderError: the mailing cannot be rendered for this customer; the message says why.
     """
-    version = versions.pin(catalogue, campaign)
+    version = _version(catalogue, campaign, step)
     recipient = mailings.sample_recipient(connection, person["id"], now, given)
     studio, letter = Studio(workspace), Letter.of(connection, version)
     mail = studio.mail(letter, recipient)
     page = letter.enclosures.page(page_of(studio.render(letter, recipient)))
     return Preview(mail, page, write_message(mail))
+
+
+def _version(catalogue: Catalogue, campaign: str, step: str | None) -> Version:
+    if campaign not in catalogue.sequences:
+        if step is not None:
+            raise NotFound(f"{campaign} has no steps", hint="only a sequence has; leave --step out")
+        return versions.pin(catalogue, campaign)
+    mailings = sequences.pin(catalogue, campaign).mailings
+    wanted = next(iter(mailings), "") if step is None else step
+    if wanted not in mailings:
+        raise NotFound(f"{campaign}: no step {wanted!r} that sends", hint=did_you_mean(wanted, mailings))
+    return mailings[wanted]
 
 
 async def send_once(workspace: Workspace, transport: str | None, mail: Mail) -> Outcome:

@@ -33,6 +33,7 @@ class Status:
     broken: tuple[str, ...]
     rollout: Place | None = None  # where a staged run is; None: it is not staged
     held: Mapping[str, int] = field(default_factory=dict)  # of those that wait: who is held, by the reason
+    step: str = "send"
 
     @property
     def balanced(self) -> bool:
@@ -120,6 +121,7 @@ def status_of(connection: Connection, run_id: int) -> Status:
         broken,
         place_of(connection, run_id),
         _held(connection, run_id),
+        row["step"],
     )
 
 

@@ -1,6 +1,6 @@
 """What happened to one customer in one campaign, and why, from stored facts only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from campaigns.catalogue import Catalogue
 from campaigns.particulars import particulars
 from campaigns.plan import ONCE
 from campaigns.reasons import STATES, sentence
+from campaigns.sequences import records
+from campaigns.sequences.history import passages_of
 from campaigns.versions import Version
 from campaigns.waiting import HOLDS, message_waits
 from core.schema import attempt, campaign_version, consent, customer, customer_alias, hit, message, run, suppression
@@ -63,6 +65,8 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
     Raises:
         NotFound: there is neither a run nor a file of that campaign.
     """
+    if (record := records.find(connection, campaign)) is not None:
+        return _of_sequence(connection, person, record, now)
     rows = _messages(connection, person["id"], campaign)
     facts = [fact for row in rows for fact in _message_facts(connection, row)]
     facts += _permission_facts(connection, person)
@@ -85,6 +89,17 @@ def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, ca
     if known := _known(connection, catalogue, person, campaign, reason, now):
         facts.append(Fact(now, f"{reason}, as things are now: {known}"))
     return Answer(person["external_id"], campaign, outlook[0], outlook[1], None, tuple(facts))
+
+
+def _of_sequence(connection: Connection, person: RowMapping, record: records.Record, now: datetime) -> Answer:
+    """The customer's passages through a sequence, with what became of each message, and what they permitted."""
+    told = passages_of(connection, person, record, now)
+    facts = [Fact(at, what) for at, what in told.facts]
+    for row in _messages(connection, person["id"], record.name):
+        facts += [replace(fact, what=f"{row['step']}: {fact.what}") for fact in _message_facts(connection, row)[1:]]
+    facts += _permission_facts(connection, person)
+    facts.sort(key=lambda fact: (fact.at is None, fact.at))
+    return Answer(person["external_id"], record.name, told.outcome, told.reason, told.at, tuple(facts))
 
 
 def _known(

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 @click.pass_obj
 def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_json: bool) -> None:
     """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
+    if campaign is not None and asked is None and _is_sequence(desk, campaign):
+        from campaigns.sequences.commands import print_status
+
+        print_status(desk, campaign, check=check, as_json=as_json)
+        return
     rows = _status_rows(desk, campaign)
     if asked is not None:
         _print_who(desk, rows, campaign, asked, as_json)
@@ -32,6 +37,7 @@ def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_
     if not campaign and not as_json:
         _print_schedules(desk)
     broken = [f"{row.campaign} run {row.run}: {rule}" for row in rows for rule in row.broken]
+    broken += _broken_sequences(desk) if campaign is None else []
     for line in broken:
         remark(f"does not balance: {line}")
     for line in _held(desk):
@@ -40,6 +46,20 @@ def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_
         raise click.exceptions.Exit(1)
     if check and not as_json:
         click.echo(f"balanced: {counted(len(rows), 'run')}, every message accounted for")
+
+
+def _broken_sequences(desk: Desk) -> list[str]:
+    from campaigns.sequences.overview import all_broken
+
+    with desk.ledger.begin() as connection:
+        return all_broken(connection)
+
+
+def _is_sequence(desk: Desk, campaign: str) -> bool:
+    from campaigns.sequences.records import find
+
+    with desk.ledger.begin() as connection:
+        return find(connection, campaign) is not None
 
 
 def _print_who(desk: Desk, rows: "list[Status]", campaign: str | None, asked: str, as_json: bool) -> None:

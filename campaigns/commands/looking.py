@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the HTML part.")
 @click.option("--eml", "eml_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the whole mail.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of it.")
+@click.option("--step", help="Which step of a sequence; without it the first one that sends.")
 @given_options
 @click.pass_obj
 def preview(
     desk: Desk,
     campaign: str,
     key: str,
+    step: str | None,
     html_file: Path | None,
     eml_file: Path | None,
     png_file: Path | None,
     given: Mapping[str, Any],
 ) -> None:
     """Render CAMPAIGN's mailing for one customer: on screen, or as .html, .eml or .png."""
-    made = _preview(desk, campaign, key, given)
+    made = _preview(desk, campaign, key, given, step)
     mail = made.mail
     if html_file:
         write_file(html_file, made.page)
@@ -55,14 +57,14 @@ def preview(
         click.echo(f"\n{mail.text}")
 
 
-def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any]) -> "Preview":
+def _preview(desk: Desk, campaign: str, key: str, given: Mapping[str, Any], step: str | None = None) -> "Preview":
     from campaigns import catalogue as files
     from campaigns.preview import preview as render
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
         person = person_of(desk, connection, key)
-        return render(connection, desk.workspace, catalogue, campaign, person, desk.clock.now(), given)
+        return render(connection, desk.workspace, catalogue, campaign, person, desk.clock.now(), given, step)
 
 
 @click.command("send-test")

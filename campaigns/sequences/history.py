@@ -1,6 +1,7 @@
 """The passages of one customer through a sequence, from stored facts alone: why they began, each step, what next."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ from campaigns.reasons import SENTENCES, sentence
 from campaigns.sequences import versions
 from campaigns.sequences.definition import Step
 from campaigns.sequences.records import Record, SequenceState
-from campaigns.why import Answer, Fact
 from core.schema import enrolment
 
 _SOURCES: Final = {
@@ -43,7 +43,17 @@ _ENDS: Final = {
 }
 
 
-def explain(connection: Connection, person: RowMapping, record: Record, now: datetime) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is on record of one customer in one sequence. `facts`: each with its time."""
+
+    outcome: str
+    reason: str
+    at: datetime | None
+    facts: tuple[tuple[datetime, str], ...]
+
+
+def passages_of(connection: Connection, person: RowMapping, record: Record, now: datetime) -> Told:
     """What the customer `person` passed in the sequence, oldest first, and where they wait and until when.
 
     `outcome`: active, completed or exited of the newest passage; not_enrolled.
@@ -52,15 +62,15 @@ def explain(connection: Connection, person: RowMapping, record: Record, now: dat
     facts = [fact for row in rows for fact in _told(connection, record, row)]
     if not rows:
         reason = "never entered this sequence"
-        return Answer(person["external_id"], record.name, "not_enrolled", reason, None, tuple(facts))
+        return Told("not_enrolled", reason, None, tuple(facts))
     last = rows[-1]
     if last["state"] != "active":
         reason = _worded(_ENDS, last["ended_because"] or last["state"], {})
         at = last["ended_at"]
     else:
         reason, at = _waits(connection, record, last, now), last["step_since"]
-        facts.append(Fact(now, reason))
-    return Answer(person["external_id"], record.name, last["state"], reason, at, tuple(facts))
+        facts.append((now, reason))
+    return Told(last["state"], reason, at, tuple(facts))
 
 
 def _passages(connection: Connection, customer_id: int, name: str) -> list[RowMapping]:
@@ -68,20 +78,20 @@ def _passages(connection: Connection, customer_id: int, name: str) -> list[RowMa
     return list(connection.execute(select(enrolment).where(mine).order_by(enrolment.c.id)).mappings())
 
 
-def _told(connection: Connection, record: Record, row: RowMapping) -> Iterator[Fact]:
+def _told(connection: Connection, record: Record, row: RowMapping) -> Iterator[tuple[datetime, str]]:
     """One passage from its beginning to its end."""
     standing = versions.fetch(connection, row["version_id"])
     asked = standing.definition.enrol
     source = _SOURCES.get(row["source"], row["source"]).format(segment=asked.segment, event=asked.event)
     named = f" under the key {row['entry_key']!r}" if row["entry_key"] else ""
     given = f", given {', '.join(sorted(row['given']))}" if row["given"] else ""
-    yield Fact(row["entered_at"], f"entered {record.name} (passage {row['number']}{named}): {source}{given}")
+    yield (row["entered_at"], f"entered {record.name} (passage {row['number']}{named}): {source}{given}")
     for step in _steps(connection, row["id"]):
         words = _worded(_OUTCOMES, step["outcome"], {"message": step["message_id"]})
         state = f", which {step['state']}" if step["state"] else ""
-        yield Fact(step["done_at"], f"{step['step']}: {words}{state}")
+        yield (step["done_at"], f"{step['step']}: {words}{state}")
     if row["ended_at"] is not None:
-        yield Fact(row["ended_at"], f"{row['state']}: {_worded(_ENDS, row['ended_because'] or row['state'], {})}")
+        yield (row["ended_at"], f"{row['state']}: {_worded(_ENDS, row['ended_because'] or row['state'], {})}")
 
 
 _STEPS: Final = text("""

@@ -214,3 +214,9 @@ def broken(connection: Connection, name: str) -> list[str]:
         if number := connection.execute(rule, {"name": name}).scalar_one():
             found.append(f"{number:,} {words}")
     return found
+
+
+def all_broken(connection: Connection) -> list[str]:
+    """The same of every sequence, each with its name."""
+    names = [record.name for record in records.known(connection)]
+    return [f"{name}: {rule}" for name in names for rule in broken(connection, name)]

@@ -43,6 +43,7 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
 
     It begins at `now`, or goes on as it was: paused if it was paused. One that was cancelled begins anew.
     """
+    connection.execute(_END_LEFT, {"name": name, "now": now})
     begun = insert(sequence).values(name=name, version_id=version_id, state="active", since=now)
     was_cancelled = sequence.c.state == "cancelled"
     again = {
@@ -58,6 +59,12 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
     return known(connection, [name])[0]
 
 
+#: Who is still on the way through a cancelled sequence does not go on when it begins anew.
+_END_LEFT: Final = text("""
+    UPDATE enrolment SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = 'cancelled'
+    WHERE sequence = :name AND state = 'active'
+      AND EXISTS (SELECT FROM sequence WHERE name = :name AND state = 'cancelled')
+""")
 #: What was done before a first sequence began is not read.
 _READ_FROM_HERE: Final = text("""
     INSERT INTO activity_mark (reader, activity_id) SELECT 'sequences', coalesce(max(id), 0) FROM activity
