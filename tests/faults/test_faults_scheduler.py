@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import insert, text
 
+from campaigns import catalogue
+from campaigns.sequences import records, versions
 from core import schema
 from core.clock import SystemClock
 from tests.campaign_files import FILES, campaign_file
@@ -17,6 +19,7 @@ from tests.faults.holding_server import holding
 from tests.faults.workplace import CAMPAIGN, kill
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from tests.processes import clarion_process, wait_for
+from tests.sequence_files import FILES as SEQUENCE_FILES
 from workers.leading import LEASE_S
 
 pytestmark = pytest.mark.faults
@@ -152,6 +155,37 @@ def test_what_is_owed_is_told_while_a_duty_lasts(place):
 
     print(f"\ntold after {max(lengths).total_seconds():.2f} s at most")
     assert max(lengths) < timedelta(seconds=2)
+
+
+#: Who comes to a sequence at one moment.
+CROWD = 100_000
+
+
+def test_what_is_owed_is_told_while_a_crowd_passes_a_sequence(make_workplace):
+    """
+    While 100,000 people are enrolled and sent their first mail, no transactional batch waits two seconds to be told.
+    """
+    with holding() as server:
+        place = make_workplace(server.port, CROWD, SEQUENCE_FILES)
+        now = SystemClock().now()
+        with place.database.begin() as connection:
+            standing = versions.store(connection, versions.pin(catalogue.load(place.workspace), "nurture"), now)
+            records.register(connection, "nurture", standing.id, now)
+        sent = "SELECT count(*) FROM enrolment_step WHERE step = 'hello'"
+        with clarion_process(place.workspace, "scheduler", present="scheduler"):
+            wait_for(lambda: place.scalar("SELECT count(*) FROM enrolment") > 0, "the first people to enter")
+            lengths, begun = [_told_after(place)], time.monotonic()
+            while place.scalar(sent) < CROWD:
+                assert time.monotonic() < begun + 300
+                lengths.append(_told_after(place))
+            tick_s = time.monotonic() - begun
+
+    lengths.sort()
+    median, most = lengths[len(lengths) // 2].total_seconds(), lengths[-1].total_seconds()
+    print(
+        f"\n{CROWD:,} people in {tick_s:.1f} s; {len(lengths)} batches told after {median:.2f} s, {most:.2f} s at most"
+    )
+    assert most < 2
 
 
 def _told_after(place):
