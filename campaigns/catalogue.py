@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from campaigns.definition import TRANSACTIONAL, CampaignFile
 from campaigns.events.definition import EventFile
 from campaigns.events.files import event_mistakes, load_events, templates_of
+from campaigns.page_links import page_link_mistakes
 from campaigns.sequences.definition import KIND as SEQUENCE
 from campaigns.sequences.definition import SequenceFile
 from campaigns.sequences.mistakes import is_sequence, sequence_mistakes, templates_sent
@@ -138,6 +139,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *survey_problems,
         *event_problems,
         *event_mistakes(events.values(), names, templates),
+        *page_link_mistakes(templates, surveys, events),
         *check_segments(vocabulary),
         *(_check_pages(settings, document, campaigns) if settings is not None else ()),
         *(_check_permitted(settings.transactional, document, campaigns) if settings is not None else ()),

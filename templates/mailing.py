@@ -19,6 +19,7 @@ from templates.check import check_templates, lint_mailing
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.files import NO_FILES, Asset, Attachment, Shelf
+from templates.page_links import functions
 from templates.program import Program
 from templates.remembering import SAID, in_html
 from templates.sandbox import GLOBALS
@@ -47,6 +48,14 @@ class Urls(Protocol):
 
     @property
     def pixel(self) -> str | None: ...
+
+    def survey(self, name: str) -> str:
+        """The page of the survey for whoever gets the message."""
+        ...
+
+    def registration(self, name: str) -> str:
+        """The page on which anybody registers for the event."""
+        ...
 
     def clicks(self, targets: Sequence[str]) -> list[str]:
         """The addresses that record a click and lead to `targets`, the mailing's links in order."""
@@ -107,6 +116,7 @@ class Mailing:
             "unsubscribe_url": urls.unsubscribe,
             "preferences_url": urls.preferences,
             "view_url": urls.view,
+            **functions(urls.survey, urls.registration),
             "_pixel": str(escape(urls.pixel)) if urls.pixel else None,
             "_urls": urls,
             "_clicks": clicks,

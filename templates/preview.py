@@ -27,6 +27,12 @@ class _PreviewUrls:
     view = "#view"
     pixel = None
 
+    def survey(self, name: str) -> str:
+        return f"https://survey.example/{name}"
+
+    def registration(self, name: str) -> str:
+        return f"https://events.example/{name}"
+
     def clicks(self, targets: Sequence[str]) -> list[str]:
         return list(targets)
 

@@ -21,6 +21,7 @@ from templates.budget import BUDGET, MAX_ITEMS, MAX_RANGE, MAX_TEXT, STEP, Budge
 from templates.built_in import built_in_filters, charged_tests
 from templates.charging import Charging, Escaping
 from templates.filters import public_filters
+from templates.page_links import PageLink
 
 _TEXT_METHODS: Final = frozenset(
     {
@@ -179,7 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _callable(obj: Any) -> bool:
-    if isinstance(obj, Macro | LoopContext) or obj is bounded_range or obj is Namespace:
+    if isinstance(obj, Macro | LoopContext | PageLink) or obj is bounded_range or obj is Namespace:
         return True
     owner = getattr(obj, "__self__", None)
     return isinstance(owner, str | dict | date | LoopContext)  # its name has passed `getattr`

@@ -9,6 +9,7 @@ from core.errors import Problem
 from core.names import did_you_mean
 from templates.charging import path_text
 from templates.chunks import Script
+from templates.page_links import FUNCTIONS
 from templates.sandbox import GLOBALS, Sandbox, sandbox
 from templates.words import words
 
@@ -23,7 +24,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "sender": frozenset({"name", "email"}),
 }
 LINKS: Final = frozenset({"unsubscribe_url", "preferences_url", "view_url"})
-KNOWN: Final = frozenset({*FIELDS, *LINKS, *GLOBALS})
+KNOWN: Final = frozenset({*FIELDS, *LINKS, *FUNCTIONS, *GLOBALS})
 #: What comes with the order to send a transactional message: it may hold anything, and there is no way out of it.
 GIVEN: Final = "given"
 KNOWN_TRANSACTIONAL: Final = KNOWN - {"unsubscribe_url", "preferences_url"} | {GIVEN}

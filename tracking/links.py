@@ -7,10 +7,12 @@ the same bytes.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from core.errors import RenderError
+from tracking.public_links import PublicLinks, event_page
 from tracking.tokens import Purpose, Signer
 
 #: A tracked URL longer than this is not made (S-6.3): some mail readers and gateways cut longer ones.
@@ -46,7 +48,7 @@ def redirect_target(url: str) -> str | None:
 class TrackedUrls:
     """The links of one message below `base_url`. Without `opens` there is no pixel; where the recipient does not want
     to be `tracked`, there is none either, and links lead straight to their targets. The caller makes `preferences`,
-    which ends."""
+    which ends; so do links to `pages`, at `pages_end`."""
 
     base_url: str
     signer: Signer
@@ -54,6 +56,8 @@ class TrackedUrls:
     opens: bool = True
     preferences: str = ""
     tracked: bool = True
+    pages: PublicLinks | None = None
+    pages_end: datetime | None = None
     unsubscribe: str = field(init=False)
     view: str = field(init=False)
     pixel: str | None = field(init=False)
@@ -63,6 +67,16 @@ class TrackedUrls:
         self.unsubscribe = f"{base}/u/{sign(Purpose.UNSUBSCRIBE, self.message_id)}"
         self.view = f"{base}/v/{sign(Purpose.VIEW, self.message_id)}"
         self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens and self.tracked else None
+
+    def survey(self, name: str) -> str:
+        """The page of the survey for whoever gets the message."""
+        if self.pages is None or self.pages_end is None:
+            raise RenderError("links to surveys are for messages alone")
+        return self.pages.survey(name, self.message_id, self.pages_end)
+
+    def registration(self, name: str) -> str:
+        """The page on which anybody registers for the event."""
+        return event_page(self.base_url, name)
 
     def clicks(self, targets: Sequence[str]) -> list[str]:
         """The tracked links to `targets`, all of campaign_version.links in order."""

@@ -10,6 +10,11 @@ from core.workspace import Workspace
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 
 
+def event_page(base_url: str, event: str) -> str:
+    """The page on which anybody registers for the event."""
+    return f"{base_url}/events/{event}"
+
+
 @dataclass(frozen=True, slots=True)
 class PublicLinks:
     """The links of one workspace's public pages."""
@@ -24,7 +29,7 @@ class PublicLinks:
 
     def event(self, event: str) -> str:
         """The page on which anybody registers for the event. It is not signed, and does not end."""
-        return f"{self.base_url}/events/{event}"
+        return event_page(self.base_url, event)
 
     def registration(self, registration_id: int, ends_at: datetime) -> str:
         """The page of one registration: to look at it, take an offered seat, cancel, or download the calendar entry."""

@@ -1,10 +1,11 @@
 """Surveys: a link in a mail leads to the questions, for whoever the mail went to.
 
 The link names the survey and the message, and may bring an answer (`?likely=9`), which is shown chosen. GET shows; POST
-records. Who answers again corrects the answer.
+records. Who answers again corrects the answer. The survey's file says how long after the mail that can be done.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -81,31 +82,32 @@ async def _opened(request: Request) -> tuple[Survey, TimedToken] | Response:
     return (surveys[name], token) if name in surveys else has_ended(site, request)
 
 
+@dataclass(frozen=True, slots=True)
 class _About:
     """Whom a link is about, and whether they answered before."""
 
-    __slots__ = ("customer_id", "has_answered", "language")
-
-    def __init__(self, customer_id: int, language: str | None, *, has_answered: bool) -> None:
-        self.customer_id, self.language, self.has_answered = customer_id, language, has_answered
+    customer_id: int
+    language: str | None
+    has_answered: bool
 
 
 def _about(site: Site, survey: Survey, token: TimedToken) -> _About | None:
     with site.database.begin() as connection:
         row = _recipient(connection, token)
-        if row is None:
+        if row is None or row.not_before + survey.definition.expires <= site.clock.now():
             return None
         before = select(survey_answer.c.id).where(
             survey_answer.c.survey == survey.name, survey_answer.c.customer_id == row.id,
             survey_answer.c.occasion == (ONCE if survey.definition.once else _occasion(token)),
         )  # fmt: skip
         has_answered = connection.execute(before.limit(1)).first() is not None
-        return _About(row.id, row.language, has_answered=has_answered)
+        return _About(row.id, row.language, has_answered)
 
 
 def _recipient(connection: Connection, token: TimedToken) -> Any:
     """Whom the message went to; None: they are gone, or were erased."""
-    whose = select(customer.c.id, customer.c.language).join(message, message.c.customer_id == customer.c.id)
+    columns = (customer.c.id, customer.c.language, message.c.not_before)
+    whose = select(*columns).join(message, message.c.customer_id == customer.c.id)
     return connection.execute(whose.where(message.c.id == token.subject_id)).one_or_none()
 
 

@@ -22,6 +22,14 @@ class PlainUrls:
     def __init__(self) -> None:
         self.asked: list[tuple[int | None, str]] = []
 
+    def survey(self, name: str) -> str:
+        """An address that holds the survey."""
+        return f"https://news.example/s/{name}/tok"
+
+    def registration(self, name: str) -> str:
+        """An address that holds the event."""
+        return f"https://news.example/events/{name}"
+
     def clicks(self, targets: Sequence[str]) -> list[str]:
         """An address for each position."""
         return [self.click(position, target) for position, target in enumerate(targets)]
