@@ -1,8 +1,11 @@
 """Which scheduler leads: elected by a lock that ends with its connection, fenced by a number that only rises (S-8.8).
 
 Writes `leader`. A leader that is heard of no more loses the lock, and with it the lead, though it may know nothing of
-it: stopped processes wake up. So every transaction in which a leader writes begins with its number, and holds it until
-it ends: who was elected later has another, and waits for no older leader's transaction, but ends it.
+it: stopped processes wake up. So every transaction in which a leader writes begins with its number, which nobody raises
+before it ends. Who is elected waits for no older leader's transaction, but ends it.
+
+The number is guarded by a second advisory lock. A lock of its row would do as well, but is written to disk: a scheduler
+with nothing to do would do so twenty times a second.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import Connection, text
 
+from core import advisory
 from core.database import Database
 from core.errors import ServiceError
 
@@ -77,7 +81,8 @@ class Lead:
         if self.is_over:
             raise Deposed
         with self._database.begin() as connection:
-            connection.execute(_ENTER, {"lease": f"{LEASE_S}s", "longest": _LONGEST, "lock": _AT_WORK})
+            connection.execute(_ENTER, {"lease": f"{LEASE_S}s", "longest": _LONGEST})
+            advisory.share(connection, _AT_WORK)
             if connection.execute(_STILL, {"epoch": self._epoch}).first() is None:
                 self._is_over.set()
                 raise Deposed
@@ -90,7 +95,8 @@ def _raised(connection: "psycopg.Connection[tuple[Any, ...]]") -> int:
     holder = f"{socket.gethostname()} {os.getpid()}"
     while True:
         connection.execute(_END_OLDER, {"lock": _AT_WORK})
-        with contextlib.suppress(psycopg.errors.LockNotAvailable):  # one more had just begun
+        with contextlib.suppress(psycopg.errors.LockNotAvailable), connection.transaction():  # one more had just begun
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_AT_WORK,))
             row = connection.execute(_RAISE, {"holder": holder}).fetchone()
             return int(row[0]) if row is not None else 0
 
@@ -98,9 +104,10 @@ def _raised(connection: "psycopg.Connection[tuple[Any, ...]]") -> int:
 #: Where a process stands still, its idle transaction ends by itself, and any by `_END_OLDER`.
 _ENTER: Final = text("""
     SELECT set_config('idle_in_transaction_session_timeout', :lease, true),
-        set_config('statement_timeout', :longest, true), pg_advisory_xact_lock_shared(:lock)
+        set_config('statement_timeout', :longest, true)
 """)
-_STILL: Final = text("SELECT epoch FROM leader WHERE epoch = :epoch FOR SHARE")
+#: A statement after the lock's: it sees what was committed while the lock was waited for.
+_STILL: Final = text("SELECT epoch FROM leader WHERE epoch = :epoch")
 _END_OLDER: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE locktype = 'advisory' AND classid = 0 AND objid = %(lock)s AND granted
