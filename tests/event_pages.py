@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import update
+
 from campaigns import catalogue
 from campaigns.events import applying, planning
 from campaigns.events.held import HeldEvent, event_of
+from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
@@ -144,16 +147,24 @@ class EventPages:
 
     def registration(self, number: int) -> str:
         """The path of a registration's page."""
-        return self.path(self.links.registration(number, self.pages.clock.now() + timedelta(days=60)))
+        return self.path(self.links.registration(number, self.pages.clock.now() + timedelta(days=90)))
 
     def survey(self, message: int) -> str:
         """The path of the survey for whoever the message went to."""
-        return self.path(self.links.survey("nps", message, self.pages.clock.now() + timedelta(days=60)))
+        return self.path(self.links.survey("nps", message, self.pages.clock.now() + timedelta(days=90)))
+
+    def asked(self, customer: int) -> str:
+        """The path of the survey for a customer who was asked by a mail just now."""
+        message, now = self.pages.mailed(customer), self.pages.clock.now()
+        sent = update(schema.message).where(schema.message.c.id == message).values(not_before=now)
+        with self.pages.database.begin() as connection:
+            connection.execute(sent)
+        return self.survey(message)
 
     @property
     def door(self) -> str:
         """The path of the check-in page."""
-        return self.path(self.links.check_in("paper-day", self.pages.clock.now() + timedelta(days=60)))
+        return self.path(self.links.check_in("paper-day", self.pages.clock.now() + timedelta(days=90)))
 
     def register(self, email: str, **fields: Any) -> Any:
         """What the form answers to somebody."""

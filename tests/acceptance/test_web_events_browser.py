@@ -32,7 +32,7 @@ def every_page(event: EventPages, language: str) -> dict[str, str]:
         return pages.post("/events/paper-day", {**PERSON, "email": email, **fields}, **asked)
 
     customer = pages.customer(email="reader@customers.example", consents=("promotions",), language=language)
-    survey = event.survey(pages.mailed(customer))
+    survey = event.asked(customer)
     found = {
         "event": pages.get("/events/paper-day", **asked),
         "event-zone": pages.get("/events/paper-day?zone=UTC", **asked),
@@ -77,7 +77,7 @@ def test_pages_can_be_looked_at(browser: str, event: EventPages, tmp_path: Path,
     Each is drawn as it is served, its policy allowing its style; the pictures are kept in the test's folder.
     """
     customer = event.pages.customer(email="reader@customers.example", consents=("promotions",))
-    survey = event.survey(event.pages.mailed(customer))
+    survey = event.asked(customer)
     for name in ("ann", "bo", "cy"):
         event.register(f"{name}@customers.example", first_name=name.title(), company="Ash & Sons" * (name == "ann"))
     event.pages.post(event.door, {"registration": "2", "action": "here"})

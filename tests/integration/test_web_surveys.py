@@ -1,6 +1,7 @@
 """Surveys by signed links, and inquiries by a form."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def event(make_workspace: Callable[..., Workspace], database: Database, clock: S
 def asked(event: EventPages) -> str:
     """The link to the survey in a mail to somebody."""
     customer = event.pages.customer(email="ann@customers.example", language="de", consents=("promotions",))
-    return event.survey(event.pages.mailed(customer))
+    return event.asked(customer)
 
 
 def _answers(event: EventPages) -> dict[str, Any]:
@@ -85,6 +86,19 @@ def test_survey_links_end_and_are_good_for_one_survey(event: EventPages, asked: 
 
     assert [410, 404, 410] == [pages.get(path).status for path in (ended, other, gone)]
     assert [410, 404, 410] == [pages.post(path, {"likely": "9"}).status for path in (ended, other, gone)]
+
+
+def test_survey_ends_when_its_file_says(event: EventPages, asked: str) -> None:
+    """
+    Sixty days after the mail the link has ended, though its token has not.
+    """
+    event.pages.clock.instant += timedelta(days=59, hours=23)
+    before = event.pages.get(asked).status
+    event.pages.clock.instant += timedelta(hours=1)
+    ended = [event.pages.get(asked).status, event.pages.post(asked, {"likely": "9"}).status]
+
+    assert (200, [410, 410]) == (before, ended)
+    assert {} == _answers(event)
 
 
 def test_inquiry_becomes_a_task_with_an_owner(event: EventPages) -> None:
