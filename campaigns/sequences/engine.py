@@ -31,7 +31,7 @@ _log = logging.getLogger("clarion.sequences")
 #: Passages claimed in one transaction: a pause waits for no more than these.
 AT_ONCE: Final = 20_000
 _FEWEST: Final = 500
-#: What is asked before them: whether the passage is to go on at all. Other steps only choose the way.
+#: After them it is asked anew whether the passage is to go on at all. Other steps only choose the way, at one instant.
 _ACTING: Final = frozenset({"send", "task", "update", "webhook"})
 
 # A sequence that is being paused at this instant is left alone; one that was claimed is paused after this pass.
@@ -107,11 +107,14 @@ class _Pass:
                 rest = self._clock.rest(step, passage.zone, passage.nominal)
                 self._journal.rests(passage, nominal=rest.nominal, due_at=rest.due_at)
             people = [each for each in people if not each.has_come]
-        asked = people if step.action in _ACTING else [each for each in people if not each.has_come]
-        gone = self._leave(asked)
+        gone = self._leave([each for each in people if not each.is_asked])
         people = [each for each in people if each.id not in gone]
-        if people:
-            _ACT[step.action](self, name, step, people)
+        if not people:
+            return
+        if step.action in _ACTING:  # what was done may be what `exit_when` asks for
+            for passage in people:
+                passage.is_asked = False
+        _ACT[step.action](self, name, step, people)
 
     def _who_did_not(self, name: str, people: Sequence[Passage]) -> list[Passage]:
         """The people, less those who did the step before an edit brought them back to it: they pass over it."""
@@ -129,6 +132,8 @@ class _Pass:
             rules.append(("goal", actions.reached(goal.event)))
         if self._definition.exit_when is not None:
             rules.append(("exit_when", self._definition.exit_when))
+        for passage in people:
+            passage.is_asked = True
         gone: set[int] = set()
         for because, condition in rules:
             left = [each for each in people if each.id not in gone]

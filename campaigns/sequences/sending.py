@@ -4,7 +4,7 @@ Each step of a version has one open-ended run; its messages have the passage as 
 `message` and `batch`, in the transaction that moves the passages on: no message without its step, and no step without.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -75,12 +75,12 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
     if accounts:
         topic = version.definition.consent_topic
         key_accounts.leave_to_owners(connection, run_id, topic, post.policy, post.now, only=accounts)
-    by_customer: Mapping[int, Any] = {row.customer_id: row for row in rows}
-    return [_done(by_customer[passage.customer_id]) for passage in people]
+    by_customer = {customer_id: _done(message_id, reason) for message_id, customer_id, reason in rows}
+    return [by_customer[passage.customer_id] for passage in people]
 
 
-def _done(row: Any) -> Done:
-    return Done("sent" if row.skip_reason is None else f"skipped:{row.skip_reason}", row.id)
+def _done(message_id: int, skip_reason: str | None) -> Done:
+    return Done("sent" if skip_reason is None else f"skipped:{skip_reason}", message_id)
 
 
 def _open_run(post: Post, step: str, version_id: int) -> int:
