@@ -1,6 +1,7 @@
 """The files of an event with everything an event may have, and a hall that keeps it: for tests of the real thing."""
 
 import email
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -205,7 +206,7 @@ class Hall:
         from campaigns.sending import Courier
 
         settings = self.workspace.root / "clarion.yaml"
-        content = settings.read_text(encoding="utf-8").replace("127.0.0.1:2525", f"127.0.0.1:{port}")
+        content = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", settings.read_text(encoding="utf-8"))
         settings.write_text(content, encoding="utf-8")
         self.workspace = Workspace(self.workspace.root)
         with closing(Courier(self.workspace, self.database, self.clock, "w")) as courier:
