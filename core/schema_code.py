@@ -72,6 +72,7 @@ TRIGGERS: Final = {
     "suppression_of_person ON suppression": "what a person says no to holds at all the addresses of the person",
     "suppression_pause_over ON suppression": "a break is over at all addresses when the person ends it at one",
     "customer_one_person ON customer": "what the person said no to holds for a new customer, too",
+    "enrolment_gone ON enrolment": "the steps of a passage go with it",
     "activity_known ON activity": "who adds activities holds off whoever would read past them (campaigns.sequences)",
     "customer_one_person_anew ON customer": "the same, of customers who become the same person, or move",
 }

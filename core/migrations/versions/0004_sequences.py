@@ -10,6 +10,7 @@ down_revision = '0003'
 
 def upgrade() -> None:
     _pass_customers_through_sequences()
+    _end_steps_with_their_passage()
     _hold_events()
     _answer_inquiries()
     _know_who_leads()
@@ -102,10 +103,25 @@ def _pass_customers_through_sequences() -> None:
     sa.Column('outcome', sa.Text(), nullable=False, comment='sent, skipped:<reason>, waited, timed_out, went:<step>, task, …'),
     sa.Column('message_id', sa.BigInteger(), nullable=True),
     sa.Column('done_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['enrolment_id'], ['enrolment.id'], name=op.f('fk_enrolment_step_enrolment_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('enrolment_id', 'step', name=op.f('pk_enrolment_step')),
     comment='append-only: a step that an enrolment did is never done again; the key keeps that promise'
     )
+
+
+def _end_steps_with_their_passage() -> None:
+    """Steps go with the passage they belong to."""
+    op.execute("""
+        CREATE FUNCTION enrolment_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            DELETE FROM enrolment_step AS s USING gone WHERE s.enrolment_id = gone.id;
+            RETURN NULL;
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER enrolment_gone AFTER DELETE ON enrolment REFERENCING OLD TABLE AS gone
+        FOR EACH STATEMENT EXECUTE FUNCTION enrolment_gone()
+    """)
+    op.execute("COMMENT ON TRIGGER enrolment_gone ON enrolment IS 'the steps of a passage go with it'")
 
 
 def _hold_events() -> None:
