@@ -31,7 +31,11 @@ def validate(desk: Desk, as_json: bool) -> None:
     from campaigns.catalogue import examine
     from campaigns.remarks import remarks_on
 
+    from campaigns.workspace_tests import loading as tests
+
     catalogue, problems = examine(desk.workspace)
+    if catalogue is not None and not problems:
+        problems += tests.examine(desk.workspace, catalogue, tests.paths_of(desk.workspace))[1]
     remarks = remarks_on(desk.workspace, catalogue) if catalogue is not None and not problems else []
     if as_json:
         rows = [{"file": p.file, "line": p.line, "message": p.message, "hint": p.hint} for p in problems]
@@ -51,8 +55,9 @@ def validate(desk: Desk, as_json: bool) -> None:
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Default: .clarion/schemas")
 @click.pass_obj
 def schema(desk: Desk, folder: Path | None) -> None:
-    """Write the JSON Schemas of clarion.yaml, segments, campaigns and tests, for editors."""
+    """Write the JSON Schemas of clarion.yaml, segments, campaigns, events and tests, for editors."""
     from campaigns.definition import CampaignFile
+    from campaigns.events.definition import EventFile
     from campaigns.workspace_tests.definition import WorkspaceTestFile
     from core.settings import Settings
     from segments.definition import SegmentFile
@@ -60,7 +65,10 @@ def schema(desk: Desk, folder: Path | None) -> None:
     target = folder or desk.workspace.state / "schemas"
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-    models = (("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile), ("test", WorkspaceTestFile))
+    models = (
+        ("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile), ("event", EventFile),
+        ("test", WorkspaceTestFile),
+    )  # fmt: skip
     for name, model in models:
         path = target / f"{name}.json"
         write_file(path, json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n")
