@@ -30,7 +30,6 @@ def validate(desk: Desk, as_json: bool) -> None:
     """Check every file of the workspace: each mistake with its file and line, all in one go."""
     from campaigns.catalogue import examine
     from campaigns.remarks import remarks_on
-
     from campaigns.workspace_tests import loading as tests
 
     catalogue, problems = examine(desk.workspace)

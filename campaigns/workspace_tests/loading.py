@@ -44,9 +44,21 @@ def load(workspace: Workspace, catalogue: Catalogue, chosen: Iterable[Path] = ()
         ConfigError: with every mistake of every file.
         NotFound: there is no test.
     """
-    paths = list(chosen) or list(workspace.files(FOLDER, ".yaml", ".yml"))
+    paths = list(chosen) or paths_of(workspace)
     if not paths:
         raise NotFound(f"no test in {workspace.root / FOLDER}", hint="docs/workspace-tests.md shows how to write one")
+    cases, problems = examine(workspace, catalogue, paths)
+    raise_if(problems)
+    return cases
+
+
+def paths_of(workspace: Workspace) -> list[Path]:
+    """The test files of the workspace, by name."""
+    return list(workspace.files(FOLDER, ".yaml", ".yml"))
+
+
+def examine(workspace: Workspace, catalogue: Catalogue, paths: Iterable[Path]) -> tuple[list[TestCase], list[Problem]]:
+    """The cases of the files that can be used, and every mistake of all of them."""
     cases: list[TestCase] = []
     problems: list[Problem] = []
     for path in paths:
@@ -56,8 +68,7 @@ def load(workspace: Workspace, catalogue: Catalogue, chosen: Iterable[Path] = ()
             document.problems += _check(file, document, catalogue)
             cases += [TestCase(name, file, case, document) for name, case in file.cases.items()]
         problems += document.problems
-    raise_if(problems)
-    return cases
+    return cases, problems
 
 
 def _check(file: WorkspaceTestFile, document: Document, catalogue: Catalogue) -> Iterator[Problem]:

@@ -18,6 +18,8 @@ from reports.sections import number_cell, section, table
 
 #: Campaigns with a strip of their own in the chart of days.
 _STRIPS: Final = 8
+#: Recipient domains with a smaller share of all mails are not drawn.
+_LARGE: Final = 0.005
 #: Heads of columns that hold texts.
 _TEXTS: Final = frozenset(("Step", "First", "Last", "By", "What", "Kind", "Campaign", "Customer"))
 
@@ -65,7 +67,8 @@ def _cards(figures: Figures) -> Iterator[tuple[str, str, str]]:
 def _days(figures: Figures) -> str:
     if not figures.days:
         return section("Mails a day", "No mail would go.", "", wide=True)
-    spread = _every_day(figures.days[0].day, figures.days[-1].day)
+    zone = ZoneInfo(figures.zone)
+    spread = _every_day(figures.start.astimezone(zone).date(), figures.until.astimezone(zone).date())
     by_day = {day.day: day for day in figures.days}
     sums: dict[str, int] = {}
     for day in figures.days:
@@ -176,10 +179,11 @@ def _ways(figures: Figures) -> str:
     ]  # fmt: skip
     if not rows:
         return ""
-    most = max(figures.domains.values(), default=1)
-    bars = [Bar(domain, count, f"{count:,}") for domain, count in list(figures.domains.items())[:8]]
+    total = sum(way.accepted for way in figures.transports)
+    large = [(domain, count) for domain, count in figures.domains.items() if count > _LARGE * total]
+    bars = [Bar(domain, count, f"{count:,}") for domain, count in large[:8]]
     heads = ("Transport", "Mails", "Busiest day", "", "Busiest hour", "")
-    body = table(heads, rows, texts=_TEXTS) + charts.bars("Recipient domains", bars, scale=most)
+    body = table(heads, rows, texts=_TEXTS) + (charts.bars("Recipient domains", bars) if bars else "")
     return section("By which way", "", body, wide=True)
 
 
@@ -187,7 +191,7 @@ def _moments(figures: Figures) -> str:
     if figures.watched is None:
         return ""
     rows = [
-        [f"<td>{one.local:%a %-d %b %Y, %H:%M}</td>", f"<td>{escape(one.what)}</td>",
+        [f'<td class="time">{one.local:%a %-d %b %Y, %H:%M}</td>', f"<td>{escape(one.what)}</td>",
          f"<td>{escape(one.campaign)}</td>", f"<td>{escape(one.step)}</td>", f"<td>{escape(one.says)}</td>"]
         for one in figures.moments
     ]  # fmt: skip

@@ -88,9 +88,10 @@ def _ways(figures: Figures) -> Iterator[str]:
         )
     for over in figures.exceeded:
         yield f"  TOO MUCH for {over.transport} on {over.day}: {over.wanted:,} mails, {over.allowed:,} allowed"
-    if figures.domains:
-        first = list(figures.domains.items())[:5]
-        yield "  to " + ", ".join(f"{domain} {count:,}" for domain, count in first)
+    total = sum(way.accepted for way in figures.transports)
+    large = [f"{domain} {count:,}" for domain, count in figures.domains.items() if count > total / 200]
+    if large:
+        yield "  to " + ", ".join(large[:5])
 
 
 def _pressure(figures: Figures) -> Iterator[str]:
