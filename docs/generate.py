@@ -1,10 +1,11 @@
-"""docs/reference/ is written from the code: commands by click, settings by pydantic, tables by the schema.
+"""docs/reference/ is written from the code: commands by click, settings and the API by pydantic, tables by the schema.
 
 `python docs/generate.py` writes the pages; `--check` only says which are stale, and exits 1 if any is.
 """
 
 import argparse
 import inspect
+import json
 import sys
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
@@ -244,10 +245,20 @@ def _cell(text: str) -> str:
 
 # --- the program -----------------------------------------------------------------------------------------
 
+
+def openapi_page() -> str:
+    """The description of the HTTP API, for programs."""
+    from web.api.openapi import description
+    from web.api.routes import DESCRIBED
+
+    return json.dumps(description(DESCRIBED), indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "tables.md": tables_page,
+    "openapi.json": openapi_page,
 }
 
 

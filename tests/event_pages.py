@@ -11,6 +11,7 @@ from sqlalchemy import update
 from campaigns import catalogue
 from campaigns.events import applying, planning
 from campaigns.events.held import HeldEvent, event_of
+from campaigns.sequences import records, versions
 from core import schema
 from core.clock import SteppedClock
 from core.database import Database
@@ -155,11 +156,22 @@ class EventPages:
 
     def asked(self, customer: int) -> str:
         """The path of the survey for a customer who was asked by a mail just now."""
-        message, now = self.pages.mailed(customer), self.pages.clock.now()
+        return self.asked_by(self.pages.mailed(customer))
+
+    def asked_by(self, message: int) -> str:
+        """The path of the survey in the message, which went out just now."""
+        now = self.pages.clock.now()
         sent = update(schema.message).where(schema.message.c.id == message).values(not_before=now)
         with self.pages.database.begin() as connection:
             connection.execute(sent)
         return self.survey(message)
+
+    def apply_sequence(self, name: str) -> None:
+        """The sequence is in force as its file says."""
+        now = self.pages.clock.now()
+        with self.pages.database.begin() as connection:
+            pinned = versions.pin(catalogue.load(Workspace(self.pages.workspace.root)), name)
+            records.register(connection, name, versions.store(connection, pinned, now).id, now)
 
     @property
     def door(self) -> str:

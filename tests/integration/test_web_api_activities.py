@@ -75,26 +75,24 @@ def test_unknown_customer_is_told_and_the_others_count(api: Api) -> None:
     assert 1 == len(_told(api))
 
 
-@pytest.mark.parametrize(
-    ("change", "at"),
-    [
-        ({"customer": {}}, "activities.0.customer"), ({"name": ""}, "activities.0.name"),
-        ({"occurred_at": "2026-03-02T08:00:00"}, "activities.0.occurred_at"),
-        ({"occurred_at": "0001-01-01T00:00:00Z"}, "activities.0.occurred_at"),
-        ({"value": "1e20"}, "activities.0.value"), ({"properties": {"a": "b\u0000"}}, "activities.0.properties.a"),
-        ({"properties": {"a": {"b": 1}}}, "activities.0.properties.a"), ({"key": "k" * 501}, "activities.0.key"),
-        ({"nmae": "x"}, "activities.0.nmae"),
-        ({"properties": {f"b{n}": "y" * 4000 for n in range(5)}}, "activities.0.properties"),
-    ],
-)  # fmt: skip
-def test_senseless_values_are_named_and_nothing_is_kept(api: Api, change: dict[str, Any], at: str) -> None:
+def test_senseless_values_are_named_and_nothing_is_kept(api: Api) -> None:
     """
     422 with the place of each mistake; the activity beside it is not recorded either.
     """
-    answer = api.post("activities", {"activities": [VIEWED | change, VIEWED]})
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"customer": {}}, "customer"), ({"name": ""}, "name"), ({"occurred_at": "2026-03-02T08:00:00"}, "occurred_at"),
+        ({"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at"), ({"value": "1e20"}, "value"),
+        ({"properties": {"a": "b\u0000"}}, "properties.a"), ({"properties": {"a": {"b": 1}}}, "properties.a"),
+        ({"key": "k" * 501}, "key"), ({"nmae": "x"}, "nmae"),
+        ({"properties": {f"b{n}": "y" * 4000 for n in range(5)}}, "properties"),
+    ]  # fmt: skip
+    answers = [(api.post("activities", {"activities": [VIEWED | change, VIEWED]}), at) for change, at in wrong]
 
-    assert (422, "invalid") == (answer.status, answer.content["error"]["code"])
-    assert at in [problem["at"] for problem in answer.content["error"]["problems"]]
+    assert {(422, "invalid")} == {(answer.status, answer.content["error"]["code"]) for answer, _ in answers}
+    assert [] == [
+        at for answer, at in answers
+        if f"activities.0.{at}" not in [problem["at"] for problem in answer.content["error"]["problems"]]
+    ]  # fmt: skip
     assert [] == _told(api)
 
 
