@@ -49,6 +49,7 @@ def sequence_mistakes(
         yield from _moves(document)
         yield from _dead_steps(document)
         yield from _former_names(document)
+        yield from _choices(document)
 
 
 def _steps(document: Document) -> list[str]:
@@ -208,3 +209,21 @@ def _former_names(document: Document) -> Iterator[Problem]:
         elif former in seen:
             yield document.problem(path, f"steps.{name}: {former!r} became {seen[former]!r} already", "keep one")
         seen[former] = name
+
+
+def _choices(document: Document) -> Iterator[Problem]:
+    """What is said of people who wait at steps that an edit removed or moved speaks of such steps."""
+    steps = _all_steps(document)
+    for section, is_there in (("when_removed", False), ("when_reordered", True)):
+        choices = _at(document.content, (section,))
+        for name in choices if isinstance(choices, dict) else ():
+            here: Path_ = (section, name)
+            if is_there and name not in steps:
+                yield document.problem(here, f"{section}: no step {quoted(name)}", did_you_mean(name, steps))
+            elif not is_there and name in steps:
+                hint = "remove one of the two; where its place changed: when_reordered"
+                yield document.problem(here, f"{section}: {name!r} is still a step", hint)
+            target = _at(document.content, (*here, "move"))
+            if isinstance(target, str) and target not in steps:
+                text = f"{section}.{name}: no step {quoted(target)}"
+                yield document.problem((*here, "move"), text, did_you_mean(target, steps))
