@@ -73,7 +73,7 @@ def _received(site: Site, name: str, desk: Desk, written: Written, words: Words)
     """The inquiry is on record. A mailbox in whose name many came of late gets no mail, and the inquiry counts all the
     same (S-9.10)."""
     limits, now = site.workspace.settings.pages.limits, site.clock.now()
-    standing = site.orders.standing(desk.acknowledge) if desk.acknowledge is not None else None
+    standing = site.orders.ready(desk.acknowledge)
     key = limit_key(site.workspace.secret, written.address)
     with site.transaction() as connection:
         people_stay(connection)

@@ -8,7 +8,7 @@ from typing import Final
 from campaigns import catalogue, transactional
 from campaigns.transactional import Standing
 from core.database import Database
-from core.errors import ConfigError
+from core.errors import ConfigError, EngineError
 from core.workspace import Workspace
 
 #: Campaign files that were changed count from then on. Reading all files takes a tenth of a second.
@@ -47,6 +47,14 @@ class Orders:
         with self._lock:
             self._kept[campaign] = time.monotonic(), found
         return found
+
+    def ready(self, campaign: str | None) -> Standing | None:
+        """The same where one is named; None also when it cannot be sent, which is logged: what it goes with counts."""
+        try:
+            return self.standing(campaign) if campaign is not None else None
+        except EngineError as error:
+            _log.error("%s cannot be sent: %s", campaign, error)
+            return None
 
     def _read(self, campaign: str) -> Standing:
         files = catalogue.load(Workspace(self._workspace.root))

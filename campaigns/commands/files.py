@@ -54,9 +54,10 @@ def validate(desk: Desk, as_json: bool) -> None:
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Default: .clarion/schemas")
 @click.pass_obj
 def schema(desk: Desk, folder: Path | None) -> None:
-    """Write the JSON Schemas of clarion.yaml, segments, campaigns, events and tests, for editors."""
+    """Write the JSON Schemas of clarion.yaml, segments, campaigns, events, surveys and tests, for editors."""
     from campaigns.definition import CampaignFile
     from campaigns.events.definition import EventFile
+    from campaigns.surveys.definition import SurveyFile
     from campaigns.workspace_tests.definition import WorkspaceTestFile
     from core.settings import Settings
     from segments.definition import SegmentFile
@@ -66,7 +67,7 @@ def schema(desk: Desk, folder: Path | None) -> None:
         target.mkdir(parents=True, exist_ok=True)
     models = (
         ("clarion", Settings), ("segment", SegmentFile), ("campaign", CampaignFile), ("event", EventFile),
-        ("test", WorkspaceTestFile),
+        ("survey", SurveyFile), ("test", WorkspaceTestFile),
     )  # fmt: skip
     for name, model in models:
         path = target / f"{name}.json"

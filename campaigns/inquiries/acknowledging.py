@@ -74,7 +74,7 @@ def _why_not(
 ) -> str | None:
     """What forbids an answer to this address now."""
     if not wanted.is_answerable:
-        return "it came from a program"
+        return "nothing may be sent to this address by itself now"
     if _NOBODY.match(row.email) or Receiver.of(circumstances.workspace).is_own(row.email):
         return "nothing is answered to this address"
     is_mail = wanted.source == "mail"

@@ -29,9 +29,9 @@ class Inquiry(Body):
 
 
 def acknowledging(site: Site, body: Inquiry) -> Standing | None:
-    """The campaign that says it was received, ready; None: the desk has none, or there is no such desk."""
+    """The campaign that says it was received, ready; None: the desk has none that can be sent, or is none."""
     desk = site.workspace.settings.inquiries.get(body.desk)
-    return site.orders.standing(desk.acknowledge) if desk is not None and desk.acknowledge is not None else None
+    return site.orders.ready(desk.acknowledge) if desk is not None else None
 
 
 def receive(call: Call, body: Inquiry) -> Done:
