@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.settings import Organisation
@@ -12,6 +13,8 @@ from reports.sections import number_cell, section, table
 from reports.surveys.figures import Answers, Rating, SurveyReport
 from reports.surveys.screen import score, shares
 from reports.words import percent
+
+_LONGEST: Final = 32
 
 
 def page(report: SurveyReport, organisation: Organisation) -> str:
@@ -87,8 +90,13 @@ def _cell(shown: str) -> str:
 def _chosen(answers: Answers) -> str:
     total = answers.answered
     rows = [
-        Bar(each.shown, each.count, f"{each.count:,}",
-            f"{percent(each.count / total)}{shares(each.interval)}" if total else "")
+        Bar(_short(each.shown), each.count, f"{each.count:,}", percent(each.count / total) if total else "",
+            code=shares(each.interval).strip())
         for each in answers.choices
     ]  # fmt: skip
     return charts.bars(f"Choices: {answers.ask}", rows, scale=total or None)
+
+
+def _short(shown: str) -> str:
+    """A label that has room beside its figures on a phone."""
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1].rstrip()}…"
