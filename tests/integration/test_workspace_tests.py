@@ -1,6 +1,7 @@
 """`clarion test`: cases of a workspace played through by the real engine, in a world with nobody else in it."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -266,3 +267,16 @@ def test_messages_are_shown_by_their_own_clock(play):
     assert "ann  Mon 2026-03-02 03:00 America/New_York  spring-paper  'Paper for Ann & Co'" == shown(
         results["one"].found.messages[0]
     )
+
+
+def test_the_example_of_the_page_passes(make_workspace, database):
+    """
+    The file that docs/workspace-tests.md shows is valid, and its cases are as it says.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "workspace-tests.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    workspace = make_workspace(database=database, files=WORKSPACE | {"tests/welcome.yaml": example})
+    catalogue = files.load(workspace)
+    results = run(database, workspace, catalogue, load(workspace, catalogue))
+
+    assert [[], []] == [findings(result) for result in results]
