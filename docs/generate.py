@@ -22,6 +22,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
 from campaigns import definition
+from campaigns.sequences.definition import SequenceFile
 from core import field_types, settings, transport_settings, units
 from core.schema import metadata
 from core.schema_code import FUNCTIONS, TRIGGERS, VIEWS
@@ -86,6 +87,7 @@ FILES: dict[str, type[BaseModel]] = {
     "clarion.yaml": settings.Settings,
     "segments/NAME.yaml": SegmentFile,
     "campaigns/NAME.yaml": definition.CampaignFile,
+    "campaigns/NAME.yaml of kind sequence": SequenceFile,
 }
 
 

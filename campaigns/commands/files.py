@@ -47,7 +47,9 @@ def validate(desk: Desk, as_json: bool) -> None:
         remark(f"remark: {text}")
     if not as_json and catalogue is not None:
         parts = (catalogue.segments, "segment"), (catalogue.templates, "template"), (catalogue.campaigns, "campaign")
-        click.echo(f"fine: {', '.join(counted(len(named), noun) for named, noun in parts)}")
+        told = [counted(len(named), noun) for named, noun in parts]
+        told += [counted(len(catalogue.sequences), "sequence")] if catalogue.sequences else []
+        click.echo(f"fine: {', '.join(told)}")
 
 
 @click.command()
@@ -57,6 +59,7 @@ def schema(desk: Desk, folder: Path | None) -> None:
     """Write the JSON Schemas of clarion.yaml, segments, campaigns, events, surveys and tests, for editors."""
     from campaigns.definition import CampaignFile
     from campaigns.events.definition import EventFile
+    from campaigns.sequences.definition import campaign_schema
     from campaigns.surveys.definition import SurveyFile
     from campaigns.workspace_tests.definition import WorkspaceTestFile
     from core.settings import Settings
@@ -71,5 +74,6 @@ def schema(desk: Desk, folder: Path | None) -> None:
     )  # fmt: skip
     for name, model in models:
         path = target / f"{name}.json"
-        write_file(path, json.dumps(model.model_json_schema(by_alias=True), indent=2) + "\n")
+        content = campaign_schema() if name == "campaign" else model.model_json_schema(by_alias=True)
+        write_file(path, json.dumps(content, indent=2) + "\n")
         click.echo(str(path))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
-from campaigns.definition import Goal, Limits
+from campaigns.definition import CampaignFile, Goal, Limits
 from core.care_settings import EventName
 from core.field_types import HeaderText, Name
 from core.local_time import Span, Weekday, parse_span
@@ -324,3 +324,11 @@ class SequenceFile(Section):
         order = content.pop("order")
         content["steps"] = {name: content["steps"][name] for name in order}
         return cls.model_validate(content)
+
+
+def campaign_schema() -> dict[str, Any]:
+    """The JSON Schema of a campaign file, of whatever kind: what editors complete and check with."""
+    campaign, sequence = (model.model_json_schema(by_alias=True) for model in (CampaignFile, SequenceFile))
+    parts = campaign.pop("$defs", {}) | sequence.pop("$defs", {})
+    is_sequence = {"properties": {"kind": {"const": KIND}}, "required": ["kind"]}
+    return {"$defs": parts, "if": is_sequence, "then": sequence, "else": campaign}

@@ -170,4 +170,4 @@ def test_a_broadcast_still_needs_topic_and_audience(run, shop):
 
     assert "kind 'broadcast' needs 'topic' and 'audience'" in done.output
     assert 0 == written.exit_code
-    assert ["topic", "audience"] == document["else"]["required"]
+    assert ["topic", "audience"] == document["else"]["else"]["required"]
