@@ -48,8 +48,7 @@ def sequence_mistakes(
         yield from _rules(document, vocabulary)
         yield from _moves(document)
         yield from _dead_steps(document)
-        yield from _former_names(document)
-        yield from _choices(document)
+        yield from edit_mistakes(document)
 
 
 def _steps(document: Document) -> list[str]:
@@ -194,6 +193,12 @@ def _falls_through(step: Mapping[str, Any]) -> bool:
     forks = step.get("branch")
     last = forks[-1] if isinstance(forks, list) and forks else None
     return not (isinstance(last, dict) and last.get("when") is None)
+
+
+def edit_mistakes(document: Document) -> Iterator[Problem]:
+    """Every mistake in what a file says of people who wait while it is edited."""
+    yield from _former_names(document)
+    yield from _choices(document)
 
 
 def _former_names(document: Document) -> Iterator[Problem]:

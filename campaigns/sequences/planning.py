@@ -253,16 +253,20 @@ def _untouched(edits: Edits, waiting: Mapping[str, Crowd], told: Iterable[Told])
 
 
 def _remarks(standing: Standing, pinned: SequenceVersion, edits: Edits) -> Iterable[str]:
-    was, now = standing.definition, pinned.definition
+    old, new = standing.definition, pinned.definition
     if _enters_otherwise(standing, pinned):
         yield "who is inside stays inside; who enters from now on enters by the new rule"
         yield from _how_people_enter(pinned)
-    if was.enrol.key != now.enrol.key:
+    if old.enrol.key != new.enrol.key:
         yield "passages are told apart by another property: who is inside may enter once more beside their passage"
-    if was.goal != now.goal:
+    if old.goal != new.goal:
         yield "the goal changed: it is judged anew for everybody, before their next action"
+    if edits.renamed:
+        yield f"renamed: {telling.listed([f'{was} is {now} now' for was, now in edits.renamed.items()])}"
     if edits.added:
-        yield f"new steps: {telling.listed(edits.added)}"
+        yield f"new: {telling.listed(edits.added)}"
+    if edits.gone:
+        yield f"gone: {telling.listed(edits.gone)}"
 
 
 def _digest(*parts: object) -> str:

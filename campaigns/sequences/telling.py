@@ -116,19 +116,27 @@ def _ahead(edits: Edits, lot: Lot, at: str) -> Iterator[Told]:
         if steps:
             yield Told(lot.step, people, kind, text.format(listed(steps)), {"steps": list(steps)})
 
-    for old in kept:
-        if edits.is_rewritten(old):
-            what = edits.content.get(old, ())
-            shown = f"{edits.names[old]} {'is another one' if not what else 'has another ' + listed(what)}"
-            detail = {"steps": [edits.names[old]], "what": list(what)}
-            yield Told(lot.step, people, Effect.CONTENT_ONLY, shown, detail)
+    for what, steps in _rewritten(edits, kept).items():
+        does = f"another {listed(what)}" if what else "something else to do"
+        shown = f"ahead of them, {listed(steps)} {'has' if len(steps) == 1 else 'have'} {does}"
+        detail = {"steps": list(steps), "what": list(what)}
+        yield Told(lot.step, people, Effect.CONTENT_ONLY, shown, detail)
     later = [edits.names[old] for old in kept if edits.is_retimed(old) and edits.names[old] != at]
-    yield from effect(Effect.RE_TIMED_LATER, later, "{} will last another time")
+    yield from effect(Effect.RE_TIMED_LATER, later, "ahead of them, {} has another length")
     anew = [edits.names[old] for old in kept if edits.is_decided_anew(old)]
-    yield from effect(Effect.DECIDED_ANEW, anew, "{} will send them on by its new ways")
+    yield from effect(Effect.DECIDED_ANEW, anew, "ahead of them, {} decides by new ways")
     yield from effect(Effect.ADDED, [name for name in edits.added if name in ahead], "will also come to {}")
     behind = [name for name in edits.added if name not in ahead and edits.after.leads(name, at)]
     yield from effect(Effect.ADDED_BEHIND, behind, "will never come to {}, which is new and behind them")
+
+
+def _rewritten(edits: Edits, steps: Sequence[str]) -> Mapping[tuple[str, ...], list[str]]:
+    """What is another one → the steps of which it is, by their new names."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for old in steps:
+        if edits.is_rewritten(old):
+            found.setdefault(edits.content.get(old, ()), []).append(edits.names[old])
+    return found
 
 
 def _again(edits: Edits, lot: Lot, did: Mapping[tuple[str, str], int]) -> Iterator[Told]:

@@ -1,11 +1,16 @@
 """What is different between two definitions of a sequence, and what the file must explain to whom."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from campaigns.sequences.crowds import Crowd
 from campaigns.sequences.definition import SequenceFile
 from campaigns.sequences.edits import Edits, Flow
 from campaigns.sequences.fates import Fate, Lot, came_before, lots, unexplained
+from campaigns.sequences.mistakes import edit_mistakes
+from campaigns.sequences.telling import Effect
+from core.yaml_files import Document, build, parse_document
 
 STEPS: dict[str, Any] = {
     "hello": {"send": {"template": "hello.html"}},
@@ -182,3 +187,58 @@ def test_lost_steps_are_those_that_lay_ahead():
 
     assert ("nudge",) == edits.lost("pause", "pause")
     assert () == edits.lost("rest", "rest")
+
+
+def read(content: str) -> tuple[SequenceFile | None, list[str]]:
+    """A file of a sequence, and what is wrong in it with what it says of edits."""
+    document = parse_document(content, Document("campaigns/nurture.yaml"))
+    definition = build(SequenceFile, document)
+    return definition, [problem.message for problem in [*document.problems, *edit_mistakes(document)]]
+
+
+def page() -> str:
+    """docs/live-edits.md."""
+    return (Path(__file__).parents[2] / "docs" / "live-edits.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page_is_a_sequence():
+    """
+    What docs/live-edits.md shows of a file can be written so.
+    """
+    (example,) = re.findall(r"```yaml\n(.*?)```", page(), re.DOTALL)
+    definition, problems = read(example)
+
+    assert [] == problems
+    assert definition is not None
+    assert {"move": "nudge"} == definition.when_removed["pause"].model_dump()
+
+
+def test_the_page_tells_every_effect():
+    """
+    docs/live-edits.md explains each effect that a plan may name, and no other.
+    """
+    table = page().split("| effect | means |")[1].split("\n\n")[0]
+    told = re.findall(r"`([a-z_]+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:]))
+
+    assert {str(effect) for effect in Effect} == set(told)
+
+
+def test_what_a_file_says_of_people_speaks_of_the_right_steps():
+    """
+    A choice for a removed step that is still there, for a moved one that is not, or to no step at all, is a mistake.
+    """
+    _, problems = read("""
+kind: sequence
+topic: news
+enrol: {by: api}
+when_removed: {nudge: exit, gone: {move: nowhere}}
+when_reordered: {nugde: stay}
+steps:
+  nudge: {exit: finished}
+""")
+
+    assert [
+        "when_removed: 'nudge' is still a step",
+        "when_removed.gone: no step 'nowhere'",
+        "when_reordered: no step 'nugde'",
+    ] == problems
