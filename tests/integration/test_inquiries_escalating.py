@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from campaigns import tasks
+from campaigns.attending import attend_to
 from campaigns.duty import Circumstances
 from campaigns.inquiries.duties import DUTIES
 from campaigns.inquiries.receiving import Received, receive
@@ -20,6 +21,7 @@ from core.schema import activity, inquiry, staff_notice, task
 from core.workspace import Workspace
 from tests.factories import make_customer
 from tests.inquiry_files import FILES, SETTINGS, asked, settings
+from tests.integration.test_campaigns_replies import mail_server
 
 #: Friday, 30 October 2026, 15:30 in Berlin (CET since the 25th): half past five of working time is Monday morning.
 FRIDAY = datetime(2026, 10, 30, 14, 30, tzinfo=UTC)
@@ -308,3 +310,27 @@ def test_owner_of_the_customer_goes_first(make_world: Callable[..., World]) -> N
     world.change_settings(("email: cora@paper.example,", "email: cora@paper.example, away: true,"))
 
     assert "dan" == world.receive(key="b", email="key@customers.example").owner
+
+
+def test_notices_of_an_escalation_really_leave(database: Database, make_workspace: Callable[..., Workspace]) -> None:
+    """
+    Over SMTP: the inquiry, the reminder, and who has it next, each to the right person, to be answered to the customer.
+    """
+    with mail_server() as server:
+        workspace = make_workspace(database=database, files=FILES, settings=SETTINGS, smtp_port=server.port)
+        world = World(workspace, database)
+        world.receive(content="Wie viele passen hinein? 多少？")
+        for day in (1, 2):
+            world.run_until(at(day, "18:00"))
+            attend_to(workspace, database, world.clock)
+    mails = [email.message_from_bytes(one.content, policy=modern) for one in server.received]
+    notices = [mail for mail in mails if "inquiry" in str(mail["Subject"]).lower()]
+    told = [(mail["To"].addresses[0].username, str(mail["Subject"]).partition(":")[0]) for mail in notices]
+
+    assert ("anna", "Inquiry of reader@customers.example") == told[0]
+    assert {
+        ("anna", "Inquiry of reader@customers.example"), ("anna", "Overdue"), ("ben", "Passed on to you"),
+        ("anna", "Passed on to Ben Birch"),
+    } == set(told)  # fmt: skip
+    assert {"reader@customers.example"} == {mail["Reply-To"] for mail in notices if mail["Reply-To"]}
+    assert "多少" in notices[0].get_body(("plain",)).get_content()
