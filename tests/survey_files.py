@@ -1,7 +1,7 @@
 """A survey with a question of each kind, for tests."""
 
 SURVEY = """\
-title: {en: How do you like us?, de: Wie gefallen wir Ihnen?}
+title: {en: "How do you like us?", de: "Wie gefallen wir Ihnen?"}
 intro: {en: Three questions}
 questions:
   likely:
@@ -10,9 +10,9 @@ questions:
     lowest: {en: not at all}
     highest: {en: certainly}
   liked:
-    ask: {en: What did you like?}
+    ask: {en: "What did you like?"}
     kind: choices
     choices: {price: {en: The price}, paper: {en: The paper}, service: {en: The service}}
-  why: {ask: {en: Why?}, kind: text, max_length: 200}
+  why: {ask: {en: "Why?"}, kind: text, max_length: 200}
 """
 FILES = {"surveys/nps.yaml": SURVEY}
