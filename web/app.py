@@ -129,12 +129,12 @@ async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         return site_of(request).not_found(request)
-    return site_of(request).message_page(request, "bad_request", status)
+    return _told(request, "bad_request", status)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:  # noqa: ARG001  it quotes what was sent
     """What was sent cannot be read."""
-    return site_of(request).message_page(request, "bad_request", 400)
+    return _told(request, "bad_request", 400)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
@@ -143,7 +143,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     cause = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(cause, "sqlstate", None)
     _log.error("a request to /%s/ failed: %s %s", request.url.path[1:2], type(cause).__name__, state or "")
-    answer = site_of(request).message_page(request, "unavailable", 503)
+    answer = _told(request, "unavailable", 503)
     answer.headers["retry-after"] = "60"
     return answer
 
@@ -151,8 +151,15 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 async def _not_ready(request: Request, error: Exception) -> Response:
     """The workspace's files do not hold what the page needs. They name nobody, so the mistake is logged."""
     _log.error("a request to /%s/ failed: %s", request.url.path[1:2], error)
-    return site_of(request).message_page(request, "unavailable", 503)
+    return _told(request, "unavailable", 503)
 
 
 async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001  the server logs it
-    return site_of(request).message_page(request, "unavailable", 500)
+    return _told(request, "unavailable", 500)
+
+
+def _told(request: Request, name: str, status: int) -> Response:
+    """The page that says so, or to a program JSON."""
+    if request.url.path.startswith(f"{api.BASE}/"):
+        return api.failed(status)
+    return site_of(request).message_page(request, name, status)

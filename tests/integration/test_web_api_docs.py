@@ -16,9 +16,9 @@ from tests.api_calls import KEY
 from tests.event_pages import event_pages
 from tests.sequence_files import ORDERED, sequence
 from web.api.activities import MOST
-from web.api.calls import REMEMBERED
+from web.api.calls import MAX_BODY, REMEMBERED
 from web.api.openapi import description
-from web.api.routes import DESCRIBED, MAX_BODY, routes
+from web.api.routes import DESCRIBED, routes
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "api.md").read_text(encoding="utf-8")

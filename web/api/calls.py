@@ -31,6 +31,8 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 #: A call is remembered by its key for as long.
 REMEMBERED: Final = timedelta(days=2)
 LONGEST_KEY: Final = 255
+#: A thousand activities with their properties.
+MAX_BODY: Final = 2 * 1024 * 1024
 _log = logging.getLogger("clarion.api")
 
 
@@ -116,7 +118,7 @@ async def _answered(
     except Refusal as refusal:
         return refused(refusal)
     except HTTPException as error:
-        return refused(Refusal(error.status_code, "unreadable", "the body is too large, or was cut off"))
+        return refused(Refusal(error.status_code, "unreadable", "the body was cut off"))
     except EngineError as error:
         told = refusal_of(error)
         if told.status >= 500:
@@ -150,7 +152,12 @@ async def _json_of(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal(415, "not_json", "expected a body of the type application/json")
-    return await request.body()
+    raw = bytearray()
+    async for piece in request.stream():
+        raw += piece
+        if len(raw) > MAX_BODY:
+            raise Refusal(413, "too_large", f"expected a body of at most {MAX_BODY // 2**20} MB")
+    return bytes(raw)
 
 
 def _read(model: type[BodyT], raw: bytes) -> BodyT:

@@ -9,15 +9,15 @@ from starlette.routing import Route
 
 from web.api import activities, enrolments, inquiries, registrations
 from web.api.answers import Refusal, answer, refused
-from web.api.calls import asking, posting
+from web.api.calls import MAX_BODY, asking, posting
 from web.api.openapi import Described, description
 from web.site import site_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 BASE: Final = "/api/v1"
-#: A thousand activities with their properties.
-MAX_BODY: Final = 2 * 1024 * 1024
+#: What is larger is not even read to be refused.
+_MOST_READ: Final = 4 * MAX_BODY
 _METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 DESCRIBED: Final = (
@@ -71,6 +71,13 @@ async def described(request: Request) -> Response:  # noqa: ARG001  the same for
     return answer(200, description(DESCRIBED))
 
 
+def failed(status: int) -> Response:
+    """What is said of a call that could not be read, or not be carried out."""
+    if status >= 500:
+        return refused(Refusal(status, "unavailable", "not available just now"))
+    return refused(Refusal(status, "unreadable", "the request cannot be read"))
+
+
 def _at(path: str, by_method: dict[str, Handler]) -> Route:
     allowed = ", ".join(sorted(by_method))
 
@@ -84,4 +91,4 @@ def _at(path: str, by_method: dict[str, Handler]) -> Route:
             return refused(Refusal(405, "method", f"expected {allowed}", headers={"allow": allowed}))
         return await handler(request)
 
-    return Route(f"{BASE}{path}", respond, methods=_METHODS, max_body_size=MAX_BODY)
+    return Route(f"{BASE}{path}", respond, methods=_METHODS, max_body_size=_MOST_READ)
