@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from campaigns import tasks
 from campaigns.duty import Circumstances
+from campaigns.events import calendar_replies
 from campaigns.feedback import Effect, Receiver, complaints, take
 from campaigns.feedback.answering import ASKS_TO, DESK
 from campaigns.inquiries import by_mail
@@ -135,6 +136,9 @@ class Inbox:
         flaws = "; ".join(reading.mail.flaws)
         if _is_for_people(kind, reading.mail.flaws, is_proven=proof.message_id is not None):
             return self._aside(connection, mail, flaws)
+        answered = calendar_replies.take(connection, self._circumstances, reading.mail, now)
+        if answered is not None:
+            return self._answered(connection, mail, reading, answered, now)
         written, desk = None, None
         if kind is FeedbackKind.REPLY and self._circumstances.settings.inquiries:
             written = written_of(connection, self._circumstances, told[0], reading.mail, mail.envelope_to)
@@ -152,6 +156,12 @@ class Inbox:
         ):
             raise RuntimeError(f"inbound mail {mail.id} was handled by another process meanwhile")
         return Handled(mail.id, kind, tuple(one.words for one in effects if one.words), flaws or None)
+
+    def _answered(self, connection: Connection, mail: Stored, reading: Reading, words: str, now: datetime) -> Handled:
+        """A calendar's answer has been followed: nobody has to read it."""
+        if not storage.handled(connection, mail.id, shown_kind(reading), None, None, now, None):
+            raise RuntimeError(f"inbound mail {mail.id} was handled by another process meanwhile")
+        return Handled(mail.id, reading.findings[0].kind, (words,))
 
     def _inquired(self, connection: Connection, effect: Effect, desk: str, written: Written, now: datetime) -> Effect:
         """The mail is an inquiry, or belongs to one, which is noted with the event."""

@@ -107,10 +107,12 @@ class Post:
         """
         ids = [row.id for row in rows]
         back = take_back(self.connection, self.held, ids, self.now, but=("withdrawn", "offer_expired", "summary"))
-        unheard = {number for number, step in back if step in _STEPS.values()}
         rows = self._with_entry(rows, ids)
-        self.placed([row for row in rows if row.id in unheard], None, is_raised=True)
-        self.offered([row for row in rows if (row.id, "offer") in back])
+        offered = [row for row in rows if row.state == Seat.OFFERED and (row.id, "offer") in back]
+        placed = [row for row in rows if (row.id, _STEPS.get(row.state)) in back]
+        self.placed(placed, None, is_raised=True)
+        self.offered(offered)
+        unheard = {row.id for row in (*offered, *placed)}
         heard = [row for row in rows if row.id not in unheard]
         told = {row.id: self._change_for(row) for row in heard}
         seated = [row for row in heard if row.state == Seat.CONFIRMED]
