@@ -42,6 +42,8 @@ def test_figures_of_the_limits_are_those_of_the_code() -> None:
     rows = {
         f"`mail_every`: one mail of a kind to a mailbox | `{format_duration(limits.mail_every)}` |",
         f"mails to a mailbox that never confirmed | {limits.unconfirmed} |",
+        f"events within `mail_every` | {limits.registrations} |",
+        f"`inquiries`: of one mailbox within `mail_every` | {limits.inquiries} |",
         f"(/24, /48) | {limits.visitor_per_hour}, {limits.network_per_hour} |",
         f"`form_per_hour`, `all_per_hour` | {limits.form_per_hour}, {limits.all_per_hour} |",
         f"`pages.links.mailings` after the mail (`{format_duration(links.mailings)}`)",
@@ -55,8 +57,10 @@ def test_every_page_is_in_the_table(make_workspace: Callable[..., Workspace]) ->
     Whatever page can be asked for with a form is told where it is, and when it changes something.
     """
     app = create_app(make_workspace(), Database("postgresql://nowhere.example/x"), SystemClock())
-    paths = {route.path.replace("{token}", "TOKEN").replace("{form}", "NAME") for route in app.routes}  # type: ignore[attr-defined]
+    named = (re.sub(r"{(\w+)}", lambda found: found[1].upper(), route.path) for route in app.routes)  # type: ignore[attr-defined]
+    paths = {path.replace("/f/FORM", "/f/NAME") for path in named}
     told = set(re.findall(r"^\| `(/[^`]+)` \|", PAGE, re.MULTILINE))
-    pages = {path for path in paths if re.fullmatch(r"/(?:[a-z]/[A-Z]+|my)", path)} - {"/c/TOKEN", "/v/TOKEN"}
+    shape = r"/(?:[a-z]/[A-Z]+|my|events/EVENT|r/TOKEN/calendar.ics|(?:door|s)/[A-Z]+/TOKEN)"
+    pages = {path for path in paths if re.fullmatch(shape, path)} - {"/c/TOKEN", "/v/TOKEN"}
 
     assert pages == told
