@@ -42,20 +42,23 @@ _EXIT: Final = text(f"""
     UPDATE enrolment AS e SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = :because
     WHERE {_THERE}
 """).bindparams(bindparam("now", type_=_INSTANT))  # noqa: S608
-_TIMED: Final = text(f"""
-    UPDATE enrolment AS e
-    SET version_id = :new, step = :to, nominal_at = t.nominal_at, due_at = t.due_at,
-        step_since = coalesce(t.since, :now)
-    FROM customer AS c, unnest(CAST(:zones AS text[]), :sinces, :nominals, :dues) AS t (zone, since, nominal_at, due_at)
-    WHERE {_THERE} AND c.id = e.customer_id AND t.zone = coalesce(c.zone, '')
-      AND (t.since IS NULL OR t.since = e.step_since)
-""").bindparams(  # noqa: S608
+_TIMES: Final = (
     bindparam("now", type_=_INSTANT),
     bindparam("zones", type_=ARRAY(Text)),
-    bindparam("sinces", type_=ARRAY(_INSTANT)),
     bindparam("nominals", type_=ARRAY(_INSTANT)),
     bindparam("dues", type_=ARRAY(_INSTANT)),
 )
+_RETIME: Final = text(f"""
+    UPDATE enrolment AS e SET version_id = :new, step = :to, nominal_at = t.nominal_at, due_at = t.due_at
+    FROM customer AS c, unnest(CAST(:zones AS text[]), :sinces, :nominals, :dues) AS t (zone, since, nominal_at, due_at)
+    WHERE {_THERE} AND c.id = e.customer_id AND t.zone = coalesce(c.zone, '') AND t.since = e.step_since
+""").bindparams(bindparam("sinces", type_=ARRAY(_INSTANT)), *_TIMES[1:])  # noqa: S608
+_MOVE: Final = text(f"""
+    UPDATE enrolment AS e
+    SET version_id = :new, step = :to, nominal_at = t.nominal_at, due_at = t.due_at, step_since = :now
+    FROM customer AS c, unnest(CAST(:zones AS text[]), :nominals, :dues) AS t (zone, nominal_at, due_at)
+    WHERE {_THERE} AND c.id = e.customer_id AND t.zone = coalesce(c.zone, '')
+""").bindparams(*_TIMES)  # noqa: S608
 #: What they did under the old name they did. Who did a step of the new name long ago needs no second entry.
 _RENAME: Final = text("""
     UPDATE enrolment_step AS d SET step = r.now
@@ -90,9 +93,11 @@ def _one(connection: Connection, crossing: Crossing, lot: Lot, times: Retimed | 
         return connection.execute(_STAY, values | {"to": lot.to}).rowcount
     rests = times.rests
     places = {
+        "to": lot.to,
         "zones": [zone for zone, _ in rests],
-        "sinces": [since for _, since in rests],
         "nominals": [rest.nominal for rest in rests.values()],
         "dues": [rest.due_at for rest in rests.values()],
     }
-    return connection.execute(_TIMED, values | places | {"to": lot.to}).rowcount
+    if lot.fate is Fate.MOVED:
+        return connection.execute(_MOVE, values | places).rowcount
+    return connection.execute(_RETIME, values | places | {"sinces": [since for _, since in rests]}).rowcount
