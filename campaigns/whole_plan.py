@@ -14,8 +14,9 @@ from campaigns.plan import Plan, Reviewed
 from campaigns.planned import Kind, Planned
 from campaigns.runs import Started
 from core import audit
-from core.errors import NotFound, PlanError
+from core.errors import ConfigError, NotFound, PlanError, Problem
 from core.names import did_you_mean
+from core.workspace import raise_if
 
 _BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in KINDS}
 
@@ -90,10 +91,16 @@ def _others(
     known: Mapping[str, Sequence[str]],
     now: datetime,
 ) -> Iterator[tuple[str, Planned]]:
+    problems: list[Problem] = []
     for kind in KINDS:
         for name in known[kind.name]:
-            if not names or name in names:
+            if names and name not in names:
+                continue
+            try:
                 yield kind.name, kind.plan(connection, catalogue, name, now)
+            except ConfigError as error:  # all of them at once
+                problems += error.problems
+    raise_if(problems)
 
 
 def to_file(whole: WholePlan) -> dict[str, Any]:
