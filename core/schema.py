@@ -876,7 +876,10 @@ inquiry = Table(
     Column("content", Text, nullable=False, server_default=text("''")),
     _jsonb("fields"),
     Column(
-        "mail_ids", ARRAY(Text), nullable=False, server_default=text("'{}'"),
+        "mail_ids",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
         comment="Message-IDs of the mails it was made of: an answer to one of them belongs to it",
     ),
     Column("message_id", BigInteger, comment="the message that acknowledged it"),
