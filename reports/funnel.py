@@ -7,8 +7,9 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Text, cast, func, select, tuple_, union
+from sqlalchemy import Connection, Row, RowMapping, Text, case, cast, func, select, tuple_, union
 
+from campaigns.sequences.sending import OPEN_ENDED
 from core.errors import NotFound
 from core.names import did_you_mean
 from core.schema import campaign_version, erased_conversion, message, purchase, run
@@ -86,9 +87,13 @@ def overview(connection: Connection) -> tuple[tuple[Group, Money], ...]:
 
 
 def _runs(connection: Connection, campaign: str, run_id: int | None) -> list[RunLine]:
-    chosen = select(run).where(run.c.campaign == campaign).order_by(run.c.starts_at, run.c.id)
+    held = select(func.count()).where(message.c.run_id == run.c.id).scalar_subquery()
+    people = case((run.c.open_ended, held), else_=run.c.audience).label("people")
+    # The run of a step of a sequence is told by the step.
+    told = case((run.c.occurrence == OPEN_ENDED, run.c.step), else_=run.c.occurrence).label("told")
+    chosen = select(run, people, told).where(run.c.campaign == campaign).order_by(run.c.starts_at, run.c.id)
     lines = [
-        RunLine(row.id, row.occurrence, row.state, row.starts_at, row.finished_at, row.audience)
+        RunLine(row.id, row.told, row.state, row.starts_at, row.finished_at, row.people)
         for row in connection.execute(chosen)
     ]
     if not lines:
