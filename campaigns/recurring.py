@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from campaigns import versions
 from campaigns.definition import MISSED_ONCE, MISSED_SKIP
@@ -37,9 +37,11 @@ def run(connection: Connection, circumstances: Circumstances, now: datetime) -> 
             with connection.begin_nested():
                 if _is_done(connection, circumstances, row, now):
                     return 1
-        except (OperationalError, ServiceError):
-            raise  # the database is gone: the next one would fare no better
-        except Exception:  # noqa: BLE001  logged with its traceback, and tried again at the next tick
+        except ServiceError:
+            raise  # the next one would fare no better
+        except Exception as error:  # logged with its traceback, and tried again at the next tick
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
             _log.exception("recurring campaign %s could not be started", row["campaign"])
     return 0
 

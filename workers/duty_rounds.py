@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError as DatabaseGone
+from sqlalchemy.exc import DBAPIError
 
 from campaigns.duties import DUTIES
 from campaigns.duty import Circumstances, Duty
@@ -62,9 +62,11 @@ class DutyRounds:
             try:
                 with self._database.begin() as connection:
                     number = duty.run(connection, self._circumstances, self._clock.now())
-            except (DatabaseGone, ServiceError):
+            except ServiceError:
                 raise  # the next one would fare no better
-            except Exception:  # noqa: BLE001  logged with its traceback, and tried again
+            except Exception as error:  # logged with its traceback, and tried again
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise
                 self._fail(duty)
                 break
             self._failures.pop(duty.name, None)

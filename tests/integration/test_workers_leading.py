@@ -150,7 +150,17 @@ def test_a_duty_is_repeated_until_nothing_is_left_each_time_in_its_own_transacti
     assert [[], ["run 1"], ["run 1", "run 2"], ["run 1", "run 2", "run 3"]] == seen
 
 
-def test_one_duty_at_fault_holds_up_no_other_and_rests(database, rounds, caplog):
+def damaged(_connection):
+    raise ValueError("no such thing")
+
+
+def too_slow(connection):
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
+    connection.exec_driver_sql("SELECT pg_sleep(1)")
+
+
+@pytest.mark.parametrize("fault", [damaged, too_slow])
+def test_one_duty_at_fault_holds_up_no_other_and_rests(database, rounds, caplog, fault):
     """
     Its transaction is rolled back and its fault is logged once; the next round passes over it, for a second.
     """
@@ -158,7 +168,7 @@ def test_one_duty_at_fault_holds_up_no_other_and_rests(database, rounds, caplog)
 
     def fail(connection, _circumstances, _now):
         note(connection, "half done")
-        raise ValueError("no such thing")
+        fault(connection)
 
     def run(connection, _circumstances, _now):
         calls.append(1)
