@@ -66,7 +66,7 @@ def read(connection: Connection, around: Circumstances, now: datetime) -> int:
     for good. Repeat: safe, also concurrently. Atomic with the connection's transaction.
     """
     del around  # sequences go by their versions alone
-    standing = [record for record in records.known(connection) if record.state is not SequenceState.CANCELLED]
+    standing = [record for record in records.held(connection) if record.state is not SequenceState.CANCELLED]
     mark = _mark(connection)
     if mark is None:
         return 0

@@ -85,6 +85,15 @@ def known(connection: Connection, names: Iterable[str] | None = None) -> list[Re
     return [_record(row) for row in connection.execute(query).mappings()]
 
 
+def held(connection: Connection) -> list[Record]:
+    """The sequences that were applied, held until the transaction ends: none of them is edited meanwhile.
+
+    Whoever wakes people needs that: somebody whom an edit takes over at that instant would be woken in no version.
+    """
+    rows = select(sequence).order_by(sequence.c.name).with_for_update(read=True, key_share=True)
+    return [_record(row) for row in connection.execute(rows).mappings()]
+
+
 def _record(row: RowMapping) -> Record:
     return Record(
         row["name"], row["version_id"], SequenceState(row["state"]), row["fault"], row["since"], row["looked_at"]
