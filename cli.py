@@ -62,7 +62,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "worker": ("workers.commands", "worker", "Run worker processes."),
     "scheduler": ("workers.commands", "scheduler", "Run the scheduler."),
     "api-key": ("web.api.commands", "api_key", "Make a key for a program that calls the HTTP API."),
-    "web": ("web.commands", "web", "Serve tracking, unsubscribe and view-in-browser pages."),
+    "web": ("web.commands", "web", "Serve tracked links, the public pages and the HTTP API."),
     "inbound": ("workers.commands", "inbound", "Take in bounces, complaints, automatic answers, opt-outs and replies."),
     "db": ("workers.commands", "db", "Look after the database."),
 }

@@ -14,7 +14,8 @@ __all__ = ["consent", "web"]
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free port (default: `web.port`).")
 @click.pass_obj
 def web(desk: Desk, host: str | None, port: int | None) -> None:
-    """Serve tracked links, and the pages for signing up, preferences, unsubscribing and people's own data.
+    """Serve tracked links, the pages people see (sign-up, preferences, unsubscribing, their own data, events,
+    surveys, inquiries), and the HTTP API.
 
     Stops on Ctrl-C or SIGTERM, after the requests under way are answered and every hit is stored. Behind a
     proxy on another machine, name it in `web.proxies`.

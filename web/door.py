@@ -20,6 +20,7 @@ from core import audit
 from core.errors import NotFound
 from core.schema import customer, registration
 from tracking.timed_tokens import TimedPurpose
+from web.form_fields import one_line
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_fields
@@ -93,7 +94,7 @@ async def _answer(request: Request, query: str, done: tuple[Change, str] | None,
     site, refused = site_of(request), _opened(request)
     if refused is not None:
         return refused
-    query = " ".join(query.split())[:_LONGEST_SEARCH]
+    query = one_line(query)[:_LONGEST_SEARCH]
     door = await site.off_loop(_door, site, str(request.path_params["event"]), query)
     return site.not_found(request) if door is None else _page(site, request, door, query, done, undo=undo)
 

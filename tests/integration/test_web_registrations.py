@@ -129,6 +129,7 @@ def test_door_checks_in_with_one_press(event: EventPages) -> None:
 
     assert ("0 of 2 are here" in everybody.text, "cy@customers.example" in everybody.text) == (True, False)
     assert "Nobody who has a seat" in found.text
+    assert 200 == event.pages.get(f"{event.door}?q=%00").status
     assert ("bo@customers.example" in bo.text, "ann@customers.example" in bo.text) == (True, False)
     assert ("Bo is here." in done.text, "1 of 2 are here" in done.text) == (True, True)
     assert "That was so already" in again.text
