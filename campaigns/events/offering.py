@@ -9,6 +9,7 @@ from campaigns.duty import Circumstances
 from campaigns.events import mails, seats
 from campaigns.events.held import HeldEvent, event_of, lock_event
 from campaigns.events.states import Seat
+from core.people_lock import people_stay
 from core.schema import event, registration
 
 #: Offers made or ended in one go of the duty.
@@ -48,7 +49,13 @@ def end_offers(connection: Connection, circumstances: Circumstances, now: dateti
     """
     over = select(_offers.c.event).where(_offers.c.state == Seat.OFFERED, _offers.c.offered_until <= now)
     names = _open_events(connection, over.where(_offers.c.event == event.c.name).exists())
-    return sum(_end_of(connection, circumstances, lock_event(connection, name), now) for name in names)
+    return sum(_end_of(connection, circumstances, _locked(connection, name), now) for name in names)
+
+
+def _locked(connection: Connection, name: str) -> HeldEvent:
+    """The event, locked; before it, that no customer is taken away meanwhile: whoever erases one waits, or has done."""
+    people_stay(connection)
+    return lock_event(connection, name)
 
 
 def _open_events(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
@@ -71,7 +78,7 @@ def offer_freed(connection: Connection, circumstances: Circumstances, now: datet
     """Seats that are free while somebody waits are offered, whatever freed them, such as an erasure. Repeat: safe."""
     made = 0
     for name in _with_waiting(connection, now):
-        made += offer_free_seats(connection, circumstances, lock_event(connection, name), now)
+        made += offer_free_seats(connection, circumstances, _locked(connection, name), now)
     return made
 
 

@@ -12,6 +12,7 @@ from campaigns.events.registering import Answer, Change, Source, registration_by
 from campaigns.events.states import Seat
 from core import schema
 from core.errors import ConfigError, NotFound, PlanError, StalePlan, UsageError
+from customers.rights.erase import erase_named
 from tests.event_files import EVENT, FILES, Hall, parsed
 from tests.factories import make_customer, make_suppression
 from tests.integration.test_campaigns_sending import serving
@@ -541,3 +542,21 @@ def test_registration_is_found_by_its_number_and_its_uid(hall):
 
     assert found == same
     assert ("paper-evening", Seat.WAITING, 2, False) == (found.event, found.seat, found.position, found.checked_in)
+
+
+def test_seat_of_somebody_who_is_erased_goes_on(hall):
+    """
+    Nothing is left of them, and the first of the list is offered the seat; erased ones are not taken in by a page.
+    """
+    for address in (ANN, BEN, CLEO):
+        hall.register(address)
+    hall.look_after()
+    with hall.database.begin() as connection:
+        erase_named(connection, hall.workspace.secret, ANN, source="test", now=hall.clock.now())
+    assert ["confirmed", "waiting"] == hall.states()
+    hall.look_after()
+
+    assert ["confirmed", "offered"] == hall.states()
+    again = hall.register(ANN, party="another")
+    assert (Answer.RECEIVED, ()) == (again.answer, again.placed)
+    assert ["confirmed", "offered"] == hall.states()
