@@ -166,7 +166,8 @@ _RULES: Final[tuple[tuple[TextClause, str], ...]] = (
         text("""
             SELECT count(*) FROM enrolment_step AS s JOIN enrolment AS e ON e.id = s.enrolment_id
             LEFT JOIN message AS m ON m.id = s.message_id
-            WHERE e.sequence = :name AND (s.outcome = 'sent' OR s.outcome LIKE 'skipped:%') AND m.id IS NULL
+            WHERE e.sequence = :name AND m.id IS NULL
+              AND (s.outcome = 'sent' OR s.outcome LIKE 'skipped:%' AND s.outcome <> 'skipped:already_messaged')
         """),
         "send steps were done without a message in the ledger",
     ),

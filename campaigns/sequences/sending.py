@@ -76,7 +76,9 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
         topic = version.definition.consent_topic
         key_accounts.leave_to_owners(connection, run_id, topic, post.policy, post.now, only=accounts)
     by_customer = {customer_id: _done(message_id, reason) for message_id, customer_id, reason in rows}
-    return [by_customer[passage.customer_id] for passage in people]
+    # Of two customers who were merged the other one's message may stand in this passage's place.
+    had = Done(f"skipped:{audience.ALREADY_MESSAGED}")
+    return [by_customer.get(passage.customer_id, had) for passage in people]
 
 
 def _done(message_id: int, skip_reason: str | None) -> Done:

@@ -4,7 +4,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
+from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_activity, make_customer, make_purchase, make_suppression
 from tests.sequence_files import ORDERED, Road, sequence
 
@@ -144,3 +146,57 @@ done: {exit: finished}
     way.tick(days=7)
 
     assert [("paid", "timed_out"), ("nudge", "sent"), ("done", "exit")] == way.done(ann)
+
+
+def test_twins_and_capped_people_are_skipped_with_the_reason(make_workspace, database, clock):
+    """
+    Of two customers at one address one is written to; whom a cap holds is skipped, and both go on.
+    """
+    caps = MINIMAL_SETTINGS + "pressure: {{caps: {{weekly: {{most: 1, within: 7d}}}}}}\n"
+    way = Road(lambda **given: make_workspace(**given, settings=caps), database, clock)
+    ann = add(way, email="ann@firm.example")
+    twin = add(way, email="ann@firm.example")
+    way.tick()
+    with way.database.begin() as connection:  # the first one went out
+        accepted = "UPDATE message SET state = 'accepted', accepted_at = :now WHERE skip_reason IS NULL"
+        connection.execute(text(accepted), {"now": way.clock.now()})
+    way.tick(days=3)
+
+    capped, doubled = "skipped:frequency_cap", "skipped:duplicate_address"
+    assert [("hello", "sent"), ("pause", "waited"), ("again", capped)] == way.done(ann)
+    assert [("hello", doubled), ("pause", "waited"), ("again", capped)] == way.done(twin)
+    assert {"completed"} == {state for _, state, *_ in way.passages()}
+
+
+def test_more_people_than_allowed_pause_the_sequence(road):
+    """
+    When a segment selects more than `max_audience` nobody enters until somebody has looked.
+    """
+    way = road(sequence("hello: {send: {template: spring-paper.html}}", limits="{max_audience: 1}"))
+    for _ in range(2):
+        add(way)
+    way.tick()
+
+    assert [] == way.passages()
+    fault = "2 people would enter today (limits.max_audience: 1)"
+    assert [("paused", fault)] == [tuple(row) for row in way.rows("SELECT state, fault FROM sequence")]
+
+
+def test_one_sequence_at_fault_does_not_hold_up_another(road):
+    """
+    What keeps one sequence from going on is said on it, and the others go on.
+    """
+    way = road()
+    ann = add(way)
+    way.tick()
+    with way.database.begin() as connection:
+        connection.execute(text("INSERT INTO sequence SELECT 'other', version_id, 'active', NULL, since FROM sequence"))
+        connection.execute(text("UPDATE enrolment SET sequence = 'other', step = 'nowhere', due_at = :now"),
+                           {"now": way.clock.now()})  # fmt: skip
+    way.tick()
+
+    assert [("other", "nurture: people wait at nowhere, which is no step of theirs"), ("nurture", None)] == [
+        tuple(row) for row in way.rows("SELECT name, fault FROM sequence ORDER BY name DESC")
+    ]
+    assert {("nurture", ann)} < {tuple(row) for row in way.rows("SELECT sequence, customer_id FROM enrolment")}
+    assert [("hello", "sent"), ("hello", "skipped:already_messaged")] == way.done(ann)
