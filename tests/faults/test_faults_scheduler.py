@@ -71,8 +71,10 @@ def run_count(place):
     return int(place.scalar("SELECT count(*) FROM run"))
 
 
-def told(place):
-    return (place.workspace.root / "scheduler.log").read_text(encoding="utf-8")
+def has_noticed(place):
+    """A scheduler that led says that it does no more: its connection is gone, or a duty of it was refused."""
+    log = (place.workspace.root / "scheduler.log").read_text(encoding="utf-8")
+    return "the database went away" in log or "this one stands by" in log
 
 
 def assert_nothing_was_done_twice(place):
@@ -105,7 +107,7 @@ def test_a_leader_that_stood_still_amid_a_duty_does_nothing_when_it_wakes(place)
             started_s = time.monotonic() - stopped_at
             wait_for(lambda: time.monotonic() > stopped_at + 2 * LEASE_S, "twice the lease")
             os.killpg(old.pid, signal.SIGCONT)
-            wait_for(lambda: "the database went away" in told(place), "the old leader to notice")
+            wait_for(lambda: has_noticed(place), "the old leader to notice")
             count = run_count(place)
             wait_for(lambda: run_count(place) > count, "the next minute's run", timeout_s=90)
             assert leads(place, new)
@@ -159,6 +161,61 @@ def test_what_is_owed_is_told_while_a_duty_lasts(place):
 
 #: Who comes to a sequence at one moment.
 CROWD = 100_000
+SENT = "SELECT count(*) FROM enrolment_step WHERE step = 'hello'"
+
+
+def at_the_door(make_workplace, port, count):
+    """A workplace where so many people are about to enter a sequence."""
+    place = make_workplace(port, count, SEQUENCE_FILES)
+    now = SystemClock().now()
+    with place.database.begin() as connection:
+        standing = versions.store(connection, versions.pin(catalogue.load(place.workspace), "nurture"), now)
+        records.register(connection, "nurture", standing.id, now)
+    return place
+
+
+def is_at_work(place):
+    """A duty's transaction is under way."""
+    at_work = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'clarion scheduler ticks' AND xact_start < clock_timestamp() - interval '20 ms'
+    """
+    return place.scalar(at_work) > 0
+
+
+@pytest.mark.parametrize("strike", [signal.SIGSTOP, signal.SIGKILL])
+def test_steps_of_a_sequence_are_done_once_whatever_becomes_of_the_leader(make_workplace, strike):
+    """
+    The leader is struck amid the passage of 30,000 people; another one goes on. Everybody is enrolled once, and has one
+    message, in one batch; also after the first one woke up.
+    """
+    count = 30_000
+    with holding() as server:
+        place = at_the_door(make_workplace, server.port, count)
+        with (
+            clarion_process(place.workspace, "scheduler", present="scheduler") as old,
+            clarion_process(place.workspace, "scheduler", present="scheduler") as new,
+        ):
+            wait_for(lambda: leads(place, old) or leads(place, new), "an election")
+            first, second = (old, new) if leads(place, old) else (new, old)
+            wait_for(lambda: place.scalar(SENT) > 0 and is_at_work(place), "a duty amid the steps")
+            os.killpg(first.pid, strike)
+            struck_at, before = time.monotonic(), place.scalar(SENT)
+            wait_for(lambda: leads(place, second), "another one to lead")
+            wait_for(lambda: place.scalar(SENT) == count, "everybody's first mail", timeout_s=240)
+            if strike == signal.SIGSTOP:
+                wait_for(lambda: time.monotonic() > struck_at + 2 * LEASE_S, "twice the lease")
+                os.killpg(first.pid, signal.SIGCONT)
+                wait_for(lambda: has_noticed(place), "the old leader to notice")
+            assert leads(place, second)
+
+    print(f"\nstruck after {before:,} of {count:,} steps")
+    assert 2 == place.scalar("SELECT epoch FROM leader")
+    assert count == place.scalar("SELECT count(DISTINCT customer_id) FROM enrolment")
+    assert count == place.scalar("SELECT count(*) FROM enrolment")
+    assert count == place.scalar("SELECT count(*) FROM message") == place.scalar(SENT)
+    in_batches = "SELECT unnest(message_ids) AS id FROM batch"
+    assert place.scalar(f"SELECT count(*) = count(DISTINCT id) AND count(*) = {count} FROM ({in_batches}) AS s") is True
 
 
 def test_what_is_owed_is_told_while_a_crowd_passes_a_sequence(make_workplace):
@@ -166,16 +223,11 @@ def test_what_is_owed_is_told_while_a_crowd_passes_a_sequence(make_workplace):
     While 100,000 people are enrolled and sent their first mail, no transactional batch waits two seconds to be told.
     """
     with holding() as server:
-        place = make_workplace(server.port, CROWD, SEQUENCE_FILES)
-        now = SystemClock().now()
-        with place.database.begin() as connection:
-            standing = versions.store(connection, versions.pin(catalogue.load(place.workspace), "nurture"), now)
-            records.register(connection, "nurture", standing.id, now)
-        sent = "SELECT count(*) FROM enrolment_step WHERE step = 'hello'"
+        place = at_the_door(make_workplace, server.port, CROWD)
         with clarion_process(place.workspace, "scheduler", present="scheduler"):
             wait_for(lambda: place.scalar("SELECT count(*) FROM enrolment") > 0, "the first people to enter")
             lengths, begun = [_told_after(place)], time.monotonic()
-            while place.scalar(sent) < CROWD:
+            while place.scalar(SENT) < CROWD:
                 assert time.monotonic() < begun + 300
                 lengths.append(_told_after(place))
             tick_s = time.monotonic() - begun
