@@ -1,6 +1,7 @@
 """Plans of sequences: who would enter, whom an edit touches, when a plan is stale, and what applying leaves behind."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,11 @@ from click.testing import CliRunner
 
 from campaigns import catalogue as files
 from campaigns import whole_plan
-from campaigns.sequences import duties, enrol
+from campaigns.sequences import activities, duties, enrol
 from cli import clarion
 from core.commands import Desk
 from core.errors import ConfigError, PlanError, StalePlan
-from tests.factories import make_customer, make_suppression
+from tests.factories import make_activity, make_customer, make_suppression
 from tests.sequence_files import Road, sequence
 
 BY_API = "{by: api}"
@@ -58,6 +59,27 @@ class Way(Road):
             catalogue = files.load(self.workspace)
             applied = whole_plan.apply_document(connection, catalogue, document, self.clock.now(), actor="ann")
         return applied.others
+
+    def carry_out_while(self, other):
+        """The plan of now is applied while somebody else begins `other` in between, and has to wait for it."""
+        document, catalogue = self.plan(), files.load(self.workspace)
+        with ThreadPoolExecutor(1) as pool:
+            with self.database.begin() as connection:
+                whole_plan.apply_document(connection, catalogue, document, self.clock.now())
+                begun = pool.submit(self._alone, other)
+                self._until_somebody_waits()
+            begun.result()
+
+    def _alone(self, other):
+        with self.database.begin() as connection:
+            other(connection)
+
+    def _until_somebody_waits(self):
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        for _ in range(10_000):
+            if self.rows(query)[0][0]:
+                return
+        raise AssertionError("nobody waits for the edit")
 
     def edit(self, content, name="nurture"):
         """The file says something else."""
@@ -388,43 +410,30 @@ def test_nobody_is_left_in_a_version_that_an_edit_left(way):
     with way.database.begin() as connection:
         ann = make_customer(connection, consents=("promotions",))
     way.edit(sequence(WITHOUT_PAUSE, enrol=BY_API))
-    document = way.plan()
-    catalogue = files.load(way.workspace)
-    begun = []
+    way.carry_out_while(lambda connection: enrol.enrol(connection, "nurture", ann, now=way.clock.now()))
+
+    in_force = "SELECT e.version_id = s.version_id FROM enrolment AS e JOIN sequence AS s ON s.name = e.sequence"
+    assert [(True,)] == [tuple(row) for row in way.rows(in_force)]
+
+
+def test_nobody_sleeps_on_after_an_edit(way):
+    """
+    What somebody waits for, read while an edit is applied, wakes them in the new version.
+    """
+    waiting = """
+paid: {wait: {for: 'did("paid", since="step")', timeout: 7d}}
+again: {send: {template: reminder.html}}
+"""
+    way.edit(sequence(waiting, enrol=BY_API))
+    way.apply()
+    ann = way.enter()
     with way.database.begin() as connection:
-        whole_plan.apply_document(connection, catalogue, document, way.clock.now())
-        begun.append(_entering(way, ann))
-        _until_waiting(way)
-    begun[0].join()
+        make_activity(connection, ann, "paid", occurred_at=way.clock.now())
+    way.edit(sequence(waiting.replace("reminder.html", "spring-paper.html"), enrol=BY_API))
+    way.carry_out_while(lambda connection: activities.read(connection, None, way.clock.now()))
+    way.tick()
 
-    assert [("2",)] == [
-        tuple(row)
-        for row in way.rows(
-            "SELECT (SELECT count(*)::text FROM sequence_version AS v WHERE v.id <= e.version_id) FROM enrolment AS e"
-        )
-    ]
-
-
-def _entering(way, customer_id):
-    """A thread in which the customer enters."""
-    from threading import Thread
-
-    def enter():
-        with way.database.begin() as connection:
-            enrol.enrol(connection, "nurture", customer_id, now=way.clock.now())
-
-    thread = Thread(target=enter)
-    thread.start()
-    return thread
-
-
-def _until_waiting(way):
-    """Somebody waits for a lock."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    for _ in range(10_000):
-        if way.rows(query)[0][0]:
-            return
-    raise AssertionError("nobody waits")
+    assert [("paid", "came_true"), ("again", "sent")] == way.done(ann)
 
 
 def test_every_duty_of_sequences_is_at_rest_after_an_edit(way):
