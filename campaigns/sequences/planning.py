@@ -5,13 +5,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from campaigns import versions as mailings
 from campaigns.catalogue import Catalogue
-from campaigns.sequences import beginning, crowds, fates, leaving, records, telling, versions
+from campaigns.sequences import beginning, crowds, fates, leaving, records, rewording, telling, versions
 from campaigns.sequences.crowds import Crowd
 from campaigns.sequences.edits import Edits
 from campaigns.sequences.fates import Fate, Lot
@@ -21,19 +20,12 @@ from campaigns.sequences.retiming import Retimed, retimed
 from campaigns.sequences.telling import Told
 from campaigns.sequences.versions import SequenceVersion, Standing
 from campaigns.sequences.waits import Clock
-from campaigns.versions import Version
 from core.errors import ConfigError, Problem
 from core.schema import enrolment
 from segments.membership import segments_used
 from suppression.policy import Policy
 
 KIND: Final = "sequence"
-#: What was said of a send step, by the keys under which a version keeps it.
-_PARTS: Final = {
-    "text": ("templates", "files"), "sender": ("sender",), "transport": ("transport",),
-    "organisation": ("organisation",), "tracking": ("opens", "clicks"),
-}  # fmt: skip
-_SAID: Final = {"template": ("send", "template"), "subject": ("send", "subject"), "topic": ("topic",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +149,7 @@ def _edited(
     now: datetime,
 ) -> Examined:
     name, policy = record.name, Policy.of(catalogue.settings)
-    edits = Edits(standing.definition, pinned.definition, _rewritten(connection, standing, pinned))
+    edits = Edits(standing.definition, pinned.definition, rewording.rewritten(connection, standing, pinned))
     waiting = crowds.waiting(connection, name, standing.id)
     lots = fates.lots(edits, waiting)
     did = crowds.did(connection, name, standing.id, fates.came_before(edits, lots))
@@ -194,32 +186,6 @@ def _times(
         return None
     step = pinned.definition.steps[lot.to]
     return retimed(connection, standing.sequence, standing.id, lot, step, Clock(pinned.zone, now), now)
-
-
-def _rewritten(connection: Connection, standing: Standing, pinned: SequenceVersion) -> Mapping[str, tuple[str, ...]]:
-    """Old name → what its mailing says otherwise."""
-    former = {step.renamed_from: name for name, step in pinned.definition.steps.items() if step.renamed_from}
-    found = {}
-    for step, version_id in standing.sends.items():
-        now = pinned.mailings.get(former.get(step, step))
-        if now is None or now.fingerprint == standing.version.mailing_prints[step]:
-            continue
-        if what := _differences(mailings.fetch(connection, version_id), now):
-            found[step] = what
-    return found
-
-
-def _differences(was: Version, now: Version) -> tuple[str, ...]:
-    before, after = was.stored(), now.stored()
-    parts = [word for word, keys in _PARTS.items() if any(before.get(key) != after.get(key) for key in keys)]
-    said = [word for word, path in _SAID.items() if _at(before["campaign"], path) != _at(after["campaign"], path)]
-    return (*said, *(part for part in parts if part != "text" or "template" not in said))
-
-
-def _at(content: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def _enters_otherwise(standing: Standing, pinned: SequenceVersion) -> bool:
