@@ -1,13 +1,14 @@
 """The test files of a workspace, read and checked against its other files: every mistake at its line."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from campaigns.catalogue import Catalogue
-from campaigns.workspace_tests.definition import Case, WorkspaceTestFile
-from core.errors import NotFound, Problem
+from campaigns.workspace_tests.definition import Case, Customer, WorkspaceTestFile
+from campaigns.workspace_tests.given import email_of
+from core.errors import AddressError, NotFound, Problem
 from core.names import did_you_mean
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, Path_, build, read_document
@@ -74,11 +75,11 @@ def examine(workspace: Workspace, catalogue: Catalogue, paths: Iterable[Path]) -
 def _check(file: WorkspaceTestFile, document: Document, catalogue: Catalogue) -> Iterator[Problem]:
     known = _Known(catalogue)
     yield from _names(document, ("apply",), file.apply, known.applicable, "campaign, sequence or event")
-    yield from _topics(file.customers, document, ("customers",), known)
+    yield from _people(file.customers, document, ("customers",), known)
     for name, case in file.cases.items():
         here: Path_ = ("cases", name)
         yield from _names(document, (*here, "apply"), case.apply or (), known.applicable, "campaign, sequence or event")
-        yield from _topics(case.customers, document, (*here, "customers"), known)
+        yield from _people(case.customers, document, (*here, "customers"), known)
         yield from _check_case(file, case, document, here, known)
 
 
@@ -117,8 +118,12 @@ def _check_case(
                 yield from _names(document, path, [one.customer], people, "customer", whole=True)
 
 
-def _topics(people: object, document: Document, path: Path_, known: _Known) -> Iterator[Problem]:
-    for name, person in dict(people).items():  # type: ignore[call-overload]
+def _people(people: Mapping[str, Customer], document: Document, path: Path_, known: _Known) -> Iterator[Problem]:
+    for name, person in people.items():
+        try:
+            email_of(name, person)
+        except AddressError as error:
+            yield document.problem((*path, name), error.message, "give them an `email`, or an empty one")
         for place, word in enumerate(person.consents):
             topic = word if isinstance(word, str) else word.topic
             yield from _names(document, (*path, name, "consents", place), [topic], known.topics, "topic", whole=True)

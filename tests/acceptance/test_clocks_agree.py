@@ -96,7 +96,10 @@ def test_a_month_around_each_change_is_the_same_in_both(make_workspace, database
                 expected.add((str(change), name_of(at), instant))
                 orders.append((instant - timedelta(hours=11), change, instant))
         begin = min(order[0] for order in orders) - timedelta(days=1)
-        people = {str(change): {"zone": change.zone, "consents": ["promotions"]} for change in changes}
+        people = {
+            str(change): {"zone": change.zone, "consents": ["promotions"], "email": f"c{number}@customers.example"}
+            for number, change in enumerate(changes)
+        }
         steps = [
             {"at": f"{at:%Y-%m-%dT%H:%M}Z", "do": "enrol", "customer": str(change), "key": f"{at:%Y-%m-%d}",
              "sequence": name_of(affected(change))}
