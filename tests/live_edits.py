@@ -69,7 +69,7 @@ _OTHER_ORDER: Final = _ordered("hello", "rest", "nudge", "pause", "last")
 
 EDITS: Final = (
     Edit("none, to compare with"),
-    Edit("the text of `last`", STEPS | {"last": "{send: {template: other.html}}"}),
+    Edit("the template of `last`", STEPS | {"last": "{send: {template: other.html}}"}),
     Edit("the subject of `nudge`", STEPS | {"nudge": "{send: {template: nudge.html, subject: Soon}}"}),
     Edit("`pause` is longer: 6d", STEPS | {"pause": "{wait: 6d}"}),
     Edit("`rest` is shorter: 2d", STEPS | {"rest": "{wait: 2d}"}),
