@@ -48,7 +48,7 @@ def _period(figures: Figures) -> str:
 
 def _remarks(figures: Figures) -> Iterator[str]:
     for one in figures.refused:
-        yield f"Not applied: {one.name}: {one.why}"
+        yield f"Not applied: {one.name}: {one.why.removeprefix(f'{one.name}: ')}"
     for over in figures.exceeded:
         yield f"{over.transport} has {over.wanted:,} mails on {over.day}, and may carry {over.allowed:,}"
 

@@ -39,7 +39,8 @@ def _head(figures: Figures) -> Iterator[str]:
 
 def _refused(figures: Figures) -> Iterator[str]:
     for one in figures.refused:
-        yield f"NOT APPLIED {one.name}: {one.why}" + (f" ({one.hint})" if one.hint else "")
+        why = one.why.removeprefix(f"{one.name}: ")
+        yield f"NOT APPLIED {one.name}: {why}" + (f" ({one.hint})" if one.hint else "")
 
 
 def _days(figures: Figures) -> Iterator[str]:
