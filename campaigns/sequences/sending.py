@@ -41,7 +41,7 @@ from suppression.policy import Policy
 EXPIRED: Final = "expired"
 #: The occurrence of the run of a step: messages are added as people come.
 OPEN_ENDED: Final = "open"
-#: So many new messages refresh the planner's statistics: without that a claim costs ten times as much.
+#: So many messages of a new run refresh the planner's statistics: without that a claim costs ten times as much.
 _ANALYZE_FROM: Final = 5_000
 
 
@@ -64,12 +64,14 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
     connection, version_id = post.connection, post.standing.sends[step]
     version = versions.fetch(connection, version_id)
     duplicates.lock_pieces(connection, [version], post.policy)
-    run_id = _open_run(post, step, version_id)
+    run_id, is_new = _open_run(post, step, version_id)
     ids = [passage.id for passage in people]
     rows = _inserted(post, version, step, run_id, ids)
     if len(rows) < len(people):  # somebody at the same address was quicker
         rows += _inserted_as_twins(post, step, run_id, ids, [row.customer_id for row in rows])
     planned = sorted(row.id for row in rows if row.skip_reason is None)
+    if is_new and len(planned) >= _ANALYZE_FROM:
+        analyze(connection, "message")
     _to_be_sent(post, run_id, planned)
     accounts = [row.id for row in rows if row.skip_reason == KEY_ACCOUNT]
     if accounts:
@@ -85,8 +87,8 @@ def _done(message_id: int, skip_reason: str | None) -> Done:
     return Done("sent" if skip_reason is None else f"skipped:{skip_reason}", message_id)
 
 
-def _open_run(post: Post, step: str, version_id: int) -> int:
-    """The step's run, held open until this transaction ends; made when there is none."""
+def _open_run(post: Post, step: str, version_id: int) -> tuple[int, bool]:
+    """The step's run, held open until this transaction ends, and whether it is new: made when there was none."""
     connection = post.connection
     taking = (
         select(run.c.id)
@@ -108,8 +110,8 @@ def _open_run(post: Post, step: str, version_id: int) -> int:
             "state": "running", "digest": "", "starts_at": post.now, "created_at": post.now, "open_ended": True,
             "priority": post.standing.definition.limits.priority,
         }  # fmt: skip
-        found = connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one()
-    return int(found)
+        return int(connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one()), True
+    return int(found), False
 
 
 # --- who gets one ------------------------------------------------------------------------------------------------
@@ -220,8 +222,6 @@ _CUT: Final = text("""
 def _to_be_sent(post: Post, run_id: int, planned: Sequence[int]) -> None:
     if not planned:
         return
-    if len(planned) >= _ANALYZE_FROM:
-        analyze(post.connection, "message")
     given = {"run_id": run_id, "now": post.now, "size": post.batch_size, "ids": list(planned)}
     post.connection.execute(_CUT, given)
     post.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
