@@ -58,7 +58,7 @@ def retimed(
 
 
 def _rest(clock: Clock, step: Step, zone: str | None, since: datetime, now: datetime) -> Rest:
+    if step.wait is not None and step.wait.until is not None:
+        return clock.rest(step, zone, now)  # of the times of day since they came, the first that has not passed
     rest = clock.rest(step, zone, since)
-    if rest.nominal < now and step.wait is not None and step.wait.until is not None:
-        return clock.rest(step, zone, now)
     return Rest(max(rest.nominal, now), max(rest.due_at, now))
