@@ -16,7 +16,7 @@ from starlette.responses import Response
 from campaigns.events import registering, seats
 from campaigns.events.held import HeldEvent, event_of
 from campaigns.events.registering import Answer, Attendee, Order
-from core.errors import NotFound
+from core.errors import ConfigError, NotFound
 from core.field_types import NAME_PATTERN
 from core.form_settings import Captcha, in_language
 from core.people_lock import people_stay
@@ -105,10 +105,17 @@ def _shown(site: Site, name: str) -> Shown | None:
 
 
 def _captcha(site: Site, name: str) -> Captcha | None:
-    """The service the event's file names: its secret is not kept in the database."""
+    """The service the event's file names: its secret is not kept in the database.
+
+    Raises:
+        ConfigError: the file has mistakes, and had them when it was first read.
+    """
     source = site.events.now().get(name)
-    definition = source.definition if source is not None else None
-    return definition.registration.captcha if definition is not None else None
+    if source is None:
+        return None
+    if source.definition is None:  # nobody knows whether a service is to be asked
+        raise ConfigError(f"events/{name}.yaml has mistakes", hint="clarion validate names them")
+    return source.definition.registration.captcha
 
 
 async def _taken(site: Site, request: Request, shown: Shown, order: Order, sent: Sent) -> Answer | str:

@@ -30,11 +30,13 @@ class FormField:
     required: bool = False
     longest: int = 300
     autocomplete: str = "off"
+    missing: str = ""  # what is said when it is; empty: the pages' own words
 
 
-def personal(name: str, words: Words, *, required: bool = False) -> FormField:
-    """The field for something people tell of themselves."""
-    return FormField(name, words.say(f"form_{name}"), required=required, autocomplete=PERSONAL[name])
+def personal(name: str, words: Words, *, missing: str = "") -> FormField:
+    """The field for something people tell of themselves; required where it is said what is missing."""
+    label = words.say(f"form_{name}")
+    return FormField(name, label, required=bool(missing), autocomplete=PERSONAL[name], missing=missing)
 
 
 def last(sent: Sent, name: str) -> str:
@@ -63,12 +65,16 @@ def read(field: FormField, words: Words, sent: Sent, problems: dict[str, str], s
     value = _plain(last(sent, name)) if field.kind == "text" else one_line(last(sent, name))
     if not value:
         if field.required:
-            problems[name] = words.say("event_missing_problem")
+            problems[name] = field.missing or words.say("event_missing_problem", field=_named(field))
     elif field.kind == "choice" and value not in (field.choices or {}):
-        problems[name] = words.say("event_choice_problem")
+        problems[name] = words.say("event_choice_problem", field=_named(field))
     elif len(value) > field.longest:
-        problems[name] = words.say("event_long_problem")
+        problems[name] = words.say("event_long_problem", field=_named(field))
     return value
+
+
+def _named(field: FormField) -> str:
+    return field.label.rstrip("?？:： ")
 
 
 def one_line(text: str) -> str:

@@ -82,9 +82,10 @@ def _call_at(
 
 def _fields(desk: Desk, words: Words, wants_call: bool) -> list[FormField]:
     """The fields beside address and call, in their order. Who wants a call says where."""
+    needs_phone = words.say("inquiry_phone_problem") if wants_call else ""
     asked = dict.fromkeys((*desk.ask_for, *(("phone",) if desk.call_back else ())))
     return [
-        *(personal(name, words, required=name == "phone" and wants_call) for name in asked),
+        *(personal(name, words, missing=needs_phone if name == "phone" else "") for name in asked),
         *(_own(name, field, words) for name, field in desk.fields.items() if name not in asked),
         FormField("subject", words.say("inquiry_subject"), required=True, longest=LONGEST_SUBJECT),
         FormField("content", words.say("inquiry_content"), "text", required=True, longest=min(LONGEST_CONTENT, 10_000)),

@@ -3,10 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from campaigns.events.files import EventSource, load_events
 from core.errors import ConfigError
+from core.workspace import Workspace
 
 #: Files that were changed count from then on. Reading them takes a hundredth of a second and more.
 FRESH_S: Final = 60.0
@@ -42,3 +45,15 @@ class Kept(Generic[KeptT]):
                 found = kept[1]
             self._kept = (time.monotonic(), found)
             return found
+
+
+def event_files(root: Path) -> Callable[[], Mapping[str, EventSource]]:
+    """A reader of the event files below `root`; one that has mistakes now stays as it was read last without any."""
+    good: dict[str, EventSource] = {}
+
+    def read() -> Mapping[str, EventSource]:
+        found, _ = load_events(Workspace(root))
+        good.update({name: source for name, source in found.items() if source.definition is not None})
+        return {name: good.get(name, source) for name, source in found.items()}
+
+    return read

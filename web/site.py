@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from campaigns.duty import Circumstances
-from campaigns.events.files import EventSource, load_events
+from campaigns.events.files import EventSource
 from campaigns.surveys.files import Survey, surveys_of
 from core.clock import Clock
 from core.database import Database
@@ -25,7 +25,7 @@ from tracking.machines import request_evidence
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
 from web import pages
-from web.kept import Kept
+from web.kept import Kept, event_files
 from web.languages import Words, languages_of, words_for
 from web.orders import Orders
 from web.pages import NOTHING, Html
@@ -72,7 +72,7 @@ class Site:
             TimedTokens(workspace.token_secret, retired=workspace.retired_secrets),
             HitWriter(database), languages_of(workspace), Orders(workspace, database),
             Kept(lambda: surveys_of(Workspace(workspace.root))),
-            Kept(lambda: load_events(Workspace(workspace.root))[0]),
+            Kept(event_files(workspace.root)),
         )  # fmt: skip
 
     async def off_loop(

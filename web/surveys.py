@@ -6,7 +6,7 @@ records. Who answers again corrects the answer. The survey's file says how long 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, select
 from starlette.requests import Request
@@ -28,10 +28,6 @@ from web.reading import is_programs, read_all
 from web.site import Site, site_of
 from web.timed_links import has_ended, opened
 from web.widgets import Asked, Choice, Problems, Scale
-
-_PROBLEMS: Final = {
-    Mistake.MISSING: "survey_missing_problem", Mistake.TOO_LONG: "survey_long_problem",
-}  # fmt: skip
 
 
 async def survey_page(request: Request) -> Response:
@@ -124,9 +120,11 @@ def _recorded(site: Site, survey: Survey, token: TimedToken, answers: Mapping[st
 
 
 def _problem(survey: Survey, name: str, mistake: Mistake, words: Words) -> str:
-    text = _PROBLEMS.get(mistake, "survey_choice_problem")
-    most = {"most": str(survey.definition.questions[name].max_length)} if mistake is Mistake.TOO_LONG else {}
-    return words.say(text, **most)
+    question = survey.definition.questions[name]
+    if mistake is Mistake.TOO_LONG:
+        return words.say("survey_long_problem", most=str(question.max_length))
+    which = "missing" if mistake is Mistake.MISSING else "choice"
+    return words.say(f"survey_{which}_problem", question=in_language(question.ask, words.code) or name)
 
 
 def _page(

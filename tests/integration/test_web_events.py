@@ -10,7 +10,7 @@ from core import schema
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
-from tests.event_pages import PERSON, EventPages, event_pages
+from tests.event_pages import EVENT, PERSON, EventPages, event_pages
 
 
 @pytest.fixture
@@ -136,6 +136,27 @@ def test_programs_and_floods_register_nobody(event: EventPages) -> None:
 
     assert {well.body} == {trapped.body, flooded.body, once_more.body}
     assert [10, 11] == [len(seats), len(_seats(event))]
+
+
+def test_captcha_of_the_file_keeps_the_form(
+    make_workspace: Callable[..., Workspace], database: Database, clock: SteppedClock
+) -> None:
+    """
+    The page asks the service the file names; an answer it does not know registers nobody.
+    """
+    captcha = "{script: 'http://127.0.0.1:1/s.js', verify_url: 'http://127.0.0.1:1/v', element: c, answer: c, "
+    file = EVENT.replace("CAPACITY", "2").replace(
+        "  attendees: 4", f"  attendees: 4\n  captcha: {captcha}site_key: k, secret: geheim}}"
+    )
+    more = {"events/paper-day.yaml": file}
+    with event_pages(make_workspace, database, clock, more=more) as event:
+        page = event.pages.get("/events/paper-day")
+        refused = event.register("ann@customers.example", c="guessed")
+
+        assert "http://127.0.0.1:1/s.js" in page.text
+        assert "script-src http://127.0.0.1:1" in page.headers["content-security-policy"]
+        assert 422 == refused.status
+        assert [] == _seats(event)
 
 
 def test_page_says_how_the_seats_stand_without_a_number(event: EventPages) -> None:
