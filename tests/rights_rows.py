@@ -67,6 +67,8 @@ def make_person(connection: Connection) -> int:
             at=LONG_AGO)  # fmt: skip
     for table, values in _others(customer_id, bulk, owed):
         _insert(connection, table, **values)
+    for table, values in _work_of_nobody(connection):
+        _insert(connection, table, **values)
     return customer_id
 
 
@@ -117,10 +119,6 @@ def _others(customer_id: int, bulk: int, owed: int) -> Iterator[tuple[Any, dict[
         **of, "inquiry_key": f"form:{EMAIL}", "desk": "sales", "source": "form", "email": EMAIL, "subject": TOLD,
         "content": TOLD, "fields": {"name": TOLD}, "received_at": LONG_AGO, "due_at": LONG_AGO, "address_key": key,
     }  # fmt: skip
-    yield schema.inquiry, {
-        "inquiry_key": "form:2", "desk": "sales", "source": "form", "email": EMAIL, "subject": "of nobody",
-        "received_at": LONG_AGO, "due_at": LONG_AGO, "address_key": key,
-    }  # fmt: skip
     yield schema.survey_answer, {
         **of, "survey": "nps", "question": "why", "occasion": "once", "words": TOLD, "answered_at": LONG_AGO,
     }  # fmt: skip
@@ -130,6 +128,21 @@ def _others(customer_id: int, bulk: int, owed: int) -> Iterator[tuple[Any, dict[
         "reason": "legal", "source": "list",
     }  # fmt: skip
     yield schema.audit, {"actor": "anna", "action": "consent.grant", "subject": f"customer:{customer_id}"}
+
+
+def _work_of_nobody(connection: Connection) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """An inquiry from their address that belongs to no customer, with what an employee has of it."""
+    values = {"task_key": "inquiry:1", "kind": "inquiry", "title": TOLD, "body": TOLD}
+    number = connection.execute(insert(schema.task).values(**values).returning(schema.task.c.id)).scalar_one()
+    asked = {
+        "inquiry_key": "form:2", "desk": "sales", "source": "form", "email": EMAIL, "subject": "of nobody",
+        "received_at": LONG_AGO, "due_at": LONG_AGO, "address_key": key_of(EMAIL), "task_id": number,
+    }  # fmt: skip
+    made = connection.execute(insert(schema.inquiry).values(**asked).returning(schema.inquiry.c.id)).scalar_one()
+    yield schema.staff_notice, {
+        "notice_key": f"inquiry:{made}:received", "recipient": "anna@staff.example", "subject": TOLD,
+        "content": TOLD.encode(),
+    }  # fmt: skip
 
 
 def _mail(raw: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Whatever way it comes, it is kept once for its key, in one transaction with everything that follows from it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +21,7 @@ from campaigns.inquiries.desks import desk_of
 from campaigns.inquiries.office_hours import OfficeHours
 from campaigns.inquiries.owners import Asking, owner_of
 from campaigns.inquiries.states import RECEIVED
-from campaigns.transactional import Standing
+from campaigns.transactional import MOST_GIVEN, Standing
 from core import advisory
 from core.addresses import Address, parse_address
 from core.errors import AddressError, UsageError
@@ -127,7 +128,9 @@ def _checked(wanted: NewInquiry) -> Address | None:
         raise UsageError(
             f"the inquiry is too long (got {len(wanted.subject)} and {len(wanted.content):,}, expected {most})"
         )
-    if not wanted.subject.strip() and not wanted.content.strip():
+    if (size := len(json.dumps(dict(wanted.fields)))) > MOST_GIVEN:
+        raise UsageError(f"the fields are too large (got {size:,} characters, expected {MOST_GIVEN:,})")
+    if not _one_line(wanted.subject) and not _plain(wanted.content):
         raise UsageError("the inquiry is empty (expected a subject or a text)")
     if wanted.email is None:
         if wanted.customer_id is None:
@@ -179,7 +182,8 @@ def _written(
         "email": address.email if address else (who.email if who else None),
         "address_key": key or (who.address_key if who else None), "language": language,
         "subject": _one_line(wanted.subject) or _one_line(wanted.content)[:80], "content": _plain(wanted.content),
-        "fields": dict(wanted.fields), "mail_ids": list(wanted.mail_ids),
+        "fields": {name: _plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()},
+        "mail_ids": list(wanted.mail_ids),
         "owner": owner_of(desk, circumstances.settings.staff, asking), "received_at": now, "due_at": due_at,
         "escalates_at": due_at, "call_at": wanted.call_at,
     }  # fmt: skip

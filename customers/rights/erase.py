@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import audit
 from core.people_lock import people_go
-from core.schema import blocked_digest, customer_address, erasure, inquiry, suppression
+from core.schema import blocked_digest, customer, customer_address, erasure, inquiry, staff_notice, suppression, task
 from customers.identity import find_customer
 from customers.importing.refused import external_key
 from customers.rights import traces
@@ -24,9 +24,10 @@ from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
 from customers.rights.refusals import keep_refusals
 from customers.rights.subject import Circle, Subject, of_keys, subject_named, subject_of
-from customers.rights.ties import about, tied_tables
+from customers.rights.ties import about, of_inquiries, tied_tables
 
 OPERATOR: Final = "operator"
+_WORK: Final = {task: task.c.id, staff_notice: staff_notice.c.notice_key}
 _NONE: Final[Mapping[Table, ColumnElement[bool]]] = {}
 
 
@@ -81,7 +82,9 @@ def erase_address(connection: Connection, subject: Subject, *, now: datetime) ->
     What they have asked of us since stays until somebody has answered.
     """
     skipped = skip_waiting(connection, subject.messages, now)
-    return Erased(0, skipped, *_forgotten(connection, subject, sparing={inquiry: inquiry.c.state == "open"}))
+    is_open = inquiry.c.state == "open"
+    work = {table: of_inquiries(column, is_open) for table, column in _WORK.items()}
+    return Erased(0, skipped, *_forgotten(connection, subject, sparing={inquiry: is_open, **work}))
 
 
 def _erased(connection: Connection, secret: bytes, subject: Subject, source: str, now: datetime, actor: str) -> Erased:
@@ -104,6 +107,8 @@ def _forgotten(
     """Rows that were removed, and rows that name nobody any more, by table. `sparing`: which rows stay for now."""
     emptied = {table.name: _emptied(connection, table, subject) for table in traces.STAYING}
     others = [table for table in reversed(tied_tables()) if table not in traces.STAYING]
+    # Customers last, and inquiries before them: by these is known what work there was on them.
+    others.sort(key=lambda table: (table is customer, table is inquiry))
     removed = {table.name: _removed(connection, table, subject, sparing.get(table)) for table in others}
     return _some(removed), _some(emptied)
 

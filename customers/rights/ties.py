@@ -8,11 +8,23 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, and_, any_, false, func, literal, or_, select, types
+from sqlalchemy import ColumnElement, Table, and_, any_, exists, false, func, literal, or_, select, types
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.arrays import among
-from core.schema import audit, blocked_digest, customer, enrolment, inbound_mail, message, metadata, registration
+from core.schema import (
+    audit,
+    blocked_digest,
+    customer,
+    enrolment,
+    inbound_mail,
+    inquiry,
+    message,
+    metadata,
+    registration,
+    staff_notice,
+    task,
+)
 from customers.rights.subject import Subject, of_keys
 
 
@@ -24,6 +36,7 @@ class By(StrEnum):
     MESSAGE = "message"  #: the number of a message
     ADDRESS = "address"  #: the key of an address
     DIGEST = "digest"  #: the MD5 or SHA-256 of an address
+    INQUIRY = "inquiry"  #: it is work on an inquiry
     CONTENT = "content"  #: the header of a mail
     NAME = "name"  #: `customer:<number>` or `address:<key>`, in words
 
@@ -44,6 +57,18 @@ _OF_MANY: Final = frozenset({"batch.message_ids"})
 _PARTS: Final = {"enrolment_step.enrolment_id": enrolment, "registration_change.registration_id": registration}
 
 
+#: What in the rows of these tables says it beside the columns that are found by their names.
+_OWN: Final = {
+    customer: Tie("id", By.CUSTOMER),
+    message: Tie("id", By.MESSAGE),
+    task: Tie("id", By.INQUIRY),
+    staff_notice: Tie("notice_key", By.INQUIRY),
+    audit: Tie("subject", By.NAME),
+    inbound_mail: Tie("raw", By.CONTENT),  # of nobody who was found, it may still come from them
+    blocked_digest: Tie("digest", By.DIGEST),
+}
+
+
 @lru_cache(maxsize=256)
 def ties_of(table: Table) -> tuple[Tie, ...]:
     """The columns of the table that say whom a row is about, the plainest first; empty: it is about nobody."""
@@ -52,16 +77,8 @@ def ties_of(table: Table) -> tuple[Tie, ...]:
 
 
 def _ties(table: Table) -> Iterator[Tie]:
-    if table is customer:
-        yield Tie("id", By.CUSTOMER)
-    if table is message:
-        yield Tie("id", By.MESSAGE)
-    if table is audit:
-        yield Tie("subject", By.NAME)
-    if table is inbound_mail:
-        yield Tie("raw", By.CONTENT)  # of nobody who was found, it may still come from them
-    if table is blocked_digest:
-        yield Tie("digest", By.DIGEST)
+    if table in _OWN:
+        yield _OWN[table]
     for column in table.columns:
         refers_to = {key.column.table for key in column.foreign_keys}
         if f"{table.name}.{column.name}" in _OF_MANY:
@@ -99,6 +116,14 @@ def about(table: Table, subject: Subject) -> ColumnElement[bool]:
     return or_(false(), *found)
 
 
+def of_inquiries(column: ColumnElement[object], those: ColumnElement[bool]) -> ColumnElement[bool]:
+    """SQL: the task of this number, or the notice of this key, is about one of `those` inquiries."""
+    if column is task.c.id:
+        return column.in_(select(inquiry.c.task_id).where(those))
+    told = func.starts_with(column, func.concat("inquiry:", inquiry.c.id, ":"))
+    return exists().where(those, told)
+
+
 def _meets(column: ColumnElement[object], by: By, subject: Subject) -> ColumnElement[bool]:
     match by:
         case By.CUSTOMER:
@@ -112,6 +137,8 @@ def _meets(column: ColumnElement[object], by: By, subject: Subject) -> ColumnEle
             return of_keys(column, subject.keys)  # type: ignore[arg-type]
         case By.DIGEST:
             return column == any_(literal(list(subject.digests), ARRAY(types.LargeBinary)))
+        case By.INQUIRY:
+            return of_inquiries(column, about(inquiry, subject))
         case By.CONTENT:
             return _is_theirs(column, subject)
         case By.NAME:
