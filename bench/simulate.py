@@ -1,4 +1,4 @@
-"""Thirty days rehearsed with the demo's files: seconds, mails, and what each of the parts took.
+"""Thirty days rehearsed with the demo's files: seconds, mails, and the CPU of the program and of its database session.
 
 Usage: python bench/simulate.py [CUSTOMERS …]   (default 100000)
        BENCH_FOLDER=FOLDER keeps the workspace there, and uses it again.
@@ -11,16 +11,19 @@ import platform
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from campaigns.simulation.assumptions import parse_assumptions
 from campaigns.simulation.rehearsal import Wish, rehearse
 from core import embedded
-from core.database import open_database
+from core.database import Database, open_database
 from core.workspace import Workspace
 from demo.generate import FILES, generate
 from demo.stage import Stage
@@ -58,19 +61,48 @@ def _let_many_in(root: Path) -> None:
         path.write_text(re.sub(r"max_audience: \d+", "max_audience: 1000000", text), encoding="utf-8")
 
 
+class Session(threading.Thread):
+    """Looks at the CPU of the rehearsal's session in the database, which runs on this machine, until it is gone."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(daemon=True)
+        self._database, self.cpu_s, self._over = database, 0.0, threading.Event()
+
+    def run(self) -> None:
+        ticks = os.sysconf("SC_CLK_TCK")
+        while not self._over.wait(0.2):
+            with self._database.begin() as connection, contextlib.suppress(OSError):
+                for pid in connection.execute(_SESSIONS).scalars():
+                    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+                    self.cpu_s = max(self.cpu_s, (int(fields[11]) + int(fields[12])) / ticks)
+
+    def stop(self) -> float:
+        """The session's CPU seconds."""
+        self._over.set()
+        self.join()
+        return self.cpu_s
+
+
+_SESSIONS = text("SELECT pid FROM pg_stat_activity WHERE application_name = 'clarion rehearsal'")
+
+
 def measure(customers: int) -> dict[str, Any]:
     """One rehearsal, as the command does it."""
     with dealer(customers) as workspace:
         database = open_database(workspace)
-        now = datetime.now(UTC)
-        begun = time.perf_counter()
+        now, session = datetime.now(UTC), Session(database)
+        session.start()
+        begun, used = time.perf_counter(), time.process_time()
         found = rehearse(database, workspace, Wish(now, _DAYS, assumptions=parse_assumptions([])), now)
-        seconds = time.perf_counter() - begun
+        seconds, cpu_s = time.perf_counter() - begun, time.process_time() - used
+        database_cpu_s = session.stop()
         database.dispose()
     return {
         "customers": customers,
         "days": _DAYS,
         "seconds": round(seconds, 1),
+        "cpu_s": round(cpu_s, 1),
+        "database_cpu_s": round(database_cpu_s, 1),
         "mails": sum(day.accepted for day in found.days),
         "messages": sum(step.messages for step in found.steps),
         "instants": found.instants,
