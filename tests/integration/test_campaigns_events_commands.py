@@ -75,7 +75,7 @@ def test_staff_registers_and_sees_who_comes(typed):
     assert ("paper-evening", 2, 2) == (row["event"], row["capacity"], row["confirmed"])
     assert "Paper evening" in typed("event", "show", "paper-evening")
     assert {"event.withdraw", "event.accept", "event.check-in"} <= {
-        entry["action"] for entry in typed("audit", "show", "--json")["entries"]
+        entry["action"] for entry in typed("audit", "list", "--json")["entries"]
     }
 
 
