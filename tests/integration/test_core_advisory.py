@@ -11,7 +11,7 @@ from core import advisory
 ROOT = Path(__file__).parents[2]
 _MINE = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
 #: Where locks of sessions or of the schema are taken, which no rehearsal comes to.
-_OTHER = {"core/advisory.py", "core/migrate.py", "workers/scheduler.py"}
+_OTHER = {"core/advisory.py", "core/migrate.py", "workers/leading.py"}
 _ROOMS = ("core", "customers", "segments", "templates", "suppression", "tracking", "delivery", "campaigns", "reports",
           "web", "workers", "demo")  # fmt: skip
 _TAKEN = re.compile(r"pg_(?:try_)?advisory\w*lock")
