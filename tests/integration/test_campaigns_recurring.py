@@ -143,7 +143,7 @@ def test_overlapping_ticks_make_one_run(make_recurring, database):
 
 def _runs(make_recurring, database, change, days, at):
     """The occurrences on these days, by a scheduler that looks at the times it is to look at, and a second before."""
-    start = change.instant(datetime.combine(days[0], time())) - timedelta(hours=2)
+    start = change.instant(datetime.combine(days[0], at)) - timedelta(hours=1)
     workspace = make_recurring(start, daily=f'{{cron: "{at.minute} {at.hour} * * *", zone: {change.zone}}}')
     now = start
     for _ in days:
