@@ -5,15 +5,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from campaigns.ledger import Claim
-from campaigns.window import PLAN_ONCE, Window, hand_over, is_held
+from campaigns.line import Line
+from campaigns.window import Window, hand_over, is_held
 from core.clock import Clock
-from core.database import Database, is_gone
+from core.database import is_gone
 from core.errors import ServiceError
 from delivery.smtp import Outcome, OutcomeState
 
@@ -27,19 +27,19 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Journal:
-    """Writes for one claim. Each call runs in a thread, one at a time, and is committed when it returns.
+    """Writes for one claim, on `line`. Each call runs in a thread, one at a time, and is committed when it returns.
 
     `tried`: attempts before this trip, by message. `contents`: the bytes of every message that is under way.
     """
 
-    database: Database
+    line: Line
     held: Claim
     transport: str
     clock: Clock
     tried: Mapping[int, int]
     contents: Mapping[int, bytes]
-    _link: Connection | None = None
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _calls: set[asyncio.Future[Any]] = field(default_factory=set)
 
     async def write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
         """The answers are durable; so is the hand-over of the returned ones of `ids`.
@@ -57,13 +57,21 @@ class Journal:
         """The batch is still this worker's and its run is running; its lease is renewed."""
         return await self._in_thread(self._is_held)
 
+    async def open(self) -> None:
+        """A connection that was lost since the last trip is known to be."""
+        await self._in_thread(self.line.look)
+
     async def close(self) -> None:
-        """The connection is closed. Repeat: safe."""
-        await self._in_thread(self._drop)
+        """Nothing is being written any more, not even for those who no longer wait for it. Repeat: safe."""
+        while self._calls:
+            await asyncio.wait(self._calls)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         async with self._one_at_a_time:
-            return await asyncio.get_running_loop().run_in_executor(None, call)
+            running = asyncio.get_running_loop().run_in_executor(None, call)
+            self._calls.add(running)
+            running.add_done_callback(self._calls.discard)
+            return await asyncio.shield(running)
 
     def _write(self, window: Window) -> Sequence[int]:
         try:
@@ -76,7 +84,7 @@ class Journal:
         answers = Window((), [*window.answered, *taken_back], self.contents, self.tried)
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            self._drop()
+            self.line.drop()
             try:
                 self._hand_over(answers)
             except (DBAPIError, ServiceError) as error:
@@ -89,23 +97,11 @@ class Journal:
                 return []
 
     def _hand_over(self, window: Window) -> Sequence[int]:
-        return hand_over(self._open(), self.held, window, transport=self.transport, now=self.clock.now())
+        return hand_over(self.line.open(), self.held, window, transport=self.transport, now=self.clock.now())
 
     def _is_held(self) -> bool:
         try:
-            return is_held(self._open(), self.held)
+            return is_held(self.line.open(), self.held)
         except (DBAPIError, ServiceError):
-            self._drop()
+            self.line.drop()
             return False
-
-    def _open(self) -> Connection:
-        if self._link is None:
-            self._link = self.database.link()
-            self._link.execute(PLAN_ONCE)
-        return self._link
-
-    def _drop(self) -> None:
-        if self._link is not None:
-            self._link.invalidate()  # not back into the pool: it was told to plan once
-            self._link.close()
-            self._link = None

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from campaigns import batches, ledger, mailings, transactional
 from campaigns.journal import PATIENCE_S, TRY_AGAIN_S, Journal
 from campaigns.journey import Journey
+from campaigns.line import Line
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
 from campaigns.putting_off import hold_off
@@ -210,6 +211,10 @@ class Courier:
     def signing(self) -> dkim.SigningPool:
         return dkim.SigningPool()
 
+    @cached_property
+    def line(self) -> Line:
+        return Line(self.database)
+
     def _know(self, route: str) -> None:
         """The settings are read again when they do not know the route: the file may have got it since."""
         settings = self.workspace.settings
@@ -226,9 +231,7 @@ class Courier:
         return self._pools[transport]
 
     def _journal_of(self, journey: Journey) -> JournalFor:
-        return lambda tried, contents: Journal(
-            self.database, journey.held, journey.transport, self.clock, tried, contents
-        )
+        return lambda tried, contents: Journal(self.line, journey.held, journey.transport, self.clock, tried, contents)
 
     def _loop(self) -> asyncio.Runner:
         if self._runner is None:
@@ -244,6 +247,8 @@ class Courier:
             self._runner.close()
         if "signing" in self.__dict__:
             self.signing.close()
+        if "line" in self.__dict__:
+            self.line.drop()
         self._runner, self._pools = None, {}
 
 

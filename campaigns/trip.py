@@ -63,6 +63,7 @@ class Trip:
         """
         tried = {person.message_id: person.attempt_count for person in self.people}
         journal = journal_for(tried, self._contents)
+        await journal.open()
         renewing = asyncio.ensure_future(self._keep_lease(journal))
         mails = self._mails() if self.desk.signer is None else self._signed(self.desk.signer)
         try:
