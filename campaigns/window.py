@@ -22,7 +22,7 @@ from campaigns.never_left import plan_again
 from campaigns.putting_off import hold_back
 from campaigns.states import State
 from campaigns.watch import Watch
-from core.arrays import array_text
+from core.arrays import array_item, ids_text
 from core.schema import message
 from delivery.bounce_classes import bounce_class
 from delivery.smtp import Outcome, OutcomeState
@@ -164,10 +164,10 @@ def _written(connection: Connection, held: Claim, window: Window, transport: str
         held.topic, held.campaign, held.message_class, held.policy, by_behaviour=held.by_behaviour, keeps=bool(kept)
     )
     given = fixed | _answers(held, window) | kept | {
-        "ids": array_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
+        "ids": ids_text(window.ids), "batch_id": held.batch_id, "token": held.token, "now": now,
         "transport": transport, "worker": held.worker,
     }  # fmt: skip
-    return [row[0] for row in connection.exec_driver_sql(sql, given)]
+    return list(connection.exec_driver_sql(sql, given).scalars())
 
 
 def _watched(
@@ -218,23 +218,28 @@ def _one_transaction(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql("COMMIT")
 
 
+_ABOUT_OUTCOMES: Final = ("states", "outcomes", "by_server", "codes", "enhanced", "replies", "classes")
+
+
 def _answers(held: Claim, window: Window) -> dict[str, Any]:
-    outcomes = [outcome for _, outcome in window.answered]
-    recorded = [_STATE_OF[outcome.state].value for outcome in outcomes]
-    states = recorded
-    if held.sends_again:
-        states = [State.DEFERRED.value if state == State.UNKNOWN else state for state in recorded]
+    answered = [message_id for message_id, _ in window.answered]
+    items = [_items(outcome, sends_again=held.sends_again) for _, outcome in window.answered]
+    columns = zip(*items, strict=True) if items else [()] * len(_ABOUT_OUTCOMES)
     return {
-        "answered": array_text([message_id for message_id, _ in window.answered]),
-        "states": array_text(states),
-        "outcomes": array_text(recorded),
-        "by_server": array_text([outcome.state is not OutcomeState.NOT_SENT for outcome in outcomes]),
-        "tried": array_text([window.tried.get(message_id, 0) for message_id, _ in window.answered]),
-        "codes": array_text([outcome.code for outcome in outcomes]),
-        "enhanced": array_text([outcome.enhanced for outcome in outcomes]),
-        "replies": array_text([outcome.reply for outcome in outcomes]),
-        "classes": array_text([bounce_class(outcome) for outcome in outcomes]),
+        "answered": ids_text(answered),
+        "tried": ids_text([window.tried.get(message_id, 0) for message_id in answered]),
+        **{name: "{" + ",".join(column) + "}" for name, column in zip(_ABOUT_OUTCOMES, columns, strict=True)},
     }
+
+
+@lru_cache(maxsize=256)
+def _items(outcome: Outcome, *, sends_again: bool) -> tuple[str, ...]:
+    """What is recorded of an outcome, as items of arrays: most servers answer all messages alike."""
+    recorded = _STATE_OF[outcome.state]
+    state = State.DEFERRED if sends_again and recorded is State.UNKNOWN else recorded
+    by_server = outcome.state is not OutcomeState.NOT_SENT
+    said = (outcome.code, outcome.enhanced, outcome.reply, bounce_class(outcome))
+    return tuple(map(array_item, (state.value, recorded.value, by_server, *said)))
 
 
 def _kept(held: Claim, window: Window) -> dict[str, Any]:

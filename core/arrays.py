@@ -11,12 +11,13 @@ from sqlalchemy import ColumnElement, any_, literal
 from sqlalchemy.types import UserDefinedType
 
 
-def array_text(values: Iterable[int | bool | str | None]) -> str:
-    """`values` as PostgreSQL writes an array, for a parameter that is cast to one."""
-    return "{" + ",".join(map(_item, values)) + "}"
+def ids_text(ids: Iterable[int]) -> str:
+    """`ids`, or other whole numbers, as PostgreSQL writes an array."""
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
-def _item(value: int | bool | str | None) -> str:
+def array_item(value: int | bool | str | None) -> str:
+    """`value` as it stands in an array."""
     if value is None:
         return "NULL"
     if isinstance(value, str):
@@ -36,7 +37,7 @@ class Ids(UserDefinedType[Any]):
 
     def bind_processor(self, dialect: Any) -> Callable[[Any], str | None]:  # noqa: ARG002  as SQLAlchemy calls it
         """Ids as PostgreSQL writes an array."""
-        return lambda ids: None if ids is None else "{" + ",".join(map(str, ids)) + "}"
+        return lambda ids: None if ids is None else ids_text(ids)
 
 
 def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
