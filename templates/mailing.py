@@ -30,7 +30,7 @@ _NOT_IN_HEADERS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 __all__ = [
-    "Mailing", "Rendered", "Urls", "check_templates", "compile_mailing", "lint_mailing", "one_line",
+    "Draft", "Mailing", "Rendered", "Urls", "check_templates", "compile_mailing", "lint_mailing", "one_line",
 ]  # fmt: skip
 
 
@@ -76,6 +76,16 @@ class Rendered:
     text: str
 
 
+@dataclass(slots=True)
+class Draft:
+    """One message while it is made: the values its template prints, and what was written so far."""
+
+    values: dict[str, Any]
+    subject: str = ""
+    text: str = ""
+    html: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Mailing:
     """A compiled mailing.
@@ -100,17 +110,22 @@ class Mailing:
     constants: Mapping[str, Any] = field(repr=False)
     has_plain_styles: bool = True  # its style sheets hold ASCII only
 
-    def render(self, context: Mapping[str, object], urls: Urls, *, preheader: bool = True) -> Rendered:
+    def render(self, context: Mapping[str, object], urls: Urls) -> Rendered:
         """The mailing for one customer. Values are printed, never read as templates.
-
-        `preheader`: whether it is asked for by itself; the HTML holds it in any case.
 
         Raises:
             RenderError: a value that is printed is empty, a link leads nowhere good, or the template takes too
                 long; this message alone fails.
         """
-        clicks = urls.clicks(self.links)
-        values: dict[str, Any] = {
+        draft = self.begun(context, urls)
+        self.write_text(draft)
+        foretold = one_line(self.preheader.run(draft.values)) if self.preheader else ""
+        self.write_html(draft)
+        return Rendered(draft.subject, foretold, draft.html, draft.text)
+
+    def begun(self, context: Mapping[str, object], urls: Urls) -> Draft:
+        """A draft for one customer in which nothing is written yet."""
+        return Draft({
             **self.constants,
             **context,
             "unsubscribe_url": urls.unsubscribe,
@@ -119,25 +134,41 @@ class Mailing:
             **functions(urls.survey, urls.registration),
             "_pixel": str(escape(urls.pixel)) if urls.pixel else None,
             "_urls": urls,
-            "_clicks": clicks,
+            "_clicks": urls.clicks(self.links),
             BUDGET: Budget(),
             SAID: {},
-        }
-        subject = one_line(self.subject.run(values))
-        if not subject:
+        })  # fmt: skip
+
+    def write_text(self, draft: Draft) -> None:
+        """The draft holds its subject and its text.
+
+        Raises:
+            RenderError: as for `render`.
+        """
+        draft.subject = one_line(self.subject.run(draft.values))
+        if not draft.subject:
             raise RenderError("the subject is empty", where=self.name)
-        foretold = one_line(self.preheader.run(values)) if preheader and self.preheader else ""
-        text = self.text.run(values).strip("\n") + "\n"
+        draft.text = self.text.run(draft.values).strip("\n") + "\n"
+
+    def write_html(self, draft: Draft) -> None:
+        """The draft, whose text is written, holds its HTML, if there is any.
+
+        Raises:
+            RenderError: as for `render`.
+        """
         if self.html is None:
-            return Rendered(subject, foretold, None, text)
-        values["_clicks"] = [str(escape(url)) if "&" in url else url for url in clicks]
+            return
+        values = draft.values
+        values["_clicks"] = [str(escape(url)) if "&" in url else url for url in values["_clicks"]]
         values[SAID] = in_html(values[SAID], as_ascii=self.has_plain_styles)
         html = self.html.run(values)
-        return Rendered(subject, foretold, in_ascii(html) if self.has_plain_styles else html, text)
+        draft.html = in_ascii(html) if self.has_plain_styles else html
 
 
 def one_line(text: str) -> str:
     """`text` as a header takes it: runs of blanks, line breaks and control characters are one blank (S-2.1)."""
+    if text.isascii() and text.isprintable() and "  " not in text:  # so it is one already
+        return text.strip(" ")
     return _NOT_IN_HEADERS.sub(" ", text).strip()
 
 

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from delivery.smtp.steps import Step
 
@@ -36,8 +37,7 @@ class Outcome:
     refused_at: Step | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message for one recipient. `content` is in CRLF lines and not dot-stuffed; `mail_from` may be empty.
 
     `envelope_id` comes back in a bounce (DSN, ENVID), where the server offers that. `in_crlf` vouches for the lines
