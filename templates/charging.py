@@ -12,7 +12,7 @@ from jinja2.visitor import NodeTransformer
 
 from templates.budget import STEP
 from templates.built_in import COMPARED, PRINTED, REMEMBERED, SHOWN
-from templates.remembering import SAID, key_of, own_names
+from templates.remembering import SAID, SHORT, key_of, own_names
 
 
 class Escaping(CodeGenerator):
@@ -43,8 +43,20 @@ class Escaping(CodeGenerator):
             super().visit_Filter(node, frame)
             return
         self.write(f"({self._said}.get({node.args[-1].as_const()!r}) or ")
-        super().visit_Filter(node, frame)
+        if self.environment.autoescape or node.node is None:
+            super().visit_Filter(node, frame)
+        else:
+            self._remember(node, node.node, frame)
         self.write(")")
+
+    def _remember(self, node: nodes.Filter, value: nodes.Expr, frame: Any) -> None:
+        """A short text in plain text is what it is: calling `remembered` for it took three times as long."""
+        name, key = (argument.as_const() for argument in node.args)
+        found = self.temporary_identifier()
+        self.write(f"({self._said}.setdefault({key!r}, {found}) if type({found} := ")
+        self.visit(value, frame)
+        self.write(f") is str and 0 < len({found}) <= {SHORT} and not {found}.isspace() else ")
+        self.write(f"{self.filters[REMEMBERED]}(context, {found}, {name!r}, {key!r}))")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Any) -> None:  # noqa: N802
         found = self.temporary_identifier()
