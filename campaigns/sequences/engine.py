@@ -6,17 +6,17 @@ order does. Everything of a pass is one transaction: messages, tasks and calls a
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, literal, select, text, union_all, update
 from sqlalchemy.exc import DBAPIError
 
 from campaigns.duty import Circumstances
 from campaigns.sequences import actions, passages, sending, versions
 from campaigns.sequences.definition import Step
-from campaigns.sequences.passages import Done, EnrolmentState, Journal, Passage
+from campaigns.sequences.passages import EnrolmentState, Journal, Passage
 from campaigns.sequences.sending import Post
 from campaigns.sequences.versions import Standing
 from campaigns.sequences.waits import Clock
@@ -88,6 +88,7 @@ class _Pass:
         self._clock = Clock(post.standing.version.zone, post.now)
         self._journal = Journal(post.now)
         self._at: dict[str, list[Passage]] = {}
+        self._had: Mapping[str, Set[int]] = {}  # step → who did it before an edit brought them back
 
     def carry(self, people: Sequence[Passage]) -> None:
         """They are where the sequence lets them be now."""
@@ -95,7 +96,9 @@ class _Pass:
             self._at.setdefault(passage.step, []).append(passage)
         if lost := sorted(set(self._at) - set(self._definition.steps)):
             raise PlanError(f"{self._standing.sequence}: people wait at {', '.join(lost)}, which is no step of theirs")
-        for name in self._definition.order:
+        first = min(map(self._definition.order.index, self._at))
+        self._had = passages.did_before(self._connection, self._definition.order[first:], _ids(people))
+        for name in self._definition.order[first:]:
             if here := self._at.pop(name, None):
                 self._step(name, self._definition.steps[name], here)
         self._journal.write(self._connection)
@@ -118,9 +121,10 @@ class _Pass:
 
     def _who_did_not(self, name: str, people: Sequence[Passage]) -> list[Passage]:
         """The people, less those who did the step before an edit brought them back to it: they pass over it."""
-        before = passages.did_before(self._connection, name, _ids(people))
-        for passage in (each for each in people if each.id in before):
-            self._go(passage, self._definition.following[name])
+        before = self._had.get(name)
+        if not before:
+            return list(people)
+        self._go([each for each in people if each.id in before], self._definition.following[name])
         return [each for each in people if each.id not in before]
 
     # --- leaving ---------------------------------------------------------------------------------------------
@@ -134,36 +138,37 @@ class _Pass:
             rules.append(("exit_when", self._definition.exit_when))
         for passage in people:
             passage.is_asked = True
-        gone: set[int] = set()
-        for because, condition in rules:
-            left = [each for each in people if each.id not in gone]
-            fit = self._fitting(condition, left)
-            for passage in (each for each in left if each.id in fit):
-                self._journal.ends(passage, because)
-            gone |= fit
-        return frozenset(gone)
+        fit = self._fitting([condition for _, condition in rules], people)
+        for passage in (each for each in people if each.id in fit):
+            self._journal.ends(passage, rules[fit[passage.id]][0])
+        return frozenset(fit)
 
-    def _fitting(self, condition: str, people: Sequence[Passage]) -> frozenset[int]:
-        """Those for whom the rule holds."""
-        if not people:
-            return frozenset()
+    def _fitting(self, conditions: Sequence[str], people: Sequence[Passage]) -> Mapping[int, int]:
+        """Those for whom one of the rules holds, and the number of the first that does."""
+        if not people or not conditions:
+            return {}
         rows = passages.rows_of(_ids(people)).cte("passage").prefix_with("MATERIALIZED")
-        query = passing(condition, self._standing.version.vocabulary, rows, now=self._now)
-        found: Iterable[Any] = self._connection.execute(query).scalars()
-        return frozenset(found)
+        asked = [passing(each, self._standing.version.vocabulary, rows, now=self._now) for each in conditions]
+        fit = [select(query.subquery(f"fit_{number}"), literal(number)) for number, query in enumerate(asked)]
+        found: dict[int, int] = {}
+        for id_, number in self._connection.execute(union_all(*fit)).all():
+            found[id_] = min(found.get(id_, number), number)
+        return found
 
     # --- going on --------------------------------------------------------------------------------------------
 
-    def _did(self, passage: Passage, outcome: str, to: str | None) -> None:
-        self._journal.did(passage, Done(outcome))
-        self._go(passage, to)
+    def _did(self, people: Sequence[Passage], outcome: str, to: str | None) -> None:
+        self._journal.did(people, outcome)
+        self._go(people, to)
 
-    def _go(self, passage: Passage, to: str | None) -> None:
+    def _go(self, people: Sequence[Passage], to: str | None) -> None:
         if to is None:
-            self._journal.ends(passage, "completed", EnrolmentState.COMPLETED)
+            for passage in people:
+                self._journal.ends(passage, "completed", EnrolmentState.COMPLETED)
             return
-        passage.step, passage.has_come = to, True
-        self._at.setdefault(to, []).append(passage)
+        for passage in people:
+            passage.step, passage.has_come = to, True
+        self._at.setdefault(to, []).extend(people)
 
     # --- what steps do ---------------------------------------------------------------------------------------
 
@@ -173,43 +178,44 @@ class _Pass:
             if first.setdefault(passage.customer_id, passage) is not passage and passage.has_come:
                 # One message at a time: caps and twins are decided by customer. The next pass has the other one.
                 self._journal.rests(passage, nominal=passage.nominal, due_at=self._now)
-        for passage, done in zip(first.values(), sending.send(self._post, name, [*first.values()]), strict=True):
-            self._journal.did(passage, done)
-            self._go(passage, self._definition.following[name])
+        for sent in sending.send(self._post, name, [*first.values()]):
+            self._journal.did(sent.people, sent.outcome, sent.message_ids)
+            self._go(sent.people, self._definition.following[name])
 
     def wait(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         wait = step.wait
         assert wait is not None  # noqa: S101  as the table says
         if wait.rule is None:
-            for passage in people:
-                self._did(passage, "waited", self._definition.following[name])
+            self._did(people, "waited", self._definition.following[name])
             return
-        fit = self._fitting(wait.rule, people)
+        fit = self._fitting([wait.rule], people)
         is_told = wakers(rule(wait.rule, self._standing.version.vocabulary)).alone
-        for passage in people:
-            if passage.id in fit:
-                passage.nominal = self._now
-                self._did(passage, "came_true", self._definition.following[name])
-            elif passage.nominal <= self._now:
-                self._did(passage, "timed_out", wait.on_timeout or self._definition.following[name])
-            else:
-                look_at = self._clock.next_look(wait, passage.nominal, is_told=is_told)
-                self._journal.rests(passage, nominal=passage.nominal, due_at=look_at)
+        came_true = [each for each in people if each.id in fit]
+        for passage in came_true:
+            passage.nominal = self._now
+        self._did(came_true, "came_true", self._definition.following[name])
+        left = [each for each in people if each.id not in fit]
+        too_late = [each for each in left if each.nominal <= self._now]
+        self._did(too_late, "timed_out", wait.on_timeout or self._definition.following[name])
+        for passage in (each for each in left if each.nominal > self._now):
+            look_at = self._clock.next_look(wait, passage.nominal, is_told=is_told)
+            self._journal.rests(passage, nominal=passage.nominal, due_at=look_at)
 
     def branch(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         left = list(people)
         for fork in step.branch or ():
-            fit = frozenset(_ids(left)) if fork.when is None else self._fitting(fork.when, left)
-            for passage in (each for each in left if each.id in fit):
-                self._did(passage, f"went:{fork.go}", fork.go)
+            fit = frozenset(_ids(left)) if fork.when is None else self._fitting([fork.when], left)
+            self._did([each for each in left if each.id in fit], f"went:{fork.go}", fork.go)
             left = [each for each in left if each.id not in fit]
-        for passage in left:
-            self._did(passage, "no_fork_fits", self._definition.following[name])
+        self._did(left, "no_fork_fits", self._definition.following[name])
 
     def split(self, name: str, step: Step, people: Sequence[Passage]) -> None:
+        arms: dict[str, list[Passage]] = {}
         for passage in people:
             to = arm(step.split or {}, self._standing.sequence, name, passage.customer_id)
-            self._did(passage, f"went:{to}", to)
+            arms.setdefault(to, []).append(passage)
+        for to, those in arms.items():
+            self._did(those, f"went:{to}", to)
 
     def task(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         self._done_by(actions.give_tasks, "task", name, step, people)
@@ -221,14 +227,13 @@ class _Pass:
         self._done_by(actions.order_calls, "webhook", name, step, people)
 
     def exit(self, _name: str, step: Step, people: Sequence[Passage]) -> None:
+        self._journal.did(people, "exit")
         for passage in people:
-            self._journal.did(passage, Done("exit"))
             self._journal.ends(passage, f"exit:{step.exit}")
 
     def _done_by(self, act: "actions.Action", outcome: str, name: str, step: Step, people: Sequence[Passage]) -> None:
         act(self._post, self._around, name, step, people)
-        for passage in people:
-            self._did(passage, outcome, self._definition.following[name])
+        self._did(people, outcome, self._definition.following[name])
 
 
 _ACT: Final[Mapping[str, Callable[[_Pass, str, Step, Sequence[Passage]], None]]] = {

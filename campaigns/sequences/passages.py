@@ -46,14 +46,7 @@ class Passage:
     is_asked: bool = False  # whether it is to go on at all; nothing was done since
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a step for one passage."""
-
-    outcome: str
-    message_id: int | None = None
-
-
+_ACTIVE: Final = EnrolmentState.ACTIVE.value
 #: State, step, nominal time, time of the next look, reason of the end.
 _Place = tuple[str, str, datetime, datetime | None, str | None]
 
@@ -70,29 +63,29 @@ class Journal:
     _done: dict[tuple[str, str, bool], list[int]] = field(default_factory=dict)
     _messages: dict[tuple[str, str, bool], list[int]] = field(default_factory=dict)  # beside them, where there are any
 
-    def did(self, passage: Passage, done: Done) -> None:
-        """The passage did the step it is at."""
-        kind = (passage.step, done.outcome, done.message_id is not None)
-        self._done.setdefault(kind, []).append(passage.id)
-        if done.message_id is not None:
-            self._messages.setdefault(kind, []).append(done.message_id)
+    def did(self, people: Sequence[Passage], outcome: str, messages: Sequence[int] = ()) -> None:
+        """They did the step all of them are at. `messages`: of each, where they have one."""
+        if people:
+            kind = (people[0].step, outcome, bool(messages))
+            self._done.setdefault(kind, []).extend(passage.id for passage in people)
+            self._messages.setdefault(kind, []).extend(messages)
 
     def rests(self, passage: Passage, *, nominal: datetime, due_at: datetime) -> None:
         """The passage stays at its step, and is looked at again at `due_at`."""
-        place = (EnrolmentState.ACTIVE.value, passage.step, nominal, due_at, None)
+        place = (_ACTIVE, passage.step, nominal, due_at, None)
         self._places.setdefault(place, []).append(passage.id)
 
     def ends(self, passage: Passage, because: str, state: EnrolmentState = EnrolmentState.EXITED) -> None:
         """The passage is over."""
-        place = (state.value, passage.step, passage.nominal, None, because)
+        place = (str(state), passage.step, passage.nominal, None, because)
         self._places.setdefault(place, []).append(passage.id)
 
     def write(self, connection: Connection) -> None:
         """All of it is in the database. Repeat: not safe, which is the point."""
         if self._done:
             steps, outcomes, _ = (list(column) for column in zip(*self._done, strict=True))
-            messages = [self._messages.get(kind, ["NULL"] * len(ids)) for kind, ids in self._done.items()]
-            given = {"steps": steps, "outcomes": outcomes, "messages": _joined(messages), "now": self.now}
+            messages = _joined(self._messages[kind] or ["NULL"] * len(ids) for kind, ids in self._done.items())
+            given = {"steps": steps, "outcomes": outcomes, "messages": messages, "now": self.now}
             connection.execute(_NOTE, given | _numbered(self._done.values()))
         if self._places:
             names = ("states", "steps", "nominals", "dues", "becauses")
@@ -105,7 +98,7 @@ def _numbered(groups: Collection[Sequence[int]]) -> dict[str, str]:
     return {"ids": _joined(groups), "kinds": _joined([kind] * len(ids) for kind, ids in enumerate(groups, 1))}
 
 
-def _joined(groups: Iterable[Sequence[int] | Sequence[str]]) -> str:
+def _joined(groups: Iterable[Sequence[int | str]]) -> str:
     return "{" + ",".join(",".join(map(str, group)) for group in groups) + "}"
 
 
@@ -140,14 +133,17 @@ _PLACE: Final = text("""
 )
 
 
-#: Those who wait longest come first. Who is in somebody else's hands is left to them.
+# Those who wait longest come first; among those who are due at one instant no order is asked for, which would sort all
+# of them for each chunk. Who is in somebody else's hands is left to them. The zone is looked up person by person: of a
+# million customers a join reads all, which took longer than everything else here.
 _CLAIM: Final = text("""
-    SELECT e.id, e.version_id, e.customer_id, e.step, e.nominal_at, c.zone
+    SELECT e.id, e.version_id, e.customer_id, e.step, e.nominal_at,
+           (SELECT c.zone FROM customer AS c WHERE c.id = e.customer_id) AS zone
     FROM (
         SELECT id, version_id, customer_id, step, nominal_at FROM enrolment
         WHERE sequence = :sequence AND state = 'active' AND due_at <= :now
-        ORDER BY due_at, id LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
-    ) AS e JOIN customer AS c ON c.id = e.customer_id ORDER BY e.id
+        ORDER BY due_at LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
+    ) AS e ORDER BY e.id
 """)
 
 
@@ -155,8 +151,10 @@ def claim(connection: Connection, sequence: str, now: datetime, most: int) -> di
     """The passages of the sequence that are due, at most so many, by version; they are this transaction's."""
     found: dict[int, list[Passage]] = {}
     rows = connection.execute(_CLAIM, {"sequence": sequence, "now": now, "most": most})
+    last = now
     for id_, version_id, customer_id, step, nominal, zone in rows.all():  # by name each takes five times as long
-        found.setdefault(version_id, []).append(Passage(id_, customer_id, step, nominal, zone))
+        last = last if nominal == last else nominal  # an instant shared by many keeps its hash
+        found.setdefault(version_id, []).append(Passage(id_, customer_id, step, last, zone))
     return found
 
 
@@ -167,10 +165,13 @@ def rows_of(ids: Iterable[int]) -> Select[Any]:
 
 
 _DID: Final = text("""
-    SELECT enrolment_id FROM enrolment_step WHERE enrolment_id = ANY(:ids) AND step = :step
-""").bindparams(bindparam("ids", type_=Ids))
+    SELECT step, enrolment_id FROM enrolment_step WHERE enrolment_id = ANY(:ids) AND step = ANY(:steps)
+""").bindparams(bindparam("ids", type_=Ids), bindparam("steps", type_=ARRAY(Text)))
 
 
-def did_before(connection: Connection, step: str, ids: Sequence[int]) -> frozenset[int]:
-    """Those who did the step once, before an edit brought them back to it."""
-    return frozenset(connection.execute(_DID, {"ids": list(ids), "step": step}).scalars())
+def did_before(connection: Connection, steps: Sequence[str], ids: Sequence[int]) -> dict[str, set[int]]:
+    """Of these steps, which were done by whom once, before an edit brought them back."""
+    found: dict[str, set[int]] = {}
+    for step, id_ in connection.execute(_DID, {"ids": list(ids), "steps": list(steps)}).all():
+        found.setdefault(step, set()).add(id_)
+    return found

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from campaigns import audience, duplicates, holding, key_accounts, versions
 from campaigns.runs import WORK_CHANNEL, lock_campaign
-from campaigns.sequences.passages import Done, Passage
+from campaigns.sequences.passages import Passage
 from campaigns.sequences.versions import Standing
 from campaigns.versions import Version
 from core.arrays import Ids, among
@@ -56,7 +56,16 @@ class Post:
     batch_size: int
 
 
-def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a send step, and for whom. `message_ids`: of each of them; empty where none is this step's."""
+
+    outcome: str
+    people: list[Passage]
+    message_ids: list[int]
+
+
+def send(post: Post, step: str, people: Sequence[Passage]) -> list[Sent]:
     """Each of the passages has its message of the step, to be sent or skipped with its reason; workers are told.
 
     Of two passages of one customer the caller gives one at a time.
@@ -66,10 +75,10 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
     duplicates.lock_pieces(connection, [version], post.policy)
     run_id, is_new = _open_run(post, step, version_id)
     ids = [passage.id for passage in people]
-    rows = _inserted(post, version, step, run_id, ids)
+    rows = _inserted(post, version, step, run_id, people)
     if len(rows) < len(people):  # somebody at the same address was quicker
         rows += _inserted_as_twins(post, step, run_id, ids, [row.customer_id for row in rows])
-    planned = sorted(row.id for row in rows if row.skip_reason is None)
+    planned = sorted(message_id for message_id, _, reason in rows if reason is None)
     if is_new and len(planned) >= _ANALYZE_FROM:
         analyze(connection, "message")
     _to_be_sent(post, run_id, planned)
@@ -77,14 +86,20 @@ def send(post: Post, step: str, people: Sequence[Passage]) -> list[Done]:
     if accounts:
         topic = version.definition.consent_topic
         key_accounts.leave_to_owners(connection, run_id, topic, post.policy, post.now, only=accounts)
-    by_customer = {customer_id: _done(message_id, reason) for message_id, customer_id, reason in rows}
+    return _by_outcome(people, rows)
+
+
+def _by_outcome(people: Sequence[Passage], rows: Sequence[Any]) -> list[Sent]:
+    left = {passage.customer_id: passage for passage in people}
+    found: dict[str | None, Sent] = {}
+    for message_id, customer_id, reason in rows:
+        sent = found.get(reason)
+        if sent is None:
+            sent = found[reason] = Sent("sent" if reason is None else f"skipped:{reason}", [], [])
+        sent.people.append(left.pop(customer_id))
+        sent.message_ids.append(message_id)
     # Of two customers who were merged the other one's message may stand in this passage's place.
-    had = Done(f"skipped:{audience.ALREADY_MESSAGED}")
-    return [by_customer.get(passage.customer_id, had) for passage in people]
-
-
-def _done(message_id: int, skip_reason: str | None) -> Done:
-    return Done("sent" if skip_reason is None else f"skipped:{skip_reason}", message_id)
+    return [*found.values(), Sent(f"skipped:{audience.ALREADY_MESSAGED}", list(left.values()), [])]
 
 
 def _open_run(post: Post, step: str, version_id: int) -> tuple[int, bool]:
@@ -129,8 +144,12 @@ def _people(ids: Sequence[int]) -> CTE:
     return people.cte("people").prefix_with("MATERIALIZED")
 
 
-def _decided(post: Post, version: Version, step: str, people: CTE) -> CTE:
-    """customer_id, address_key and skip_reason of each of the people, as `audience.decided` has them."""
+def _decided(post: Post, version: Version, step: str, people: CTE, customer_ids: Sequence[int]) -> CTE:
+    """customer_id, address_key and skip_reason of each of the people, as `audience.decided` has them.
+
+    The customers are named by their ids beside the people, and these joined to them from outside: otherwise the planner
+    reads all customers, and with an inner join it would expect next to nobody.
+    """
     now, policy, which = post.now, post.policy, duplicates.one_per(version, post.policy)
     reason = func.coalesce(
         audience.reason(
@@ -144,7 +163,8 @@ def _decided(post: Post, version: Version, step: str, people: CTE) -> CTE:
     # Of two customers who share an address each passage has a message of its own kind: another order, another mail.
     twins = [(cast(key, Text) + "|" + people.c.occurrence).label(key.name) for key in duplicates.keys(customer, which)]
     gated = select(customer.c.id.label("customer_id"), customer.c.address_key, reason.label("skip_reason"), *twins)
-    gated = gated.join_from(people, customer, customer.c.id == people.c.customer_id)
+    gated = gated.outerjoin_from(customer, people, customer.c.id == people.c.customer_id)
+    gated = gated.where(among(customer.c.id, customer_ids))
     alone = duplicates.without_twins(gated.cte("gated").prefix_with("MATERIALIZED"), which)
     return holding.dropped_in_turn(alone, version, now, policy)
 
@@ -169,9 +189,9 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def _inserted(post: Post, version: Version, step: str, run_id: int, ids: Sequence[int]) -> list[Any]:
-    people = _people(ids)
-    rows = _decided(post, version, step, people)
+def _inserted(post: Post, version: Version, step: str, run_id: int, passages: Sequence[Passage]) -> list[Any]:
+    people = _people([passage.id for passage in passages])
+    rows = _decided(post, version, step, people, [passage.customer_id for passage in passages])
     state = cast(case((rows.c.skip_reason.is_(None), "planned"), else_="skipped"), message.c.state.type)
     return _messages(post, step, run_id, people, rows, state, rows.c.skip_reason)
 
