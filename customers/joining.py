@@ -15,17 +15,41 @@ from core.addresses import Address
 if TYPE_CHECKING:
     from sqlalchemy import Connection, ScalarSelect
 
-#: SQL about a row of customer: all that is known is that somebody typed the address into a form.
-STRANGER: Final = """
-    coalesce(customer.source, '') LIKE 'form:%' AND customer.updated_at = customer.created_at
-    AND NOT EXISTS (SELECT FROM consent WHERE consent.customer_id = customer.id AND consent.state <> 'requested')
-    AND NOT EXISTS (SELECT FROM purchase WHERE purchase.customer_id = customer.id)
-    AND NOT EXISTS (SELECT FROM activity WHERE activity.customer_id = customer.id)
-    AND NOT EXISTS (SELECT FROM customer_alias WHERE customer_alias.customer_id = customer.id)
-    AND NOT EXISTS (
-        SELECT FROM sign_up WHERE sign_up.customer_id = customer.id AND sign_up.confirmed_at IS NOT NULL
+#: Tables whose rows say more of somebody than that an address was typed into a form; which of their rows do.
+TELLING: Final[Mapping[str, str]] = {
+    "activity": "true", "customer_alias": "true", "purchase": "true", "preference": "true",
+    "consent": "consent.state <> 'requested'", "sign_up": "sign_up.confirmed_at IS NOT NULL",
+    "registration": "true",  # also one that was cancelled: it goes when the event is long past
+    "survey_answer": "true", "enrolment": "true", "inquiry": "true", "task": "true",
+    "webhook_call": "webhook_call.state IN ('planned', 'handed_over')",
+    "staff_notice": "staff_notice.state IN ('planned', 'handed_over')",
+}  # fmt: skip
+#: Tables that name customers and say no more than the address does, each with the reason.
+SILENT: Final[Mapping[str, str]] = {
+    "customer_address": "addresses they had before: such a change is one of the customer, and is seen there",
+    "customer_metrics": "counted from purchases and activities",
+    "tier_change": "follows from what is counted",
+    "message": "what was sent to them stays, without their name: the mail that asks for a confirmation is one",
+    "feedback": "what their mail server said stays, without their name",
+    "inbound_mail": "stays, without their name; what follows from it is an activity, a task or an inquiry",
+    "rights_request": "stays, without their name: anybody can ask in somebody's",
+}
+#: Columns by which these tables name customers beside `customer_id`.
+_ALSO: Final[Mapping[str, str]] = {"registration": "registrant_id"}
+
+
+def _stranger() -> str:
+    rows = (
+        f"SELECT FROM {table} WHERE {table}.{column} = customer.id AND {which}"  # noqa: S608  our own names
+        for table, which in TELLING.items()
+        for column in ("customer_id", *([_ALSO[table]] if table in _ALSO else []))
     )
-"""
+    nothing = "".join(f"\n    AND NOT EXISTS ({row})" for row in rows)
+    return f"coalesce(customer.source, '') LIKE 'form:%' AND customer.updated_at = customer.created_at{nothing}\n"
+
+
+#: SQL about a row of customer: all that is known is that somebody typed the address into a form.
+STRANGER: Final = _stranger()
 #: What people may tell of themselves when they join.
 FIELDS: Final = ("first_name", "last_name", "company")
 

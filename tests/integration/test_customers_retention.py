@@ -12,10 +12,24 @@ from core import audit, schema
 from core.commands import Desk
 from core.retention_settings import Retention
 from core.settings import Settings
+from customers import joining
 from customers.rights import retention
 from customers.rights.classes import CLASSES, EXPIRED
 from customers.rights.erase import erase
-from tests.factories import LONG_AGO, SECRET, key_of, make_attempt, make_consent, make_hit, make_message, make_run
+from tests.factories import (
+    LONG_AGO,
+    SECRET,
+    key_of,
+    make_attempt,
+    make_consent,
+    make_customer,
+    make_enrolment,
+    make_event,
+    make_hit,
+    make_message,
+    make_registration,
+    make_run,
+)
 from tests.rights_rows import EMAIL, WORDS, found_anywhere, make_person
 from workers.housekeeping import Housekeeping
 
@@ -220,3 +234,56 @@ def test_retention_leaves_marks_and_mails_that_nobody_saw_to(database):
         assert ({"unproven": True}, None) == tuple(left)
         assert [None, b"x"] == list(raw)
         connection.rollback()
+
+
+def test_every_table_that_names_customers_tells_of_them_or_says_why_not():
+    """
+    A table made later is in one of the two: else retention would remove customers whom its rows are about.
+    """
+    naming = {
+        (table.name, column.name) for table in schema.metadata.tables.values() for column in table.columns
+        for key in column.foreign_keys if key.column.table is schema.customer
+    }  # fmt: skip
+    named = {(name, "customer_id") for name in {*joining.TELLING, *joining.SILENT}} | {
+        ("registration", "registrant_id")
+    }
+
+    assert naming == named
+    assert not set(joining.TELLING) & set(joining.SILENT)
+    assert all(joining.SILENT.values())
+
+
+@pytest.mark.parametrize("table", ["registration", "registrant", "inquiry", "enrolment", "survey_answer", "task"])
+def test_stranger_of_whom_more_is_known_stays(module_database, table):
+    """
+    Who came by a form and has a seat, asked something, answered, or goes through a sequence is not removed with old
+    sign-ups, and neither are those rows; who only typed an address is.
+    """
+    now, later = LONG_AGO, LONG_AGO + timedelta(days=11)
+    stranger = {"source": "form:event:day", "created_at": now, "updated_at": now}
+    with module_database.begin() as connection:
+        person, gone, other = (make_customer(connection, **stranger) for _ in range(3))
+        held = make_event(connection, starts_at=later + DAY, ends_at=later + DAY)
+        match table:
+            case "registration":
+                make_registration(connection, held, person)
+            case "registrant":
+                make_registration(connection, held, other, registrant_id=person)
+            case "inquiry":
+                row = {"inquiry_key": "form:1", "desk": "sales", "source": "form", "customer_id": person, "subject": "A",
+                       "received_at": now, "due_at": now}  # fmt: skip
+                connection.execute(insert(schema.inquiry).values(row))
+            case "enrolment":
+                make_enrolment(connection, person)
+            case "survey_answer":
+                row = {"survey": "s", "question": "q", "occasion": "o", "customer_id": person, "answered_at": now}
+                connection.execute(insert(schema.survey_answer).values(row))
+            case "task":
+                row = {"task_key": "a", "kind": "call", "title": "Call", "customer_id": person, "created_at": now}
+                connection.execute(insert(schema.task).values(row))
+    retention.run(module_database, Retention.model_validate({"sign_ups": "10d"}), now=later)
+    with module_database.begin() as connection:
+        left = set(connection.execute(select(schema.customer.c.id)).scalars())
+
+    assert person in left
+    assert gone not in left
