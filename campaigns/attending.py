@@ -1,5 +1,4 @@
-"""What a worker looks after beside sending: feedback that waits for its message, notices and tasks of the staff, and
-calls of other systems."""
+"""What a worker looks after beside sending: feedback that waits for its message, notices and tasks of the staff."""
 
 from datetime import datetime
 from typing import Final
@@ -9,7 +8,6 @@ from sqlalchemy import Connection, text
 from campaigns import key_accounts, notices
 from campaigns.feedback import Receiver, catch_up, gmail
 from campaigns.notice_post import send_notices
-from campaigns.sequences import calls
 from core.clock import Clock
 from core.database import Database
 from core.workspace import Workspace
@@ -18,10 +16,9 @@ _IS_PENDING: Final = text("SELECT EXISTS (SELECT 1 FROM feedback WHERE pending)"
 
 
 def is_waiting(connection: Connection, now: datetime) -> bool:
-    """Whether there is something for `attend_to`. Costs four looks into small indexes."""
+    """Whether there is something for `attend_to`. Costs three looks into small indexes."""
     pending = bool(connection.execute(_IS_PENDING).scalar())
-    others = notices.is_due(connection, now) or key_accounts.is_unwritten(connection)
-    return pending or others or calls.is_due(connection, now)
+    return pending or notices.is_due(connection, now) or key_accounts.is_unwritten(connection)
 
 
 def attend_to(workspace: Workspace, database: Database, clock: Clock, *, looks: bool = False) -> None:
@@ -40,4 +37,3 @@ def attend_to(workspace: Workspace, database: Database, clock: Clock, *, looks: 
     with database.begin() as connection:
         key_accounts.write_texts(connection, workspace, clock.now())
     send_notices(workspace, database, clock)
-    calls.make_calls(workspace, database, clock)

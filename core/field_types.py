@@ -30,13 +30,24 @@ def _http_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets, or a port out of range
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # brackets, a port out of range, or a host that no name server could be asked for
         is_usable = False
     if not is_usable:
         raise Unfit(quoted(text), "an address such as 'https://news.example.com'")
-    return text.rstrip("/")
+    if not all("!" <= char <= "~" for char in parts.path + parts.query):
+        raise Unfit(
+            quoted(text), "an address whose path has no spaces and no letters beyond ASCII: write them as %C3%A4"
+        )
+    return text
+
+
+def _base_url(text: str) -> str:
+    return _http_url(text).rstrip("/")
 
 
 Email = Annotated[str, AfterValidator(_email)]
 HeaderText = Annotated[str, AfterValidator(_header_text)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+#: Paths are added to it: it ends without a slash.
+BaseUrl = Annotated[str, AfterValidator(_base_url)]

@@ -755,6 +755,12 @@ webhook_call = Table(
     CheckConstraint("state IN ('planned', 'handed_over', 'accepted', 'failed')", name="state"),
     UniqueConstraint("call_key"),
     Index("ix_webhook_call_open", "not_before", postgresql_where=text("state IN ('planned', 'handed_over')")),
+    Index(
+        "ix_webhook_call_endpoint",
+        "endpoint",
+        "not_before",
+        postgresql_where=text("state IN ('planned', 'handed_over')"),
+    ),
     Index("ix_webhook_call_customer_id", "customer_id"),
     comment="calls of other systems that steps of sequences make",
 )
@@ -890,7 +896,7 @@ inquiry = Table(
     _at("received_at", nullable=False),
     _at("acknowledged_at"),
     _at("due_at", nullable=False, comment="by when it is to be answered"),
-    _at("escalates_at", comment="when the next one of the chain is told; NULL: the chain has ended, or it is answered"),
+    _at("escalates_at", comment="when the next one of the chain, or the owner again, is told; NULL: it is answered"),
     _at("call_at", comment="when a call was agreed"),
     _at("answered_at"),
     Column("answered_by", Text),

@@ -16,7 +16,7 @@ from core.doubt_settings import Doubt
 from core.endpoint_settings import Endpoint
 from core.errors import AddressError
 from core.feedback_settings import FeedbackRules
-from core.field_types import Email, HeaderText, HttpUrl, Name
+from core.field_types import BaseUrl, Email, HeaderText, Name
 from core.form_settings import Form, PublicPages, Words
 from core.inbound_settings import Inbound
 from core.inquiry_settings import Desk, Tasks
@@ -52,7 +52,7 @@ class Organisation(Section):
 
     name: HeaderText
     postal_address: Annotated[str, StringConstraints(min_length=10, strip_whitespace=True)]
-    website: HttpUrl | None = None
+    website: BaseUrl | None = None
     language: str = "en"
     zone: ZoneName = "UTC"
 
@@ -94,7 +94,7 @@ class Topic(Section):
 class Tracking(Section):
     """Where links lead, and what is recorded."""
 
-    base_url: HttpUrl = "http://127.0.0.1:8025"
+    base_url: BaseUrl = "http://127.0.0.1:8025"
     opens: bool = True
     clicks: bool = True
 

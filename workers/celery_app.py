@@ -8,10 +8,11 @@ from typing import Final
 from celery import Celery
 
 #: Names of the queues, most urgent first. A worker looks into them in this order.
-QUEUES: Final = ("transactional", "bulk")
-TRANSACTIONAL, BULK = QUEUES
+QUEUES: Final = ("transactional", "calls", "bulk")
+TRANSACTIONAL, CALLS, BULK = QUEUES
 SEND_BATCH: Final = "clarion.send_batch"
 ATTEND: Final = "clarion.attend"
+CALL: Final = "clarion.call"
 
 
 def make_app(broker_url: str) -> Celery:

@@ -23,10 +23,11 @@ from sqlalchemy.exc import OperationalError as DatabaseGone
 from campaigns import batches, rollout, transactional
 from campaigns.attending import is_waiting
 from campaigns.runs import WORK_CHANNEL
+from campaigns.sequences import calls
 from core.clock import Clock
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
-from workers.celery_app import ATTEND, BULK, QUEUES, SEND_BATCH, TRANSACTIONAL
+from workers.celery_app import ATTEND, BULK, CALL, CALLS, QUEUES, SEND_BATCH, TRANSACTIONAL
 from workers.duty_rounds import Transactions
 from workers.leading import Deposed, Lead
 
@@ -41,6 +42,7 @@ _ELECTION_S: Final = 2.0
 _SHORTEST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
 _ATTEND_AGAIN_S: Final = 5.0
+_CALL_AGAIN_S: Final = 5.0
 #: How often what is sent is looked at as a whole (`campaigns.attending`).
 _LOOK_EVERY_S: Final = 600.0
 _CHORES_S: Final = 600.0
@@ -53,7 +55,7 @@ class Ticks:
         """`policy`: what refusals lead to that a lost worker of a stopped run had heard."""
         self._database, self._app, self._clock, self._policy = database, app, clock, policy
         self._one_at_a_time = threading.Lock()
-        self._attended_at = self._looked_at = float("-inf")
+        self._attended_at = self._looked_at = self._called_at = float("-inf")
 
     def publish(self) -> int:
         """Workers are told of what is due; the number of batches told is returned. Repeat: safe.
@@ -134,6 +136,21 @@ class Ticks:
             return False
         self._attended_at = time.monotonic()
         self._looked_at = self._attended_at if looks else self._looked_at
+        return True
+
+    def call(self) -> bool:
+        """A worker is told when other systems are to be called; whether one was. Repeat: safe, as of `attend`."""
+        if time.monotonic() < self._called_at + _CALL_AGAIN_S:
+            return False
+        with self._database.begin() as connection:
+            if not calls.is_due(connection, self._clock.now()):
+                return False
+        try:
+            self._app.send_task(CALL, queue=CALLS, expires=_CALL_AGAIN_S)
+        except (OperationalError, OSError) as error:
+            _log.warning("the broker cannot be reached: %s", error)
+            return False
+        self._called_at = time.monotonic()
         return True
 
     def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process does: it sends a batch, or attends to what came back."""
+"""What a worker process does: it sends a batch, attends to what came back, or calls other systems."""
 
 import gc
 import logging
@@ -12,10 +12,11 @@ from celery import Celery, signals
 
 from campaigns.attending import attend_to
 from campaigns.sending import Courier
+from campaigns.sequences.calls import Pauses, make_calls
 from core.clock import SystemClock
 from core.database import Database, open_database
 from core.workspace import Workspace
-from workers.celery_app import ATTEND, SEND_BATCH
+from workers.celery_app import ATTEND, CALL, SEND_BATCH
 from workers.fresh_settings import FreshWorkspace
 
 _log = logging.getLogger("clarion.worker")
@@ -78,6 +79,14 @@ def register(app: Celery, workspace: Workspace) -> None:
         """What came back has had its consequences, and notices to the staff are under way. Repeat: safe."""
         attended = station.courier
         attend_to(attended.workspace, attended.database, attended.clock, looks=looks)
+
+    pauses = Pauses()  # each process learns for itself who does not answer
+
+    @app.task(name=CALL)  # type: ignore[untyped-decorator]
+    def call() -> None:
+        """Calls of other systems that were due were made. Repeat: safe."""
+        calling = station.courier
+        make_calls(calling.workspace, calling.database, calling.clock, pauses)
 
     signals.worker_shutting_down.connect(lambda **_: setattr(stopping, "value", 1), weak=False)
     signals.worker_process_init.connect(station.open, weak=False)

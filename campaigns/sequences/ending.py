@@ -1,4 +1,4 @@
-"""The end of a cancelled sequence: nobody passes through it any more."""
+"""The end of a cancelled sequence: nobody passes through it any more, and no call that it ordered is made."""
 
 from datetime import datetime
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from campaigns.duty import Circumstances
+from campaigns.sequences import calls
 
 _AT_ONCE: Final = 50_000
 _END: Final = text("""
@@ -22,12 +23,13 @@ _LEFT: Final = text("""
 
 
 def end_cancelled(connection: Connection, around: Circumstances, now: datetime) -> int:
-    """Some of the passages through cancelled sequences are over; how many. Repeat: safe."""
+    """Some of the passages through cancelled sequences, and of their calls, are over; how many. Repeat: safe."""
     del around
-    return connection.execute(_END, {"now": now, "most": _AT_ONCE}).rowcount
+    passages = connection.execute(_END, {"now": now, "most": _AT_ONCE}).rowcount
+    return passages + calls.end_cancelled(connection, now, _AT_ONCE)
 
 
 def is_left(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
-    """Now, while somebody passes through a cancelled sequence."""
+    """Now, while somebody passes through a cancelled sequence, or a call of it was not made."""
     del around
-    return now if connection.execute(_LEFT).scalar() else None
+    return now if connection.execute(_LEFT).scalar() or calls.are_left(connection, now) else None

@@ -3,7 +3,8 @@
 Writes `sequence`.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +12,13 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Select, case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
+from core.database import is_gone
+from core.errors import EngineError
 from core.schema import sequence
 
+_log = logging.getLogger("clarion.sequences")
 #: PostgreSQL channel on which the scheduler hears that there is work.
 _WORK_CHANNEL = "clarion_work"
 
@@ -44,6 +49,7 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
     It begins at `now`, or goes on as it was: paused if it was paused. One that was cancelled begins anew.
     """
     connection.execute(_END_LEFT, {"name": name, "now": now})
+    connection.execute(_END_CALLS, {"name": name, "now": now})
     begun = insert(sequence).values(name=name, version_id=version_id, state="active", since=now)
     was_cancelled = sequence.c.state == "cancelled"
     again = {
@@ -63,6 +69,11 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
 _END_LEFT: Final = text("""
     UPDATE enrolment SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = 'cancelled'
     WHERE sequence = :name AND state = 'active'
+      AND EXISTS (SELECT FROM sequence WHERE name = :name AND state = 'cancelled')
+""")
+_END_CALLS: Final = text("""
+    UPDATE webhook_call SET state = 'failed', fault = 'the sequence was cancelled', answered_at = :now
+    WHERE state = 'planned' AND content ->> 'sequence' = :name
       AND EXISTS (SELECT FROM sequence WHERE name = :name AND state = 'cancelled')
 """)
 #: What was done before a first sequence began is not read.
@@ -108,3 +119,32 @@ def stop(connection: Connection, name: str, fault: str) -> None:
 def looked(connection: Connection, name: str, now: datetime) -> None:
     """The members of its segment have entered."""
     connection.execute(update(sequence).where(sequence.c.name == name).values(looked_at=now))
+
+
+def guarded(connection: Connection, name: str, act: Callable[[], int]) -> int:
+    """What `act` returns; 0 when it failed: that is said on the sequence, and holds up no other one.
+
+    A fault is logged when it is new: whatever causes it fails again at the next tick.
+    """
+    try:
+        with connection.begin_nested():
+            return act()
+    except Exception as error:
+        if isinstance(error, DBAPIError) and is_gone(error):
+            raise
+        fault = error.message if isinstance(error, EngineError) else type(error).__name__
+        if _note(connection, name, fault):
+            _log.exception("sequence %s could not go on", name)
+        return 0
+
+
+def heal(connection: Connection, name: str) -> None:
+    """What kept the sequence from going on is over. Repeat: safe."""
+    _note(connection, name, None)
+
+
+def _note(connection: Connection, name: str, fault: str | None) -> bool:
+    """The sequence has this fault; whether it is another one than before. One that was stopped keeps its own."""
+    changed = sequence.c.fault.is_distinct_from(fault) & (sequence.c.state == SequenceState.ACTIVE)
+    noted = update(sequence).where(sequence.c.name == name, changed).values(fault=fault)
+    return connection.execute(noted).rowcount > 0

@@ -115,7 +115,9 @@ def broker_of(desk: Desk) -> str:
 
 @click.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="Default: workers.processes of clarion.yaml.")
-@click.option("--queue", "queues", multiple=True, help="Only these queues: transactional, bulk. Default: both.")
+@click.option(
+    "--queue", "queues", multiple=True, help="Only these: transactional, calls, bulk (with calls). Default: all."
+)
 @click.option("--beside", type=int, hidden=True, help="The process this one ends with.")
 @click.pass_obj
 def worker(desk: Desk, processes: int | None, queues: tuple[str, ...], beside: int | None) -> None:
@@ -130,13 +132,15 @@ def worker(desk: Desk, processes: int | None, queues: tuple[str, ...], beside: i
 
     from campaigns.presence import Present
     from core.names import did_you_mean
-    from workers.celery_app import QUEUES, make_app
+    from workers.celery_app import BULK, CALLS, QUEUES, make_app
     from workers.companion import accompany, end_with
     from workers.tasks import register
 
     if unknown := set(queues) - set(QUEUES):
         name = min(unknown)
         raise ServiceError(f"no queue {name!r}", hint=did_you_mean(name, QUEUES))
+    if queues:  # who serves bulk has time for other systems, too
+        queues = tuple(name for name in QUEUES if name in queues or (name == CALLS and BULK in queues))
     log_to_stderr()
     desk.database.dispose()
     app = make_app(broker_of(desk))
@@ -199,6 +203,6 @@ def scheduler(desk: Desk) -> None:
     house = Housekeeping(database, settings.retention, desk.clock, desk.workspace.state)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
-        jobs = (rounds.work, ticks.settle, ticks.attend)
+        jobs = (rounds.work, ticks.settle, ticks.attend, ticks.call)
         run(lead, jobs, ticks.publish, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
     database.dispose()

@@ -97,6 +97,7 @@ def _pass_customers_through_sequences() -> None:
     )
     op.create_index('ix_webhook_call_customer_id', 'webhook_call', ['customer_id'], unique=False)
     op.create_index('ix_webhook_call_open', 'webhook_call', ['not_before'], unique=False, postgresql_where=sa.text("state IN ('planned', 'handed_over')"))
+    op.create_index('ix_webhook_call_endpoint', 'webhook_call', ['endpoint', 'not_before'], unique=False, postgresql_where=sa.text("state IN ('planned', 'handed_over')"))
     op.create_table('enrolment_step',
     sa.Column('enrolment_id', sa.BigInteger(), nullable=False),
     sa.Column('step', sa.Text(), nullable=False),
@@ -231,7 +232,7 @@ def _answer_inquiries() -> None:
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('acknowledged_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('due_at', sa.DateTime(timezone=True), nullable=False, comment='by when it is to be answered'),
-    sa.Column('escalates_at', sa.DateTime(timezone=True), nullable=True, comment='when the next one of the chain is told; NULL: the chain has ended, or it is answered'),
+    sa.Column('escalates_at', sa.DateTime(timezone=True), nullable=True, comment='when the next one of the chain, or the owner again, is told; NULL: it is answered'),
     sa.Column('call_at', sa.DateTime(timezone=True), nullable=True, comment='when a call was agreed'),
     sa.Column('answered_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('answered_by', sa.Text(), nullable=True),
