@@ -40,7 +40,7 @@ _ALSO: Final[Mapping[str, str]] = {"registration": "registrant_id"}
 
 def _stranger() -> str:
     rows = (
-        f"SELECT FROM {table} WHERE {table}.{column} = customer.id AND {which}"  # noqa: S608  our own names
+        f"SELECT FROM {table} WHERE {table}.{column} = customer.id AND {which}"
         for table, which in TELLING.items()
         for column in ("customer_id", *([_ALSO[table]] if table in _ALSO else []))
     )

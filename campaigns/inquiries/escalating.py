@@ -1,10 +1,11 @@
-"""An inquiry that nobody answers is given on: its owner is reminded, then the next of the chain has it, to its end.
+"""An inquiry that nobody answers is given on: its owner is reminded, then the next of the chain has it, to its end,
+and whoever has it then is reminded until it is answered.
 
-So is one whose owner has left, or is away: to the deputy.
+Given on is also one whose owner has left, or is away: to the deputy.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -23,6 +24,9 @@ from core.schema import inquiry, task
 from core.staff_settings import responsible
 
 _MOST: Final = 100
+#: At the end of its chain an inquiry is reminded of each day of work; one that is older than this, as rarely.
+_OLD: Final = timedelta(days=7)
+_DAY_OF_WORK: Final = timedelta(hours=8)
 _OPEN: Final = inquiry.c.state == InquiryState.OPEN
 
 
@@ -49,27 +53,46 @@ def escalates_at(connection: Connection, _circumstances: Circumstances, _now: da
 
 
 def _escalate(connection: Connection, circumstances: Circumstances, row: Row[Any], now: datetime) -> None:
-    desk = circumstances.settings.inquiries.get(row.desk)
-    chain = desk.escalation if desk is not None else ()
-    hours = OfficeHours.of(desk, circumstances.settings) if desk is not None else None
+    chain, hours = _chain(circumstances, row)
     is_deadline = row.escalates_at == row.due_at and (row.level >= len(chain) or chain[row.level].after is not None)
     level, owner = (row.level, row.owner) if is_deadline else _next(circumstances, chain, row)
-    following = chain[level] if level < len(chain) else None
-    next_at = office_hours.later(hours, now, following.after) if following is not None else None
+    is_moved = is_deadline or level > row.level
+    if is_moved and level < len(chain):
+        next_at = office_hours.later(hours, now, chain[level].after)
+    else:  # the level that nobody can take waits for them; at the chain's end the owner is reminded
+        is_old = level >= len(chain) and now - row.due_at >= _OLD
+        next_at = office_hours.opening_after(hours, now, _OLD.days if is_old else 1)
     values = {"level": level, "owner": owner, "escalates_at": next_at}
     connection.execute(update(inquiry).where(inquiry.c.id == row.id).values(**values))
     if owner is not None and owner != row.owner:
         _hand_over(connection, row, owner, now)
-    _tell(connection, circumstances, row, owner, "due" if is_deadline else f"level:{level}", now)
+    key = "due" if is_deadline else f"level:{level}" if is_moved else f"again:{now.timestamp():.0f}"
+    _tell(connection, circumstances, row, owner, key, now)
+
+
+def _chain(circumstances: Circumstances, row: Row[Any]) -> tuple[Sequence[Escalation], OfficeHours | None]:
+    """Who has it in turn, and when time counts. Of a desk that is gone `tasks.nobodys` has it, a day of work later."""
+    settings = circumstances.settings
+    desk = settings.inquiries.get(row.desk)
+    if desk is not None:
+        return desk.escalation, OfficeHours.of(desk, settings)
+    last = settings.tasks.nobodys or next(iter(settings.staff), None)
+    if last is None or responsible(settings.staff, last) == row.owner:
+        return (), OfficeHours.usual(settings)
+    return (Escalation(after=_DAY_OF_WORK, to=last),) * (row.level + 1), OfficeHours.usual(settings)
 
 
 def _next(circumstances: Circumstances, chain: Sequence[Escalation], row: Row[Any]) -> tuple[int, str | None]:
-    """The level that is reached, and who has the inquiry then: those who are not there, nor a deputy, are left out."""
+    """The level that is reached, and who has the inquiry then. Those who are not there, nor a deputy, are passed over;
+    when nobody else of the chain is there, the first of them keeps their place."""
+    waiting: list[int] = []
     for level in range(row.level, len(chain)):
         found = responsible(circumstances.settings.staff, chain[level].to)
         if found is not None and found != row.owner:
             return level + 1, found
-    return len(chain), row.owner
+        if found is None:
+            waiting.append(level)
+    return max(row.level, min(waiting, default=len(chain))), row.owner
 
 
 def _hand_over(connection: Connection, row: Row[Any], owner: str, now: datetime) -> None:

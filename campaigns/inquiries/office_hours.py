@@ -6,6 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.inquiry_settings import Desk
+from core.inquiry_settings import OfficeHours as Given
 from core.local_time import WEEKDAYS
 from core.settings import Settings
 from core.units import local_instant
@@ -30,9 +31,15 @@ class OfficeHours:
     @classmethod
     def of(cls, desk: Desk, settings: Settings) -> "OfficeHours | None":
         """Those of the desk; None: every hour counts."""
-        given = desk.office_hours
-        if given is None:
-            return None
+        return None if desk.office_hours is None else cls._of(desk.office_hours, settings)
+
+    @classmethod
+    def usual(cls, settings: Settings) -> "OfficeHours":
+        """Those of a desk that says nothing about them, in the organisation's zone."""
+        return cls._of(Given(), settings)
+
+    @classmethod
+    def _of(cls, given: Given, settings: Settings) -> "OfficeHours":
         days = frozenset(WEEKDAYS.index(day) for day in given.days)
         zone = given.zone or settings.organisation.zone
         return cls(days, given.start, given.end, zone, given.country, given.subdivision)
@@ -71,3 +78,15 @@ def later(hours: OfficeHours | None, begin: datetime, length: timedelta | None) 
     if length is None:
         return begin.astimezone(UTC)
     return begin.astimezone(UTC) + length if hours is None else hours.after(begin, length)
+
+
+def opening_after(hours: OfficeHours | None, instant: datetime, days: int = 1) -> datetime:
+    """When the office opens (UTC) on the first of its days that is at least so many days after that of `instant`.
+
+    Without hours it is the same time of day, so many days later.
+    """
+    if hours is None:
+        return instant.astimezone(UTC) + days * _DAY
+    first = instant.astimezone(ZoneInfo(hours.zone)).date() + days * _DAY
+    found = (hours.opening(first + number * _DAY) for number in range(_MOST_DAYS))
+    return next(opening[0] for opening in found if opening is not None)

@@ -270,8 +270,8 @@ def test_stranger_of_whom_more_is_known_stays(module_database, table):
             case "registrant":
                 make_registration(connection, held, other, registrant_id=person)
             case "inquiry":
-                row = {"inquiry_key": "form:1", "desk": "sales", "source": "form", "customer_id": person, "subject": "A",
-                       "received_at": now, "due_at": now}  # fmt: skip
+                row = {"inquiry_key": "form:1", "desk": "sales", "source": "form", "customer_id": person,
+                       "subject": "A", "received_at": now, "due_at": now}  # fmt: skip
                 connection.execute(insert(schema.inquiry).values(row))
             case "enrolment":
                 make_enrolment(connection, person)

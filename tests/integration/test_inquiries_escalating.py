@@ -100,7 +100,8 @@ def at(day: int, clock: str, month: int = 11) -> datetime:
 
 def test_inquiry_left_alone_escalates_level_by_level_in_office_hours(make_world: Callable[..., World]) -> None:
     """
-    Four hours of work from Friday 15:30 end on Monday at 11:30; then each level has its own time, and the chain ends.
+    Four hours of work from Friday 15:30 end on Monday at 11:30; then each level has its own time. Who is the last of
+    the chain is reminded each day of work, and weekly once the inquiry is a week too late.
     """
     world = make_world()
     received = world.receive()
@@ -118,8 +119,9 @@ def test_inquiry_left_alone_escalates_level_by_level_in_office_hours(make_world:
     assert [(at(2, "13:30"), "ben"), (at(2, "13:30"), "anna")] == passed_on
     assert ("ben", "ben", 1) == world.owner(received.inquiry_id)
 
-    world.run_until(at(20, "12:00"))
-    assert [(at(3, "13:30"), "cora"), (at(3, "13:30"), "ben")] == [row[:2] for row in world.told()[4:]]
+    world.run_until(at(24, "12:00"))
+    days = [(at(day, "09:00"), "cora") for day in (4, 5, 6, 9, 10, 17, 24)]
+    assert [(at(3, "13:30"), "cora"), (at(3, "13:30"), "ben"), *days] == [row[:2] for row in world.told()[4:]]
     assert ("cora", "cora", 2) == world.owner(received.inquiry_id)
 
 
@@ -183,7 +185,7 @@ def test_level_whose_employee_is_away_goes_to_the_deputy(make_world: Callable[..
         ("email: ben@paper.example", "email: ben@paper.example, away: true"),
     ))  # fmt: skip
     received = world.receive()
-    world.run_until(at(20, "12:00"))
+    world.run_until(at(2, "18:00"))
 
     assert ("dan", "dan", 2) == world.owner(received.inquiry_id)
     assert [(at(2, "11:30"), "anna"), (at(2, "13:30"), "dan"), (at(2, "13:30"), "anna")] == [
@@ -247,8 +249,54 @@ def test_desk_without_a_chain_reminds_its_owner(make_world: Callable[..., World]
     world.receive()
     world.run_until(at(5, "12:00"))
 
-    assert [(at(2, "11:30"), "anna")] == [row[:2] for row in world.told()[1:]]
+    reminded = [(at(2, "11:30"), "anna"), *((at(day, "09:00"), "anna") for day in (3, 4, 5))]
+    assert reminded == [row[:2] for row in world.told()[1:]]
     assert [FRIDAY, *(at(day, "07:30") for day in (2, 3, 4, 5))] == [row[0] for row in world.told(digests=True)]
+
+
+AWAY = (
+    ("name: Anna Ash,", "name: Anna Ash, away: true,"), ("name: Ben Birch,", "name: Ben Birch, away: true,"),
+    ("name: Cora Cedar,", "name: Cora Cedar, away: true,"), ("name: Dan Date,", "name: Dan Date, away: true,"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["those of the chain", "everybody"])
+def test_level_that_nobody_can_take_keeps_its_place(who: str, make_world: Callable[..., World]) -> None:
+    """
+    Whoever is to have it next is away, and so is their deputy: no level is used up, and on the next day of work after
+    they came back it goes on where it was.
+    """
+    away = AWAY if who == "everybody" else (AWAY[1], AWAY[2])
+    alone = ("email: cora@paper.example, deputy: dan", "email: cora@paper.example")
+    world = make_world(settings() if who == "everybody" else settings(alone))
+    received = world.receive()
+    world.run_until(at(2, "10:00"))
+    world.change_settings(*away)
+    world.run_until(at(4, "10:00"))
+    assert ("anna", "anna", 0) == world.owner(received.inquiry_id)
+    told = [at(2, "11:30"), at(2, "13:30"), at(3, "09:00"), at(4, "09:00")]
+    assert [(instant, "anna") for instant in told] == [row[:2] for row in world.told()[1:]]
+
+    world.change_settings(*((new, old) for old, new in away))
+    world.run_until(at(5, "09:01"))
+    assert ("ben", "ben", 1) == world.owner(received.inquiry_id)
+    world.run_until(at(6, "09:01"))
+    assert ("cora", "cora", 2) == world.owner(received.inquiry_id)
+
+
+def test_inquiry_of_a_renamed_desk_goes_to_who_has_what_is_nobodys(make_world: Callable[..., World]) -> None:
+    """
+    Its owner is reminded at the deadline; a day of work later it is that of `tasks.nobodys`, who is reminded from then
+    on, by the hours of the organisation's zone.
+    """
+    world = make_world()
+    received = world.receive()
+    world.change_settings(("  sales:\n    title", "  buying:\n    title"))
+    world.run_until(at(4, "11:00"))
+
+    assert ("dan", "dan", 1) == world.owner(received.inquiry_id)
+    expected = [(at(2, "11:30"), "anna"), (at(3, "11:30"), "dan"), (at(3, "11:30"), "anna"), (at(4, "10:00"), "dan")]
+    assert expected == [row[:2] for row in world.told()[1:]]
 
 
 def test_call_that_was_agreed_is_the_deadline(make_world: Callable[..., World]) -> None:
