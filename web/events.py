@@ -21,6 +21,7 @@ from core.field_types import NAME_PATTERN
 from core.form_settings import Captcha, in_language
 from core.people_lock import people_stay
 from web import captchas, event_form, widgets
+from web.content import people_digest
 from web.form_fields import Sent, last
 from web.languages import Words
 from web.limits import count_for, limit_key, lock_mailbox
@@ -140,7 +141,7 @@ def _registered(site: Site, name: str, order: Order) -> Answer:
         wanted = _not_too_often(site, connection, order)
         if not wanted:
             return Answer.RECEIVED  # as everybody is told
-        order = Order(wanted, order.source, order.party)
+        order = Order(wanted, order.source, f"{order.party}:{people_digest(site.workspace.secret, order.attendees)}")
         return registering.register(connection, site.circumstances, name, order, now).answer
 
 

@@ -13,6 +13,7 @@ from core.form_settings import in_language
 from core.inquiry_settings import Desk
 from core.people_lock import people_stay
 from web import captchas, inquiry_form
+from web.content import digest_of
 from web.form_fields import Sent, last
 from web.inquiry_form import Written
 from web.languages import Words
@@ -80,11 +81,16 @@ def _received(site: Site, name: str, desk: Desk, written: Written, words: Words)
         lock_mailbox(connection, key)
         is_mailed = count_for(connection, _KIND, key, limits.inquiries, limits.mail_every, now)
         wanted = NewInquiry(
-            key=f"form:{name}:{written.token}", desk=name, source=Source.FORM, subject=written.subject,
-            content=written.content, email=written.address.email, fields=written.fields, language=words.code,
+            key=f"form:{name}:{written.token}:{_digest(site, written)}", desk=name, source=Source.FORM,
+            subject=written.subject, content=written.content, email=written.address.email, fields=written.fields, language=words.code,
             call_at=written.call_at, is_answerable=is_mailed,
         )  # fmt: skip
         receive(connection, site.circumstances, wanted, now, acknowledge_by=standing)
+
+
+def _digest(site: Site, written: Written) -> str:
+    told = (written.address.comparable, written.subject, written.content, written.fields, written.call_at)
+    return digest_of(site.workspace.secret, *told)
 
 
 def _desk(site: Site, request: Request) -> Desk | None:

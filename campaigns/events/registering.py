@@ -19,7 +19,7 @@ from campaigns.events.offering import offer_free_seats
 from campaigns.events.states import Seat
 from core import advisory
 from core.addresses import Address
-from core.errors import UsageError
+from core.errors import PlanError, UsageError
 from core.ids import AddressKey, address_key, keyed_hash
 from core.people_lock import people_stay
 from core.schema import registration
@@ -69,13 +69,15 @@ class Order:
     """One form sent, one call, one line of a file.
 
     `party` tells the order from every other of its event: the form's token, or the caller's key. The same party twice
-    is the same order. `registrant`: who registers the others and does not come; None: the first attendee.
+    is the same order. `registrant`: who registers the others and does not come; None: the first attendee. `content`: a
+    digest of what is ordered, where a caller may give one key to two orders; the second is refused.
     """
 
     attendees: tuple[Attendee, ...]
     source: Source
     party: str
     registrant: Attendee | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def register(
     Raises:
         NotFound: there is no such event.
         UsageError: the order has no attendees, too many of them, the same one twice, or an unfit party.
+        PlanError: the party is that of an order of other content.
     """
     secret = circumstances.workspace.secret
     keys = {address_key(secret, one.address.comparable): one for one in order.attendees}
@@ -116,8 +119,8 @@ def register(
         advisory.hold(connection, f"address:{key}")
     held = lock_event(connection, event)
     _check(held, order, len(keys))
-    if (before := _of_party(connection, held, order.party)) is not None:
-        return Registered(Answer.RECEIVED, before)
+    if _is_known(connection, held, order):
+        return Registered(Answer.RECEIVED, _as_they_are(connection, held, keys))
     counts = seats.count(connection, held)
     answer = _answer(held, order, counts, now)
     if answer is not Answer.RECEIVED:
@@ -137,7 +140,7 @@ def _check(held: HeldEvent, order: Order, distinct: int) -> None:
         raise UsageError(f"{held.name}: got {len(order.attendees)} attendees, expected 1 to {most}")
     if distinct < len(order.attendees):
         raise UsageError(f"{held.name}: the same address is given for two attendees")
-    if not order.party.strip() or len(order.party) > _LONGEST_PARTY or not order.party.isprintable():
+    if not order.party.strip() or len(_party(order)) > _LONGEST_PARTY or not order.party.isprintable():
         raise UsageError(f"{held.name}: the key of the order is not 1 to {_LONGEST_PARTY} printable characters")
 
 
@@ -158,10 +161,45 @@ def _may_come(held: HeldEvent, source: Source, counts: seats.Counts, heads: int,
     return Answer.RECEIVED
 
 
-def _of_party(connection: Connection, held: HeldEvent, party: str) -> tuple[Placed, ...] | None:
-    mine = (registration.c.event == held.name) & (registration.c.party == party)
-    rows = connection.execute(select(registration).where(mine).order_by(registration.c.id)).all()
-    return tuple(Placed(row.id, row.customer_id, Seat(row.state), is_new=False) for row in rows) or None
+def _party(order: Order) -> str:
+    """What is kept of the order's name: its content stands behind it."""
+    return f"{order.party}:{order.content}" if order.content else order.party
+
+
+def _is_known(connection: Connection, held: HeldEvent, order: Order) -> bool:
+    """Whether the order came before.
+
+    Raises:
+        PlanError: one of its party did, with other content.
+    """
+    party, kept = _party(order), registration.c.party
+    named = kept == party
+    if order.content:  # all digests are of one length: no other name fits
+        named = kept.startswith(f"{order.party}:", autoescape=True) & (func.length(kept) == len(party))
+    found = set(connection.execute(select(kept).where(registration.c.event == held.name, named)).scalars())
+    if found - {party}:
+        raise PlanError(
+            f"{held.name}: the key was used for another order", hint="give every order a key of its own"
+        )  # fmt: skip
+    return party in found
+
+
+def _as_they_are(
+    connection: Connection, held: HeldEvent, keys: Mapping[AddressKey, Attendee]
+) -> tuple[Placed, ...]:  # fmt: skip
+    known = _registered(connection, held, keys)
+    rows = [known[key] for key in keys if key in known]
+    return tuple(Placed(row.id, row.customer_id, Seat(row.state), is_new=False) for row in rows)
+
+
+def _registered(
+    connection: Connection, held: HeldEvent, keys: Mapping[AddressKey, Attendee]
+) -> dict[AddressKey, Row[Any]]:  # fmt: skip
+    """Who had registered: of several rows of one address the one that is in force, else the newest."""
+    mine = (registration.c.event == held.name) & registration.c.address_key.in_(keys)
+    ended = registration.c.state == Seat.CANCELLED
+    rows = connection.execute(select(registration).where(mine).order_by(ended.desc(), registration.c.id))
+    return {row.address_key: row for row in rows}
 
 
 @dataclass(slots=True)
@@ -177,7 +215,7 @@ class _Order:
 
     def placed(self, keys: Mapping[AddressKey, Attendee]) -> tuple[Placed, ...]:
         """Every attendee in their order; the mails are ordered and what happened is on record."""
-        known = self._known(keys)
+        known = _registered(self.connection, self.held, keys)
         by = self._registrant()
         found: list[Placed] = []
         rows: list[Row[Any]] = []
@@ -195,13 +233,6 @@ class _Order:
             found.append(Placed(row.id, customer_id, Seat(row.state), is_new=True))
         self._told(rows, by)
         return tuple(found)
-
-    def _known(self, keys: Mapping[AddressKey, Attendee]) -> dict[Any, Row[Any]]:
-        """Who had registered: of several rows of one address the one that is in force, else the newest."""
-        mine = (registration.c.event == self.held.name) & registration.c.address_key.in_(keys)
-        ended = registration.c.state == Seat.CANCELLED
-        rows = self.connection.execute(select(registration).where(mine).order_by(ended.desc(), registration.c.id))
-        return {row.address_key: row for row in rows}
 
     def _registrant(self) -> int | None:
         one = self.order.registrant
@@ -229,7 +260,7 @@ class _Order:
         seat = Seat.CONFIRMED if has_seat else Seat.WAITING
         values = {
             "customer_id": customer_id, "registrant_id": None if by == customer_id else by, "state": seat,
-            "party": self.order.party, "source": self.order.source, "language": attendee.language,
+            "party": _party(self.order), "source": self.order.source, "language": attendee.language,
             "answers": dict(attendee.answers), "registered_at": self.now,
             "waiting_since": None if has_seat else self.now, "confirmed_at": self.now if has_seat else None,
             "event_revision": self.held.revision, "offered_until": None, "cancelled_at": None,

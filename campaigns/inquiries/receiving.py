@@ -24,7 +24,7 @@ from campaigns.inquiries.states import RECEIVED
 from campaigns.transactional import MOST_GIVEN, Standing
 from core import advisory
 from core.addresses import Address, parse_address
-from core.errors import AddressError, UsageError
+from core.errors import AddressError, PlanError, UsageError
 from core.ids import address_key
 from core.inquiry_settings import Desk
 from core.people_lock import people_stay
@@ -96,14 +96,16 @@ def receive(
     Raises:
         NotFound: there is no such desk.
         UsageError: the inquiry cannot be kept: no key, no text, no address.
+        PlanError: a program gave the key to another inquiry before.
     """
     desk = desk_of(circumstances.settings, wanted.desk)
     address = _checked(wanted)
     advisory.hold(connection, f"inquiry|{wanted.key}")
+    key = address_key(circumstances.workspace.secret, address.comparable) if address else None
     if (known := _known(connection, wanted.key)) is not None:
+        _check_same(known, wanted, key)
         return _as_received(known, is_new=False)
     people_stay(connection)
-    key = address_key(circumstances.workspace.secret, address.comparable) if address else None
     person = _person(connection, wanted, address, key, now)
     row = _written(connection, circumstances, desk, wanted, address, key, person, now)
     if row.customer_id is not None:
@@ -146,6 +148,26 @@ def _known(connection: Connection, key: str) -> Row[Any] | None:
     return connection.execute(select(inquiry).where(inquiry.c.inquiry_key == key)).one_or_none()
 
 
+def _check_same(known: Row[Any], wanted: NewInquiry, key: UUID | None) -> None:
+    """What a program sends again is what it sent; a mail can have added to the text since."""
+    is_forgotten = known.customer_id is None and known.address_key is None
+    if wanted.source is not Source.API or is_forgotten:
+        return
+    same_person = known.address_key == key if key is not None else known.customer_id == wanted.customer_id
+    told = (known.desk, known.subject, known.fields, known.call_at)
+    again = (wanted.desk, _subject(wanted), _fields(wanted), wanted.call_at)
+    if not same_person or told != again or not known.content.startswith(_plain(wanted.content)):
+        raise PlanError("the key was used for another inquiry", hint="give every inquiry a key of its own")
+
+
+def _subject(wanted: NewInquiry) -> str:
+    return _one_line(wanted.subject) or _one_line(wanted.content)[:80]
+
+
+def _fields(wanted: NewInquiry) -> dict[str, Any]:
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()}
+
+
 def _as_received(row: Row[Any], *, is_new: bool) -> Received:
     return Received(
         row.id, is_new, row.owner, row.due_at, row.task_id, row.customer_id, row.acknowledged_at is not None
@@ -181,8 +203,7 @@ def _written(
         "inquiry_key": wanted.key, "desk": wanted.desk, "source": wanted.source, "customer_id": person,
         "email": address.email if address else (who.email if who else None),
         "address_key": key or (who.address_key if who else None), "language": language,
-        "subject": _one_line(wanted.subject) or _one_line(wanted.content)[:80], "content": _plain(wanted.content),
-        "fields": {name: _plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()},
+        "subject": _subject(wanted), "content": _plain(wanted.content), "fields": _fields(wanted),
         "mail_ids": list(wanted.mail_ids),
         "owner": owner_of(desk, circumstances.settings.staff, asking), "received_at": now, "due_at": due_at,
         "escalates_at": due_at, "call_at": wanted.call_at,

@@ -13,6 +13,8 @@ from core.addresses import parse_address
 from web.api.answers import Mistake, Refusal
 from web.api.bodies import Body, Email, Line, Text
 from web.api.calls import Call, Done
+from web.content import people_digest
+from web.form_fields import one_line
 
 _DIGITS: Final = 15
 _WHY_NOT: Final = {
@@ -47,10 +49,10 @@ def register(call: Call, body: Registration) -> Done:
     ]
     if mistakes:
         raise Refusal(422, "invalid", f"{len(mistakes)} of the answers cannot be taken", mistakes=mistakes)
-    order = Order(
-        tuple(_attendee(person) for person in body.attendees), Source.API, f"api:{call.caller.name}:{body.key}",
-        _attendee(body.registrant) if body.registrant is not None else None,
-    )  # fmt: skip
+    attendees = tuple(_attendee(person) for person in body.attendees)
+    registrant = _attendee(body.registrant) if body.registrant is not None else None
+    content = people_digest(call.site.workspace.secret, [*attendees, *([registrant] if registrant else [])])
+    order = Order(attendees, Source.API, f"api:{call.caller.name}:{body.key}", registrant, content)
     done = registering.register(call.connection, call.site.circumstances, body.event, order, call.now)
     if done.answer is not Answer.RECEIVED:
         raise Refusal(409, done.answer.value, _WHY_NOT[done.answer])
@@ -63,7 +65,8 @@ def register(call: Call, body: Registration) -> Done:
 
 
 def _attendee(person: Person) -> Attendee:
-    return Attendee(parse_address(person.email), dict(person.answers), person.language)
+    answers = {name: one_line(value) for name, value in person.answers.items()}
+    return Attendee(parse_address(person.email), answers, person.language)
 
 
 def _mistakes(definition: EventFile, number: int, person: Person) -> Iterator[Mistake]:
@@ -73,12 +76,12 @@ def _mistakes(definition: EventFile, number: int, person: Person) -> Iterator[Mi
         asked = fields.get(name)
         if asked is None:
             yield Mistake(f"{at}.{name}", "the event has no such field")
-        elif asked.choices and value not in asked.choices:
+        elif asked.choices and one_line(value) not in asked.choices:
             yield Mistake(f"{at}.{name}", "expected one of its choices")
         elif len(value) > asked.longest:
             yield Mistake(f"{at}.{name}", f"expected at most {asked.longest} characters")
     for name, asked in fields.items():
-        if asked.required and not person.answers.get(name, "").strip():
+        if asked.required and not one_line(person.answers.get(name, "")):
             yield Mistake(f"{at}.{name}", "it is required")
 
 
