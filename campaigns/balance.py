@@ -95,17 +95,14 @@ def _without_batch(connection: Connection, run_id: int) -> int:
 
 def _doubled(connection: Connection, run_id: int) -> int:
     """Counted from the rows, not from the unique index: a check must not trust what it checks."""
-    mine = select(run.c.campaign, run.c.step, run.c.occurrence).where(run.c.id == run_id).cte("mine")
+    names = (run.c.campaign, run.c.step, run.c.occurrence)
+    *own, is_open_ended = connection.execute(select(*names, run.c.open_ended).where(run.c.id == run_id)).one()
+    # An open-ended run has messages of many occurrences, and its own name is that of none.
+    same = [message.c[name.name] == value for name, value in zip(names, own, strict=True)]
     twice = (
         select(message.c.address_key)
-        .join(
-            mine,
-            (message.c.campaign == mine.c.campaign)
-            & (message.c.step == mine.c.step)
-            & (message.c.occurrence == mine.c.occurrence),
-        )
-        .where(message.c.skip_reason.is_(None))
-        .group_by(message.c.address_key)
+        .where(*([message.c.run_id == run_id] if is_open_ended else same), message.c.skip_reason.is_(None))
+        .group_by(message.c.occurrence, message.c.address_key)
         .having(func.count() > 1)
         .subquery()
     )

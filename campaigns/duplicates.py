@@ -197,6 +197,14 @@ def lock_pieces(connection: Connection, versions: Iterable[Version], policy: Pol
         advisory.hold(connection, "piece:" + piece)
 
 
+def lock_pieces_of(connection: Connection, campaigns: Collection[str]) -> None:
+    """The same for every piece that any version of these campaigns sends."""
+    if campaigns:
+        theirs = select(campaign_version.c.piece).where(campaign_version.c.campaign.in_(campaigns)).distinct()
+        for piece in sorted(connection.execute(theirs).scalars()):
+            advisory.hold(connection, "piece:" + piece)
+
+
 def _runs_of_piece(version: Version) -> ColumnElement[Any]:
     same = (
         select(run.c.id)

@@ -29,6 +29,7 @@ SENTENCES: Final = {
     "expired": "its time had passed before it could be handed over (limits.valid_for)",
     "address_changed": "the customer has another address than when the audience was frozen",
     "superseded": "it would have told of what has changed since; another message tells how things are now",
+    "left_sequence": "the customer left the sequence before the message was handed over",
     "cancelled": "the run was cancelled before the message was handed over",
     "erased": "the customer was erased before the message was handed over",
 }

@@ -22,6 +22,7 @@ SKIP_REASONS: Final = {
     "frequency_cap": "Had been written to often enough",
     "quiet_too_long": "Its time was over before their quiet hours were",
     "open_case": "Had a case that was not closed in time",
+    "left_sequence": "Left the sequence before it could be sent",
     "suppressed:unsubscribed": "Has unsubscribed",
     "suppressed:hard_bounce": "Their address does not exist",
     "suppressed:complaint": "Has reported us as spam",

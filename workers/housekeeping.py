@@ -1,4 +1,4 @@
-"""What the scheduler does once a day: what was kept long enough goes, erasures are noted beside the database."""
+"""What the scheduler does now and then: runs of former sequences end; once a day what was kept long enough goes."""
 
 import logging
 from datetime import UTC, datetime
@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
+from campaigns.sequences.former import finish_former
 from core.clock import Clock
 from core.database import Database
 from core.retention_settings import Retention
@@ -31,6 +32,8 @@ class Housekeeping:
         """Today's work is done; False: it was already. A fault is logged, and tomorrow is another day. Repeat: safe."""
         now = self._clock.now()
         try:
+            with self._database.begin() as connection:
+                finish_former(connection, now)
             with self._database.begin() as connection:
                 tombstones.keep(connection, self._tombstones)
                 if connection.execute(self._today(now)).first() is None:

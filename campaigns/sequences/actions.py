@@ -59,14 +59,14 @@ def _owners(connection: Connection, people: Sequence[Passage]) -> dict[int, str 
     return {row.id: row.owner for row in rows}
 
 
-# In one order, so that two passes never wait for each other.
+# Who is in an import's hands is not waited for: it may take minutes, and everything else would wait with this pass.
 _SET: Final = text("""
     WITH mine AS (
-        SELECT id FROM customer WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+        SELECT id FROM customer WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE customer
     SET attributes = (attributes || CAST(:values AS jsonb)) - CAST(:removed AS text[]), updated_at = :now
-    FROM mine WHERE customer.id = mine.id
+    FROM mine WHERE customer.id = mine.id RETURNING customer.id
 """).bindparams(
     bindparam("ids", type_=Ids),
     bindparam("values", type_=JSONB),
@@ -75,12 +75,14 @@ _SET: Final = text("""
 )
 
 
-def set_attributes(post: Post, _around: Circumstances, _name: str, step: Step, people: Sequence[Passage]) -> None:
-    """The customers have the attributes that the step gives; those it sets to null are gone."""
+def set_attributes(post: Post, step: Step, people: Sequence[Passage]) -> frozenset[int]:
+    """The customers have the attributes that the step gives; those it sets to null are gone. Whose: their ids, less
+    those of customers whom somebody else is changing."""
     values = {key: value for key, value in (step.update or {}).items() if value is not None}
     removed = [key for key, value in (step.update or {}).items() if value is None]
     ids = sorted({passage.customer_id for passage in people})
-    post.connection.execute(_SET, {"ids": ids, "values": values, "removed": removed, "now": post.now})
+    given = {"ids": ids, "values": values, "removed": removed, "now": post.now}
+    return frozenset(post.connection.execute(_SET, given).scalars())
 
 
 _CALL: Final = text("""

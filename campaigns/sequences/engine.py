@@ -5,41 +5,41 @@ order does. Everything of a pass is one transaction: messages, tasks and calls a
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, literal, select, text, union_all, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, literal, select, text, union_all
 
+from campaigns import duplicates
 from campaigns.duty import Circumstances
-from campaigns.sequences import actions, passages, sending, versions
+from campaigns.sequences import actions, passages, recall, records, sending, versions
 from campaigns.sequences.definition import Step
 from campaigns.sequences.passages import EnrolmentState, Journal, Passage
 from campaigns.sequences.sending import Post
 from campaigns.sequences.versions import Standing
 from campaigns.sequences.waits import Clock
-from core.database import is_gone
-from core.errors import EngineError, PlanError
+from core.errors import PlanError
 from core.people_lock import people_stay
-from core.schema import sequence
 from segments.membership import passing, rule
 from segments.waking import wakers
 
-_log = logging.getLogger("clarion.sequences")
 #: Passages claimed in one transaction: a pause waits for no more than these.
 AT_ONCE: Final = 20_000
 _FEWEST: Final = 500
+#: Customers in somebody else's hands, such as an import's, are come back to.
+_AGAIN_AFTER: Final = timedelta(seconds=10)
 #: After them it is asked anew whether the passage is to go on at all. Other steps only choose the way, at one instant.
 _ACTING: Final = frozenset({"send", "task", "update", "webhook"})
 
-# A sequence that is being paused at this instant is left alone; one that was claimed is paused after this pass.
+# A sequence that is being paused at this instant, or is in another pass's hands, is left alone; one that was claimed is
+# paused after this pass. The lock is the one that noting its fault needs: two that raise a weaker one wait for ever.
 _DUE: Final = text("""
     SELECT name FROM sequence
     WHERE state = 'active'
       AND EXISTS (SELECT FROM enrolment AS e WHERE e.sequence = name AND e.state = 'active' AND e.due_at <= :now)
-    ORDER BY name FOR SHARE SKIP LOCKED
+    ORDER BY name FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 
@@ -50,21 +50,11 @@ def advance(connection: Connection, around: Circumstances, now: datetime) -> int
     """
     people_stay(connection)
     names = list(connection.execute(_DUE, {"now": now}).scalars())
+    duplicates.lock_pieces_of(connection, names)
     most = max(AT_ONCE // max(len(names), 1), _FEWEST)
-    return sum(_advance_guarded(connection, around, name, now, most) for name in names)
-
-
-def _advance_guarded(connection: Connection, around: Circumstances, name: str, now: datetime, most: int) -> int:
-    try:
-        with connection.begin_nested():
-            return _advance_one(connection, around, name, now, most)
-    except Exception as error:  # said on the sequence, logged, and tried again at the next tick
-        if isinstance(error, DBAPIError) and is_gone(error):
-            raise
-        _log.exception("sequence %s could not go on", name)
-        fault = error.message if isinstance(error, EngineError) else type(error).__name__
-        connection.execute(update(sequence).where(sequence.c.name == name).values(fault=fault))
-        return 0
+    return sum(
+        records.guarded(connection, name, partial(_advance_one, connection, around, name, now, most)) for name in names
+    )
 
 
 def _advance_one(connection: Connection, around: Circumstances, name: str, now: datetime, most: int) -> int:
@@ -72,8 +62,7 @@ def _advance_one(connection: Connection, around: Circumstances, name: str, now: 
     for version_id, people in sorted(claimed.items()):
         standing = versions.fetch(connection, version_id)
         _Pass(Post(connection, standing, now, around.policy, around.settings.workers.batch_size), around).carry(people)
-    healed = update(sequence).where(sequence.c.name == name, sequence.c.fault.is_not(None)).values(fault=None)
-    connection.execute(healed)
+    records.heal(connection, name)
     return sum(map(len, claimed.values()))
 
 
@@ -85,9 +74,10 @@ class _Pass:
         self._connection, self._now = post.connection, post.now
         self._standing: Standing = post.standing
         self._definition = post.standing.definition
-        self._clock = Clock(post.standing.version.zone, post.now)
+        self._clock = Clock(post.standing.version.zone, post.now, around.looks_apart)
         self._journal = Journal(post.now)
         self._at: dict[str, list[Passage]] = {}
+        self._left: list[int] = []  # who reached the goal, or fit `exit_when`
         self._had: Mapping[str, Set[int]] = {}  # step → who did it before an edit brought them back
 
     def carry(self, people: Sequence[Passage]) -> None:
@@ -102,12 +92,13 @@ class _Pass:
             if here := self._at.pop(name, None):
                 self._step(name, self._definition.steps[name], here)
         self._journal.write(self._connection)
+        recall.call_back(self._connection, self._left, self._now)
 
     def _step(self, name: str, step: Step, people: list[Passage]) -> None:
         people = self._who_did_not(name, people)
         if step.wait is not None:
             for passage in (each for each in people if each.has_come):
-                rest = self._clock.rest(step, passage.zone, passage.nominal)
+                rest = self._clock.arrival(step, passage.zone, passage.nominal)
                 self._journal.rests(passage, nominal=rest.nominal, due_at=rest.due_at)
             people = [each for each in people if not each.has_come]
         gone = self._leave([each for each in people if not each.is_asked])
@@ -141,6 +132,7 @@ class _Pass:
         fit = self._fitting([condition for _, condition in rules], people)
         for passage in (each for each in people if each.id in fit):
             self._journal.ends(passage, rules[fit[passage.id]][0])
+        self._left += fit
         return frozenset(fit)
 
     def _fitting(self, conditions: Sequence[str], people: Sequence[Passage]) -> Mapping[int, int]:
@@ -221,7 +213,11 @@ class _Pass:
         self._done_by(actions.give_tasks, "task", name, step, people)
 
     def update(self, name: str, step: Step, people: Sequence[Passage]) -> None:
-        self._done_by(actions.set_attributes, "updated", name, step, people)
+        was_set = actions.set_attributes(self._post, step, people)
+        for passage in (each for each in people if each.customer_id not in was_set):
+            self._journal.rests(passage, nominal=passage.nominal, due_at=self._now + _AGAIN_AFTER)
+        done = [each for each in people if each.customer_id in was_set]
+        self._did(done, "updated", self._definition.following[name])
 
     def webhook(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         self._done_by(actions.order_calls, "webhook", name, step, people)

@@ -1,6 +1,7 @@
 """Who enters from segments: looked at live, again and again, or once at the start."""
 
 from datetime import datetime, time
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -25,34 +26,44 @@ _ANALYZE_FROM: Final = 5_000
 
 def look(connection: Connection, around: Circumstances, now: datetime) -> int:
     """New members of segments whose time has come have entered, of one sequence at a time; how many. Repeat: safe."""
-    del around  # a sequence goes by its version alone
-    for record, standing in _looked_at(connection):
-        at = _next_look(record, standing)
-        if at is not None and at <= now:
-            entered = _enter(connection, record, standing, now)
-            if entered:
-                return entered
+    for record in _active(connection):
+        entered = records.guarded(connection, record.name, partial(_look_at, connection, around, record, now))
+        if entered:
+            return entered
     return 0
+
+
+def _look_at(connection: Connection, around: Circumstances, record: Record, now: datetime) -> int:
+    standing = versions.fetch(connection, record.version_id)
+    at = _next_look(around, record, standing) if standing.definition.enrol.segment is not None else None
+    if at is None or at > now:
+        return 0
+    entered = _enter(connection, record, standing, now)
+    records.heal(connection, record.name)
+    return entered
 
 
 def next_look(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
     """When a segment is to be looked at."""
-    del around, now
-    times = [_next_look(record, standing) for record, standing in _looked_at(connection)]
+    del now
+    times = [_next_look(around, record, standing) for record, standing in _looked_at(connection)]
     return min((at for at in times if at is not None), default=None)
 
 
+def _active(connection: Connection) -> list[Record]:
+    return [record for record in records.known(connection) if record.state is SequenceState.ACTIVE]
+
+
 def _looked_at(connection: Connection) -> list[tuple[Record, Standing]]:
-    active = [record for record in records.known(connection) if record.state is SequenceState.ACTIVE]
-    found = [(record, versions.fetch(connection, record.version_id)) for record in active]
+    found = [(record, versions.fetch(connection, record.version_id)) for record in _active(connection)]
     return [(record, standing) for record, standing in found if standing.definition.enrol.segment is not None]
 
 
-def _next_look(record: Record, standing: Standing) -> datetime | None:
+def _next_look(around: Circumstances, record: Record, standing: Standing) -> datetime | None:
     asked = standing.definition.enrol
     if record.looked_at is None:
         return record.since
-    return record.looked_at + asked.look_every if asked.mode == "live" else None
+    return record.looked_at + max(asked.look_every, around.looks_apart) if asked.mode == "live" else None
 
 
 def _enter(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from campaigns.sequences.fates import Fate, Lot
 from campaigns.sequences.retiming import Retimed
+from core.errors import StalePlan
 
 #: Why a passage ended that an edit let out.
 EDITED: Final = "step removed"
@@ -79,8 +80,21 @@ def carry_over(connection: Connection, crossing: Crossing, lots: Iterable[tuple[
     """Everybody of the lots is where the file says; how many rows changed is returned.
 
     Atomic: within the caller's transaction. Repeat: safe; whoever went over is in the old version no more.
+
+    Raises:
+        StalePlan: somebody is left behind, whose customer came to live in another zone since their times were reckoned.
     """
-    return sum(_one(connection, crossing, lot, times) for lot, times in lots)
+    total = 0
+    for lot, times in lots:
+        changed = _one(connection, crossing, lot, times)
+        if lot.fate is not Fate.FINISHES and changed < lot.crowd.people:
+            raise StalePlan(
+                f"{crossing.sequence}: {lot.crowd.people - changed:,} people at {lot.step} moved to another time zone "
+                "while the plan was applied",
+                hint="make the plan again and review it",
+            )
+        total += changed
+    return total
 
 
 def _one(connection: Connection, crossing: Crossing, lot: Lot, times: Retimed | None) -> int:

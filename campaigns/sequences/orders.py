@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select, text, update
 
+from campaigns.sequences import recall
 from campaigns.sequences.records import SequenceState, find
 from core import audit
 from core.errors import NotFound, PlanError
@@ -54,7 +55,7 @@ def exit_customer(
 ) -> list[int]:
     """The customer's passages through the sequence are over, or the one with this key; their ids. Repeat: safe.
 
-    A message that was made already is not called back.
+    A message of theirs that still waits is not sent any more.
 
     Raises:
         NotFound: there is no such sequence, or the customer never entered it.
@@ -67,6 +68,7 @@ def exit_customer(
     given = {"name": name, "customer_id": customer_id, "key": key, "because": f"operator:{because}", "now": now}
     ended = sorted(connection.execute(_EXIT, given).scalars())
     if ended:
+        recall.call_back(connection, ended, now)
         subject = f"customer:{customer_id}"
         audit.record(
             connection, actor, "sequence.exit", subject, at=now, sequence=name, because=because, enrolments=ended

@@ -68,11 +68,10 @@ class Sent:
 def send(post: Post, step: str, people: Sequence[Passage]) -> list[Sent]:
     """Each of the passages has its message of the step, to be sent or skipped with its reason; workers are told.
 
-    Of two passages of one customer the caller gives one at a time.
+    Of two passages of one customer the caller gives one at a time, and has locked the sequence's pieces.
     """
     connection, version_id = post.connection, post.standing.sends[step]
     version = versions.fetch(connection, version_id)
-    duplicates.lock_pieces(connection, [version], post.policy)
     run_id, is_new = _open_run(post, step, version_id)
     ids = [passage.id for passage in people]
     rows = _inserted(post, version, step, run_id, people)

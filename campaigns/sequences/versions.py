@@ -115,8 +115,14 @@ def _segments_of(catalogue: Catalogue, file: SequenceFile) -> Iterable[str]:
 
 
 def _chosen_by_behaviour(catalogue: Catalogue, file: SequenceFile) -> bool:
-    chosen = segments_used([file.enrol.segment] if file.enrol.segment else [], catalogue.vocabulary)
-    return looks_at_behaviour({name: catalogue.segments[name] for name in chosen}, catalogue.vocabulary)
+    """What people did decides who enters, or who gets what. What only lets them out is no choice against them."""
+    vocabulary = catalogue.passage_vocabulary
+    rules = [rule for place, rule, _ in file.rules() if place[0] == "steps"]
+    named = {name for rule in rules for name in segments_named(rule, vocabulary)}
+    entering = [file.enrol.segment, *file.enrol.exclude] if file.enrol.segment else []
+    asked = {name: catalogue.segments[name] for name in segments_used([*entering, *named], vocabulary)}
+    asked |= {f"{number}": Segment(f"{number}", "", rule, "", 1) for number, rule in enumerate(rules)}
+    return looks_at_behaviour(asked, vocabulary)
 
 
 def step_file(file: SequenceFile, step: Step, *, by_behaviour: bool) -> StepFile:

@@ -12,7 +12,8 @@ from campaigns.sequences.definition import Step, WaitStep
 from core.local_time import later, next_local, zone_or
 
 _MOMENT: Final = timedelta(microseconds=1)
-#: Whoever is brought so late to a wait until a time of day, as after a pause, waits for the next such time.
+#: Whoever is brought so late to a wait, as after a pause, waits from then, or for the next such time of day: what was
+#: missed does not come all at once (S-8.6).
 _TOO_LATE: Final = timedelta(hours=1)
 
 
@@ -27,9 +28,9 @@ class Rest:
 class Clock:
     """The times at which people who come to steps go on, in one sequence; keeps what it reckoned."""
 
-    def __init__(self, zone: str, now: datetime) -> None:
-        """`zone`: of whom no zone is known."""
-        self._zone, self._now = zone, now
+    def __init__(self, zone: str, now: datetime, looks_apart: timedelta = timedelta()) -> None:
+        """`zone`: of whom no zone is known. `looks_apart`: rules are looked at no sooner after the last look."""
+        self._zone, self._now, self._looks_apart = zone, now, looks_apart
         self._known: dict[tuple[int, str, datetime], Rest] = {}
 
     def rest(self, step: Step, zone: str | None, nominal: datetime) -> Rest:
@@ -41,6 +42,11 @@ class Clock:
         if key not in self._known:
             self._known[key] = self._rest(step.wait, place, nominal)
         return self._known[key]
+
+    def arrival(self, step: Step, zone: str | None, nominal: datetime) -> Rest:
+        """How long somebody stays who comes to the step now, and by the plan at `nominal`."""
+        is_late = nominal < self._now - _TOO_LATE and step.wait is not None and step.wait.until is None
+        return self.rest(step, zone, self._now if is_late else nominal)
 
     def _place(self, wait: WaitStep, zone: str | None) -> str:
         return zone_or(zone, self._zone) if wait.zone == "recipient" else wait.zone
@@ -56,7 +62,7 @@ class Clock:
 
     def next_look(self, wait: WaitStep, nominal: datetime, *, is_told: bool) -> datetime:
         """When a rule that does not hold yet is looked at again; `is_told`: activities alone can make it true."""
-        return nominal if is_told else min(nominal, self._now + wait.look_every)
+        return nominal if is_told else min(nominal, self._now + max(wait.look_every, self._looks_apart))
 
 
 def end_of(wait: WaitStep, zone: str, nominal: datetime) -> datetime:

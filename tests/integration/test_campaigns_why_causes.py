@@ -150,7 +150,9 @@ CASES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
 #: Of whom nobody asks afterwards: who has the message already, and who is a customer no more.
 UNASKED: Final = ("already_messaged", "erased")
 #: What can only happen on the way.
-LATER: Final = ("render_failed", "expired", "address_changed", "open_case", "quiet_too_long", "superseded")
+LATER: Final = (
+    "render_failed", "expired", "address_changed", "open_case", "quiet_too_long", "superseded", "left_sequence",
+)  # fmt: skip
 
 
 @pytest.fixture
