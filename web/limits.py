@@ -11,15 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
-from core import advisory
-from core.addresses import Address
 from core.form_settings import PageLimits
-from core.ids import keyed_hash
+from core.mailboxes import count_for, limit_key, lock_mailbox
 from core.schema import public_count
 from web.visitors import neighbourhoods
 
+__all__ = [
+    "KINDS", "SIGN_UP", "Limit", "answered", "count_for", "forget", "is_within", "limit_key", "limits_of",
+    "lock_mailbox", "may_mail", "remember_mail",
+]  # fmt: skip
 SIGN_UP: Final = "sign-up"
 #: What is mailed to whoever a form names.
 KINDS: Final = (SIGN_UP, "preferences", "export", "erase")
@@ -86,20 +88,6 @@ def forget(connection: Connection, now: datetime) -> int:
     return connection.execute(delete(public_count).where(public_count.c.forget_at <= now)).rowcount
 
 
-def limit_key(secret: bytes, address: Address) -> UUID:
-    """The key of the mailbox for limits: equal for spellings that many providers take for one, by a tag behind `+` and
-    by dots. Good for limits alone: two people may share one."""
-    local, _, domain = address.comparable.rpartition("@")
-    folded = local.partition("+")[0].replace(".", "")  # nothing is left of `+1@…`: all of these are one
-    domain = "gmail.com" if domain == "googlemail.com" else domain
-    return UUID(bytes=keyed_hash(secret, "limit-key", f"{folded}@{domain}".encode()))
-
-
-def lock_mailbox(connection: Connection, key: UUID) -> None:
-    """Nobody else orders mail to this mailbox until the transaction ends."""
-    advisory.hold(connection, int.from_bytes(key.bytes[:8], "big", signed=True))
-
-
 def may_mail(connection: Connection, kind: str, key: UUID, limits: PageLimits, now: datetime) -> bool:
     """Whether one more mail of this kind may be ordered for the mailbox: none of the kind was within `mail_every`,
     not too many of all kinds, and not too many at all that nobody answered. Call under its lock."""
@@ -130,20 +118,6 @@ def answered(connection: Connection, key: UUID) -> None:
     """Somebody reads this mailbox, and acts on what comes: what was mailed there before counts no more."""
     keys = [_unanswered(kind, key) for kind in KINDS]
     connection.execute(delete(public_count).where(public_count.c.key.in_(keys)))
-
-
-def count_for(connection: Connection, kind: str, key: UUID, most: int, every: timedelta, now: datetime) -> bool:
-    """One more of the kind was counted for the mailbox; False: there were `most` within `every`. Call under its lock.
-
-    Repeat: not safe, each call counts.
-    """
-    name = f"{kind}|{key}"
-    recent = select(func.coalesce(func.sum(public_count.c.count), 0))
-    counted = recent.where(public_count.c.key == name, public_count.c.period > now - every)
-    if int(connection.execute(counted).scalar_one()) >= most:
-        return False
-    connection.execute(_COUNT, {"key": name, "period": now, "forget_at": now + every})
-    return True
 
 
 def _mail(kind: str, key: UUID) -> str:

@@ -4,23 +4,26 @@ import logging
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row
 
 from campaigns import catalogue, transactional
 from campaigns.duty import Circumstances
 from campaigns.feedback.receiver import Receiver
 from campaigns.inquiries.desks import title_of
 from campaigns.transactional import Standing
-from core.errors import EngineError
-from core.schema import inquiry
+from core.addresses import parse_address
+from core.errors import AddressError, EngineError
+from core.mailboxes import count, counted, limit_key, lock_mailbox
 from core.units import format_duration
 
 if TYPE_CHECKING:
     from campaigns.inquiries.receiving import NewInquiry
 
 _log = logging.getLogger("clarion.inquiries")
+_KIND: Final = "acknowledged"
 #: Mail that answers mail goes to an address at most once in this time (S-4.8).
 _ANSWERED_EVERY: Final = timedelta(days=7)
 #: What was sent by a form, or taken by telephone, is acknowledged each time; but not without end.
@@ -46,9 +49,11 @@ def acknowledge(
         return None, ""
     if row.customer_id is None:
         return None, "they had themselves erased, so nothing is sent to them by itself"
-    if row.address_key is None:
+    mailbox = _mailbox(circumstances, row)
+    if mailbox is None:
         return None, "there is no address to write to"
-    if (reason := _why_not(connection, circumstances, row, wanted, now)) is not None:
+    reason = _why_not(circumstances, row, wanted) or _too_many(connection, mailbox, wanted, now)
+    if reason is not None:
         return None, reason
     try:
         with connection.begin_nested():
@@ -66,26 +71,36 @@ def acknowledge(
     except EngineError as error:  # the campaign's files have mistakes: the inquiry counts all the same
         _log.error("inquiry %d could not be acknowledged: %s", row.id, error)
         return None, f"the campaign {desk.acknowledge} cannot be sent: {error.message.splitlines()[0]}"
-    return (posted.message_id, "") if posted.skip_reason is None else (None, posted.skip_reason)
+    if posted.skip_reason is not None:
+        return None, posted.skip_reason
+    count(connection, _KIND, mailbox, _ANSWERED_EVERY, now)
+    return posted.message_id, ""
 
 
-def _why_not(
-    connection: Connection, circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry", now: datetime
-) -> str | None:
+def _why_not(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") -> str | None:
     """What forbids an answer to this address now."""
     if not wanted.is_answerable:
         return "nothing may be sent to this address by itself now"
     if _NOBODY.match(row.email) or Receiver.of(circumstances.workspace).is_own(row.email):
         return "nothing is answered to this address"
-    is_mail = wanted.source == "mail"
-    before = select(func.count()).where(
-        inquiry.c.address_key == row.address_key, inquiry.c.id != row.id,
-        inquiry.c.acknowledged_at > now - (_ANSWERED_EVERY if is_mail else timedelta(days=1)),
-    )  # fmt: skip
-    count = int(connection.execute(before).scalar_one())
-    if is_mail and count:
+    return None
+
+
+def _too_many(connection: Connection, key: UUID, wanted: "NewInquiry", now: datetime) -> str | None:
+    """What of the mailbox's limits forbids one more; whatever tags and dots an address is spelled with (S-9.10)."""
+    if wanted.source not in _TRUSTED:  # a form or a mail may come from anybody, in anybody's name, any number at once
+        lock_mailbox(connection, key)
+    if wanted.source == "mail" and counted(connection, _KIND, key, _ANSWERED_EVERY, now):
         return f"another mail of theirs was answered in the last {_ANSWERED_EVERY.days} days"
-    return f"{count} inquiries of theirs were acknowledged today" if count >= _MOST_A_DAY else None
+    today = counted(connection, _KIND, key, timedelta(days=1), now)
+    return f"{today} inquiries of theirs were acknowledged today" if today >= _MOST_A_DAY else None
+
+
+def _mailbox(circumstances: Circumstances, row: Row[Any]) -> UUID | None:
+    try:
+        return limit_key(circumstances.workspace.secret, parse_address(row.email or ""))
+    except AddressError:
+        return None
 
 
 def _given(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") -> dict[str, Any]:

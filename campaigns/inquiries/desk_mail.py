@@ -16,6 +16,8 @@ from campaigns.inquiries.tags import inquiry_named
 from core.addresses import parse_address
 from core.errors import AddressError
 from core.ids import address_key
+from core.mailboxes import count_for, limit_key, lock_mailbox
+from core.people_lock import people_stay
 from core.schema import customer, inquiry
 from core.settings import Settings
 from tracking.feedback import Feedback
@@ -23,7 +25,9 @@ from tracking.inbound.mime import Mail
 from tracking.inbound.people import sender_of
 from tracking.inbound.spotting import addresses_in
 
-#: Of one address, in a day; and of all who were nobody we know. What is more is passed on as replies are.
+_KIND: Final = "inquiry-mail"
+_DAY: Final = timedelta(days=1)
+#: Of one mailbox, in a day; and of all who were nobody we know. What is more is passed on as replies are.
 _MOST_A_DAY: Final = 20
 _MOST_OF_STRANGERS: Final = 100
 _WHERE: Final = ("delivered-to", "x-original-to", "envelope-to", "x-rcpt-to", "to", "cc")
@@ -99,18 +103,22 @@ def comparable(email: str) -> str:
 
 
 def _is_too_many(connection: Connection, circumstances: Circumstances, written: Written, now: datetime) -> bool:
-    recent = (inquiry.c.source == Source.MAIL) & (inquiry.c.received_at > now - timedelta(days=1))
+    """Whether a mailbox wrote too often today, however its address is spelled, or people nobody knows did."""
     try:
-        comparable = parse_address(sender_of(written.mail) or "").comparable
+        address = parse_address(sender_of(written.mail) or "")
     except AddressError:
         return True  # nobody could answer: it is passed on as it is
-    key = address_key(circumstances.workspace.secret, comparable)
-    of_address = select(func.count()).where(recent, inquiry.c.address_key == key)
-    if int(connection.execute(of_address).scalar_one()) >= _MOST_A_DAY:
+    secret = circumstances.workspace.secret
+    people_stay(connection)
+    mailbox = limit_key(secret, address)
+    lock_mailbox(connection, mailbox)
+    if not count_for(connection, _KIND, mailbox, _MOST_A_DAY, _DAY, now):
         return True
+    key = address_key(secret, address.comparable)
     is_known = connection.execute(select(customer.c.id).where(customer.c.address_key == key).limit(1)).first()
     if is_known is not None:
         return False
+    recent = (inquiry.c.source == Source.MAIL) & (inquiry.c.received_at > now - _DAY)
     made = select(func.count()).select_from(inquiry).join(customer, customer.c.id == inquiry.c.customer_id)
     strangers = made.where(recent, func.starts_with(func.coalesce(customer.c.source, ""), "inquiry:"))
     return int(connection.execute(strangers).scalar_one()) >= _MOST_OF_STRANGERS

@@ -254,3 +254,17 @@ def test_desk_may_take_the_answers_to_mailings(
 
     assert ("sales", reader) == (row.desk, row.customer_id)
     assert [2] == counted(database, task)
+
+
+def test_mailbox_is_acknowledged_once_however_it_is_spelled(database: Database, arrive: Callable[..., Handled]) -> None:
+    """
+    Mails in the name of one mailbox, each with another tag or dots: one acknowledgement, and twenty inquiries a day.
+    """
+    spelled = [f"victim+{number}@gmail.com" for number in range(20)] + ["v.ictim@gmail.com", "victim@googlemail.com"]
+    for number, email in enumerate(spelled):
+        arrive(letter(email, subject=f"Prices {number}", to=DESK))
+    rows = inquiries(database)
+
+    assert 20 == len(rows)
+    assert [True, *[False] * 19] == [row.acknowledged_at is not None for row in rows]
+    assert [1] == counted(database, message)
