@@ -2,90 +2,83 @@
 
 A transaction that adds activities shares a lock (trigger `activity_known`) from before it takes their numbers until
 its end. Whoever gets that lock for himself, for a moment, therefore knows that no activity up to the highest number
-can still come, and moves the mark up to it. While an import holds the lock the mark stays, and what is visible is read
-again and again: an activity enrols once, by `enrolment.source_key`. Writes `activity_mark` and `enrolment`.
+can still come, and moves the mark up to it. While an import holds the lock, or a sequence cannot be asked, the mark
+stays, and what is visible beyond it is read in a circle, so many activities at a time, again and again: an activity
+enrols once, by `enrolment.source_key`. Writes `activity_mark` and `enrolment`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
-    DateTime,
     Select,
     String,
     Text,
-    bindparam,
     cast,
     func,
     literal,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.exc import DBAPIError
 
 from campaigns.duty import Circumstances
-from campaigns.sequences import enrol, records, versions
-from campaigns.sequences.records import SequenceState
+from campaigns.sequences import enrol, records, versions, waking
+from campaigns.sequences.records import Record, SequenceState
 from campaigns.sequences.versions import Standing
+from campaigns.sequences.waking import Stretch
 from core.advisory import FOR_REAL
-from core.arrays import Ids
+from core.database import is_gone
+from core.errors import EngineError, PlanError
 from core.people_lock import people_stay
-from core.schema import activity, activity_mark, sequence_version
-from segments.membership import passing, rule
-from segments.waking import wakers
+from core.schema import activity, activity_mark, enrolment
+from segments.membership import passing
 
 READER: Final = "sequences"
 EVENT: Final = "event"
-#: Numbers of activities looked at in one transaction.
+#: How far the circle came that is read while the mark stays.
+_CIRCLE: Final = "sequences: while the mark stays"
+#: Activities looked at in one transaction.
 _AT_ONCE: Final = 50_000
+#: How the fault begins of a sequence that cannot be asked.
+_FAULT: Final = "what people do cannot be read"
 
-# The key is that of the trigger (migration 0004). CASE: in a rehearsal no lock is taken, and none let go.
+# The key is that of the trigger (migration 0004). CASE: in a rehearsal no lock is taken.
 _KEY: Final = "hashtextextended('activity_known', 0)"
-_ALONE: Final = text(f"SELECT CASE WHEN {FOR_REAL} THEN pg_try_advisory_lock({_KEY}) ELSE true END")
-_NOT_ALONE: Final = text(f"SELECT CASE WHEN {FOR_REAL} THEN pg_advisory_unlock({_KEY}) ELSE true END")
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """The activities with numbers above `after`, up to `last`. `is_whole`: none of them can still come."""
-
-    after: int
-    last: int
-    is_whole: bool
-
-    def holds(self) -> Any:
-        return (activity.c.id > self.after) & (activity.c.id <= self.last)
+_ALONE: Final = text(f"SELECT CASE WHEN {FOR_REAL} THEN pg_try_advisory_xact_lock({_KEY}) ELSE true END")
 
 
 def read(connection: Connection, around: Circumstances, now: datetime) -> int:
     """Some of the activities that became known have begun passages and woken who waits for them; how many were read
-    for good. Repeat: safe, also concurrently. Atomic with the connection's transaction.
+    for good. One sequence's fault does not hold up the others: they read on, and it makes up for it once it is mended.
+
+    Repeat: safe, also concurrently. Atomic with the connection's transaction.
     """
     del around  # sequences go by their versions alone
     standing = [record for record in records.held(connection) if record.state is not SequenceState.CANCELLED]
     mark = _mark(connection)
     if mark is None:
         return 0
+    settled = _settled(connection)
     if not standing:  # nobody asks: what was done so far is not read later either
-        _move(connection, mark, _settled(connection))
+        _move(connection, mark, settled)
         return 0
-    stretch = _stretch(connection, mark)
-    if stretch.last <= stretch.after:
+    if settled is not None and settled <= mark:
         return 0
     people_stay(connection)
-    for record in standing:
-        of_event = versions.fetch(connection, record.version_id)
-        if of_event.definition.enrol.event is not None:
-            _enrol(connection, of_event, record.since, stretch, now)
-    _wake(connection, [record.name for record in standing], stretch, now)
-    if not stretch.is_whole:
-        return 0  # they are read again
-    _move(connection, mark, stretch.last)
-    return stretch.last - stretch.after
+    if settled is not None:
+        stretch = Stretch(mark, min(settled, mark + _AT_ONCE))
+        left = _followed(connection, standing, stretch, now)
+        if not left:
+            _move(connection, mark, stretch.last)
+            return stretch.last - mark
+        standing = [record for record in standing if record.name not in left]
+    _followed(connection, standing, _next_of_circle(connection, mark), now)
+    return 0  # they are read again
 
 
 def next_read(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
@@ -117,20 +110,28 @@ def _move(connection: Connection, mark: int, last: int | None) -> None:
         connection.execute(moved)
 
 
-def _stretch(connection: Connection, mark: int) -> _Stretch:
-    settled = _settled(connection)
-    last = settled if settled is not None else _newest(connection)
-    return _Stretch(mark, min(last, mark + _AT_ONCE), is_whole=settled is not None)
+def _next_of_circle(connection: Connection, mark: int) -> Stretch:
+    """The next activities beyond the mark that are visible; after the last of them the first come again."""
+    known = select(activity_mark.c.activity_id).where(activity_mark.c.reader == _CIRCLE)
+    after = max(mark, connection.execute(known).scalar() or 0)
+    visible = select(activity.c.id).where(activity.c.id > after).order_by(activity.c.id).limit(_AT_ONCE)
+    ids = list(connection.execute(visible).scalars())
+    came = ids[-1] if len(ids) == _AT_ONCE else 0
+    kept = insert(activity_mark).values(reader=_CIRCLE, activity_id=came)
+    connection.execute(kept.on_conflict_do_update(index_elements=["reader"], set_={"activity_id": came}))
+    return Stretch(after, ids[-1] if ids else after, ids)
 
 
 def _settled(connection: Connection) -> int | None:
-    """The highest number of an activity below which none can still come; None: some are being added."""
-    if not connection.execute(_ALONE).scalar():
-        return None
-    try:
-        return _newest(connection)
-    finally:
-        connection.execute(_NOT_ALONE)
+    """The highest number of an activity below which none can still come; None: some are being added.
+
+    The lock goes with the savepoint, whatever happens in between.
+    """
+    with connection.begin_nested() as moment:
+        is_alone = connection.execute(_ALONE).scalar()
+        newest = _newest(connection) if is_alone else None
+        moment.rollback()
+    return newest
 
 
 def _newest(connection: Connection) -> int:
@@ -140,65 +141,67 @@ def _newest(connection: Connection) -> int:
 # --- what follows ------------------------------------------------------------------------------------------------
 
 
-def _enrol(connection: Connection, standing: Standing, since: datetime, stretch: _Stretch, now: datetime) -> None:
-    enrol.begin(connection, standing, _entering(standing, since, stretch, now), source=EVENT, now=now)
+def _followed(connection: Connection, standing: Sequence[Record], stretch: Stretch, now: datetime) -> frozenset[str]:
+    """The activities have begun passages and woken people; the sequences are returned that could not be asked."""
+    if stretch.last <= stretch.after:
+        return frozenset()
+    waits: list[tuple[int, str, str]] = []
+    left = set()
+    for record in standing:
+        if _is_guarded(connection, record, partial(_enrol, connection, record, stretch, now)):
+            asked = partial(waking.gather, connection, record.name, waits)
+            if _is_guarded(connection, record, asked):
+                if (record.fault or "").startswith(_FAULT):
+                    records.heal(connection, record.name)
+                continue
+        left.add(record.name)
+    waking.wake(connection, waits, stretch, now)
+    return frozenset(left)
 
 
-def _entering(standing: Standing, since: datetime, stretch: _Stretch, now: datetime) -> Select[Any]:
-    """Who did what the sequence begins with, in the shape `enrol.begin` takes; of several activities the first."""
+def _is_guarded(connection: Connection, record: Record, act: Callable[[], None]) -> bool:
+    """Whether `act` went well: else that is said on the sequence."""
+
+    def named() -> int:
+        try:
+            act()
+        except Exception as error:
+            if isinstance(error, DBAPIError) and is_gone(error):
+                raise
+            why = error.message if isinstance(error, EngineError) else type(error).__name__
+            raise PlanError(f"{_FAULT}: {why}") from error
+        return 1
+
+    return bool(records.guarded(connection, record.name, named))
+
+
+def _enrol(connection: Connection, record: Record, stretch: Stretch, now: datetime) -> None:
+    standing = versions.fetch(connection, record.version_id)
+    if standing.definition.enrol.event is not None:
+        entering = _entering(standing, record.since, stretch, now)
+        enrol.begin(connection, standing, entering, source=EVENT, now=now)
+
+
+def _entering(standing: Standing, since: datetime, stretch: Stretch, now: datetime) -> Select[Any]:
+    """Who did what the sequence begins with, in the shape `enrol.begin` takes; of several activities the first that
+    has not enrolled them yet."""
     asked = standing.definition.enrol
+    source_key = literal("activity:", Text) + cast(activity.c.id, String)
+    came = select(enrolment.c.id).where(
+        enrolment.c.sequence == standing.sequence, enrolment.c.source_key == source_key
+    )  # fmt: skip
     done = (
         select(
-            activity.c.id, activity.c.customer_id, activity.c.properties.label("given"),
+            activity.c.id, activity.c.customer_id, activity.c.properties.label("given"), source_key.label("source_key"),
             activity.c.occurred_at.label("entered_at"), activity.c.occurred_at.label("step_since"),
         )
-        .where(stretch.holds(), activity.c.name == asked.event, activity.c.occurred_at >= since)
+        .where(stretch.holds(), activity.c.name == asked.event, activity.c.occurred_at >= since, ~came.exists())
         .cte("done")
     )  # fmt: skip
     key: Any = literal("", Text)
     if asked.key is not None:
         key = func.left(func.coalesce(done.c.given.op("->>", return_type=Text())(asked.key), ""), 200)
-    query = select(
-        done.c.customer_id, key.label("entry_key"),
-        (literal("activity:", Text) + cast(done.c.id, String)).label("source_key"), done.c.given,
-    )  # fmt: skip
+    query = select(done.c.customer_id, key.label("entry_key"), done.c.source_key, done.c.given, done.c.entered_at)
     if asked.where is not None:
         query = query.where(done.c.id.in_(passing(asked.where, standing.version.vocabulary, done, now=now)))
     return query.ext(distinct_on(done.c.customer_id, key)).order_by(done.c.customer_id, key, done.c.id)
-
-
-# An enrolment that the engine has in hands is waited for, and its place of then is looked at: no wake is lost.
-_WAKE: Final = text("""
-    UPDATE enrolment AS e SET due_at = :now
-    FROM activity AS a, unnest(:versions, CAST(:steps AS text[]), CAST(:names AS text[])) AS w (version_id, step, name)
-    WHERE a.id > :after AND a.id <= :last AND a.name = w.name AND e.customer_id = a.customer_id
-      AND e.version_id = w.version_id AND e.step = w.step AND e.state = 'active'
-""").bindparams(
-    bindparam("versions", type_=Ids),
-    bindparam("steps", type_=ARRAY(Text)),
-    bindparam("names", type_=ARRAY(Text)),
-    bindparam("after", type_=BigInteger),
-    bindparam("last", type_=BigInteger),
-    bindparam("now", type_=DateTime(timezone=True)),
-)
-
-
-def _wake(connection: Connection, names: list[str], stretch: _Stretch, now: datetime) -> None:
-    """Whoever waits for something that was done is looked at now."""
-    waits = [wait for name in names for wait in _waits(connection, name)]
-    if not waits:
-        return
-    versions_, steps, activities = (list(column) for column in zip(*waits, strict=True))
-    given = {"versions": versions_, "steps": steps, "names": activities, "now": now}
-    connection.execute(_WAKE, given | {"after": stretch.after, "last": stretch.last})
-
-
-def _waits(connection: Connection, name: str) -> Iterator[tuple[int, str, str]]:
-    """Version, step and activity of every wait of the sequence that an activity may end."""
-    rows = connection.execute(select(sequence_version).where(sequence_version.c.sequence == name)).mappings()
-    for row in rows.all():
-        standing = versions.from_row(row["id"], row["sequence"], row["definition"])
-        for step, content in standing.definition.steps.items():
-            if content.wait is not None and content.wait.rule is not None:
-                waited = wakers(rule(content.wait.rule, standing.version.vocabulary))
-                yield from ((standing.id, step, each) for each in sorted(waited.activities))

@@ -116,21 +116,24 @@ def begin(
 ) -> list[int]:
     """Those of the rows who may enter pass through the sequence; the ids of the new passages are returned.
 
-    `source_rows`: customer_id, entry_key, source_key and given, one row for each customer and key at most. Who enters
-    at a wait has its end reckoned at once. Repeat: safe, also concurrently.
+    `source_rows`: customer_id, entry_key, source_key and given, one row for each customer and key at most; and where it
+    was not now that they entered, entered_at, from which `since="enrolment"` and `again: {after: …}` count. Waits
+    count from now: what comes late is not hurried through. Who enters at a wait has its end reckoned at once. Repeat:
+    safe, also concurrently.
     """
     standing = _in_force(connection, standing)
     rows = source_rows.subquery("entering")
     last = newest(standing, rows.c.customer_id, rows.c.entry_key)
     at: Any = literal(now, DateTime(timezone=True))
+    entered = func.least(rows.c.entered_at, at) if "entered_at" in rows.c else at
     first = standing.definition.order[0]
     values: dict[str, SQLColumnExpression[Any]] = {
         "sequence": literal(standing.sequence), "version_id": literal(standing.id), "customer_id": rows.c.customer_id,
         "entry_key": rows.c.entry_key, "number": func.coalesce(last.c.number, 0) + 1, "state": literal("active"),
-        "step": literal(first), "due_at": at, "nominal_at": at, "step_since": at, "entered_at": at,
+        "step": literal(first), "due_at": at, "nominal_at": at, "step_since": entered, "entered_at": entered,
         "source": literal(source), "source_key": rows.c.source_key, "given": rows.c.given,
     }  # fmt: skip
-    query = select(*values.values()).select_from(rows.outerjoin(last, true())).where(may_enter(standing, last, now))
+    query = select(*values.values()).select_from(rows.outerjoin(last, true())).where(may_enter(standing, last, entered))
     added = insert(enrolment).from_select(list(values), query.order_by(rows.c.customer_id)).on_conflict_do_nothing()
     ids = list(connection.execute(added.returning(enrolment.c.id)).scalars())
     if standing.definition.steps[first].wait is not None and ids:
@@ -155,15 +158,16 @@ def newest(standing: Standing, customer_id: ColumnElement[int], key: ColumnEleme
     return mine.order_by(known.c.number.desc()).limit(1).lateral("last")
 
 
-def may_enter(standing: Standing, last: Any, now: datetime) -> ColumnElement[bool]:
-    """SQL: whether somebody whose newest passage is `last`, if there is one, may begin another."""
+def may_enter(standing: Standing, last: Any, at: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """SQL: whether somebody whose newest passage is `last`, if there is one, may begin another at that instant."""
     is_first: ColumnElement[bool] = last.c.id.is_(None)
     again = standing.definition.enrol.again
     if again == "never":
         return is_first
     is_over = last.c.state != "active"
     if isinstance(again, After):
-        is_over &= last.c.entered_at <= literal(now, DateTime(timezone=True)) - literal(again.after, Interval)
+        at = literal(at, DateTime(timezone=True)) if isinstance(at, datetime) else at
+        is_over &= last.c.entered_at <= at - literal(again.after, Interval)
     return or_(is_first, is_over)
 
 
