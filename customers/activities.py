@@ -22,13 +22,14 @@ class Outcome(StrEnum):
     NEW = "new"
     CHANGED = "changed"  #: one with its key was known, and said something else
     KNOWN = "known"  #: the same was told before
+    KEY_TAKEN = "key_taken"  #: its key is that of another customer's: that one stays, and this is not kept
     UNKNOWN_CUSTOMER = "unknown_customer"  #: nobody is named so: nothing is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """Something a customer did. `who` is their external id, else their comparable address; `event_key` tells it from
-    all others, None: its content does."""
+    all others of its source, None: its content does."""
 
     who: str
     who_key: UUID | None
@@ -57,9 +58,9 @@ _STAGED: Final = """
 _RECORD: Final = f"""
     WITH staged AS MATERIALIZED ({_STAGED}), known AS MATERIALIZED ({KNOWN}),
     occurrence AS MATERIALIZED ({OCCURRENCES}), written AS ({WRITE})
-    SELECT staged.row, CASE
-        WHEN known.customer_id IS NULL THEN 'unknown_customer' WHEN written.is_new THEN 'new'
-        WHEN occurrence.nth = 1 AND NOT written.is_new THEN 'changed' ELSE 'known' END
+    SELECT known.customer_id, occurrence.event_key, CASE
+        WHEN known.customer_id IS NULL THEN 'unknown_customer' WHEN occurrence.nth = 1 AND written.is_new THEN 'new'
+        WHEN occurrence.nth = 1 AND NOT written.is_new THEN 'changed' ELSE 'known' END AS outcome
     FROM staged JOIN known USING (who)
     LEFT JOIN occurrence ON occurrence.row = staged.row
     LEFT JOIN written ON written.event_key = occurrence.event_key
@@ -70,14 +71,33 @@ _RECORD: Final = f"""
 def record_activities(connection: "Connection", told: Sequence[Told], *, source: str) -> list[Outcome]:
     """The activities are on record; what became of each, in their order.
 
-    To be called while `core.people_lock.people_stay` holds. Repeat: safe, one is told from another by its key, or by
-    its content. Atomic with the connection's transaction.
+    To be called while `core.people_lock.people_stay` holds. `source`: such as `api:shop`; each has keys of its own,
+    which no other can change. Repeat: safe, one is told from another by its key, or by its content. Atomic with the
+    connection's transaction.
     """
     from sqlalchemy import text
 
     rows = [{"row": row, "source": source, **asdict(one)} for row, one in enumerate(told)]
-    written = connection.execute(text(_RECORD), {"rows": json.dumps(rows, default=str, allow_nan=False)})
-    return [Outcome(outcome) for _, outcome in written]
+    for row in rows:
+        row["event_key"] = f"{source}:{row['event_key']}" if row["event_key"] is not None else None
+    written = connection.execute(text(_RECORD), {"rows": json.dumps(rows, default=str, allow_nan=False)}).all()
+    whose = _whose(connection, [row.event_key for row in written if row.outcome == Outcome.KNOWN])
+    return [
+        Outcome.KEY_TAKEN if whose.get(row.event_key, row.customer_id) != row.customer_id else Outcome(row.outcome)
+        for row in written
+    ]
+
+
+def _whose(connection: "Connection", keys: Sequence[str]) -> dict[str, int]:
+    """The customers of the activities with these keys, also of what was written at the same time."""
+    from sqlalchemy import select
+
+    from core.schema import activity
+
+    if not keys:
+        return {}
+    found = select(activity.c.event_key, activity.c.customer_id).where(activity.c.event_key.in_(keys))
+    return {row.event_key: row.customer_id for row in connection.execute(found)}
 
 
 _FIND: Final = f"""

@@ -126,8 +126,13 @@ def fill_in(connection: "Connection", customer_id: int, told: Mapping[str, str],
     from core.schema import customer
 
     filled = {
-        name: func.coalesce(func.nullif(func.btrim(customer.c[name]), ""), told[name])
-        for name in FIELDS if told.get(name)
+        name: func.coalesce(func.nullif(func.btrim(customer.c[name]), ""), said)
+        for name in FIELDS if (said := _one_line(told.get(name, "")))
     }  # fmt: skip
     if filled:
         connection.execute(update(customer).where(customer.c.id == customer_id).values(**filled, updated_at=now))
+
+
+def _one_line(text: str) -> str:
+    """The text as the header of a mail can hold it."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -82,8 +82,8 @@ def _received(site: Site, name: str, desk: Desk, written: Written, words: Words)
         is_mailed = count_for(connection, _KIND, key, limits.inquiries, limits.mail_every, now)
         wanted = NewInquiry(
             key=f"form:{name}:{written.token}:{_digest(site, written)}", desk=name, source=Source.FORM,
-            subject=written.subject, content=written.content, email=written.address.email, fields=written.fields, language=words.code,
-            call_at=written.call_at, is_answerable=is_mailed,
+            subject=written.subject, content=written.content, email=written.address.email, fields=written.fields,
+            language=words.code, call_at=written.call_at, is_answerable=is_mailed,
         )  # fmt: skip
         receive(connection, site.circumstances, wanted, now, acknowledge_by=standing)
 

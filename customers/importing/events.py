@@ -1,10 +1,12 @@
 """Events: one row is something a customer did; columns that are no field become its properties.
 
 An activity is known again by its event key; without that column, by its content (customer, name, instant, value,
-properties) and its place among equal rows of the file.
+properties) and its place among equal rows of the file. A key never changes an activity of another customer, nor one
+that Clarion wrote itself or a program told.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -15,6 +17,12 @@ from customers.importing.values import Rejected, instant_reader, number_reader, 
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+#: Keys of activities that no file wrote: inquiries, surveys, events, replies, and the API (`customers.activities`).
+RESERVED: Final = re.compile(
+    r"inquiry:\d+:|survey\||event_(?:registered|withdrawn|attended|absent):|feedback:|api:|erased:"
+)
 
 
 class EventImporter(Importer):
@@ -59,7 +67,7 @@ class EventImporter(Importer):
         return (
             number, who.name, who.key, name, self._instant(occurred_at),
             to_cents(self._number(value)) if value else None,
-            cell["source"](cells) or self.source.label, short_key(cell["event_key"](cells)) or None,
+            cell["source"](cells) or self.source.label, _own_key(cell["event_key"](cells)) or None,
             json.dumps(self.source.columns.attribute_texts(cells), ensure_ascii=False),
         )  # fmt: skip
 
@@ -72,9 +80,18 @@ class EventImporter(Importer):
         repeated = connection.execute(text(_REPEATED))
         rejected |= {row: f"the same event key as row {first}" for row, first in repeated}
         created, updated = connection.execute(text(_UPSERT)).one()
+        rejected |= {
+            row: f"the event key {key!r} is of another customer" for row, key in connection.execute(text(_TAKEN))
+        }
         later = connection.execute(text(_LATER), {"now": self.source.now}).scalar_one()
         told = (f"{later:,} of the future: nothing follows from them before their date",) if later else ()
         return Loaded(created, updated, rejected, told)
+
+
+def _own_key(key: str) -> str:
+    if RESERVED.match(key):
+        raise Rejected(f"the event key {key[:40]!r} begins like those of Clarion's own activities")
+    return short_key(key)
 
 
 #: The rows of `staged` with their customers of `known`, each with its event key; `nth`: of those with the same key.
@@ -99,18 +116,26 @@ _REPEATED = "SELECT row, first_row FROM occurrence WHERE nth > 1"
 
 _LATER = "SELECT count(*) FROM occurrence WHERE nth = 1 AND occurred_at > :now"
 
-#: The rows of `occurrence` that are new or changed; the source of an activity is that of its first import.
+#: To be asked after WRITE, which leaves these alone.
+_TAKEN = """
+    SELECT o.row, o.event_key FROM occurrence o JOIN activity a USING (event_key)
+    WHERE o.nth = 1 AND a.customer_id <> o.customer_id
+"""
+
+#: The rows of `occurrence` that are new or changed; the source of an activity is that of its first import, and so is
+#: its customer.
 WRITE: Final = """
         INSERT INTO activity AS known (customer_id, name, occurred_at, properties, value, source, event_key)
         SELECT o.customer_id, o.name, o.occurred_at, o.properties, o.value, o.source, o.event_key
         FROM occurrence o LEFT JOIN activity a USING (event_key)
-        WHERE o.nth = 1 AND (a.id IS NULL OR
-            (a.customer_id, a.name, a.occurred_at, a.properties, a.value) IS DISTINCT FROM
-            (o.customer_id, o.name, o.occurred_at, o.properties, o.value))
+        WHERE o.nth = 1 AND (a.id IS NULL OR a.customer_id = o.customer_id AND
+            (a.name, a.occurred_at, a.properties, a.value) IS DISTINCT FROM
+            (o.name, o.occurred_at, o.properties, o.value))
         ORDER BY o.row
         ON CONFLICT (event_key) DO UPDATE SET
-            customer_id = excluded.customer_id, name = excluded.name, occurred_at = excluded.occurred_at,
+            name = excluded.name, occurred_at = excluded.occurred_at,
             properties = excluded.properties, value = excluded.value
+            WHERE known.customer_id = excluded.customer_id
         RETURNING known.event_key, known.xmax = 0 AS is_new
 """
 

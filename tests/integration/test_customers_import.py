@@ -435,6 +435,20 @@ def test_events_with_keys_are_corrected_in_place(desk: Desk) -> None:
     assert [("E1", Decimal(6))] == desk.rows(schema.activity, "event_key", "value")
 
 
+def test_event_keys_change_nothing_of_others(desk: Desk) -> None:
+    """
+    An activity of another customer stays, and keys of Clarion's own activities are no file's; each row has its reason.
+    """
+    desk.run("customers", "id\n1\n2\n")
+    desk.run("events", "customer,name,occurred_at,event_id\n1,visit,2026-01-05,E1\n")
+    keys = ("E1", "inquiry:1:received", "survey|1|nps|likely|2026|", "event_registered:1:1.0", "api:shop:1")
+    rows = "".join(f"2,visit,2026-01-06,{key}\n" for key in keys)
+    imported = desk.run("events", f"customer,name,occurred_at,event_id\n{rows}")
+
+    assert (5, 0, 0, 0, 5) == figures(imported.counts)
+    assert [("E1", 1)] == desk.rows(schema.activity, "event_key", "customer_id")
+
+
 # --- consents and suppressions -------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ def test_unknown_customer_is_told_and_the_others_count(api: Api) -> None:
     answer = api.post("activities", {"activities": [{**VIEWED, "customer": {"external_id": "nobody"}}, VIEWED]})
 
     assert ["unknown_customer", "new"] == [one["outcome"] for one in answer.content["activities"]]
-    assert {"new": 1, "changed": 0, "known": 0, "unknown_customer": 1} == answer.content["counts"]
+    assert {"new": 1, "changed": 0, "known": 0, "key_taken": 0, "unknown_customer": 1} == answer.content["counts"]
     assert 1 == len(_told(api))
 
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,8 +22,10 @@ from core.ids import address_key
 from customers.activities import Person
 from customers.importing.values import MAX_KEY, Rejected, clean_key
 from web.api.answers import Refusal
+from web.form_fields import PERSONAL, one_line
 
 _LARGEST: Final = 2**63
+_YEARS: Final = range(1900, 3000)
 _LONGEST: Final = 4000
 _LARGEST_JSON: Final = 16_000
 
@@ -53,6 +57,13 @@ def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("expected one line of printable characters")
     return text.strip()
+
+
+def sensible_time(at: AwareDatetime) -> AwareDatetime:
+    """The time, if it is one that people date things with."""
+    if at.year not in _YEARS or abs(at.utcoffset() or timedelta()) > timedelta(hours=16):
+        raise ValueError(f"expected a time of the years {_YEARS[0]} to {_YEARS[-1]}")
+    return at
 
 
 def _address(text: str) -> str:
@@ -97,6 +108,13 @@ class Who(Body):
             mailbox.comparable if is_named_by_address or name is None else name,
             address_key(secret, mailbox.comparable),
         )
+
+
+def with_plain_names(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with what people tell of themselves in one line each: it comes into headers of mails."""
+    return {
+        name: one_line(value) if name in PERSONAL and isinstance(value, str) else value for name, value in told.items()
+    }
 
 
 def kept_json(values: Mapping[str, Any], at: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from campaigns.transactional import LONGEST_KEY
 from core.people_lock import people_stay
 from customers.activities import find_person
 from web.api.answers import Refusal
-from web.api.bodies import Body, Line, Who, kept_json
+from web.api.bodies import Body, Line, Who, kept_json, with_plain_names
 from web.api.calls import Call, Done
 
 
@@ -26,7 +26,7 @@ class Enrolment(Body):
 
 def enrol(call: Call, body: Enrolment) -> Done:
     """The customer passes through the sequence from now on, or does already."""
-    given: dict[str, Any] = kept_json(body.given, "given")
+    given: dict[str, Any] = kept_json(with_plain_names(body.given), "given")
     people_stay(call.connection)
     customer_id = find_person(call.connection, body.customer.person(call.site.workspace.secret))
     if customer_id is None:

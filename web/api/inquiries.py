@@ -1,17 +1,20 @@
 """`POST /api/v1/inquiries`: what somebody asked elsewhere, such as in a chat."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from campaigns.inquiries import receiving
 from campaigns.inquiries.receiving import NewInquiry, Source
 from campaigns.transactional import Standing
 from customers.activities import find_person
-from web.api.answers import Refusal
-from web.api.bodies import Body, Email, Line, Text, Values, Who
+from web.api.answers import Mistake, Refusal
+from web.api.bodies import Body, Email, Line, Text, Values, Who, sensible_time, with_plain_names
 from web.api.calls import Call, Done
 from web.site import Site
+
+_FAR: Final = timedelta(days=2 * 365)
 
 
 class Inquiry(Body):
@@ -25,7 +28,9 @@ class Inquiry(Body):
     customer: Who | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
     fields: Values = Field({})
-    call_at: AwareDatetime | None = Field(None, description="when they want to be called")
+    call_at: Annotated[AwareDatetime, AfterValidator(sensible_time)] | None = Field(
+        None, description="when they want to be called: later than now, and within two years"
+    )
 
 
 def acknowledging(site: Site, body: Inquiry) -> Standing | None:
@@ -37,6 +42,9 @@ def acknowledging(site: Site, body: Inquiry) -> Standing | None:
 def receive(call: Call, body: Inquiry) -> Done:
     """The inquiry is acknowledged, and somebody's until it is answered."""
     site = call.site
+    if body.call_at is not None and not call.now < body.call_at <= call.now + _FAR:
+        mistake = Mistake("call_at", "expected a time later than now, and within two years")
+        raise Refusal(422, "invalid", "1 of the values cannot be taken", mistakes=[mistake])
     customer_id = None
     if body.customer is not None:
         customer_id = find_person(call.connection, body.customer.person(site.workspace.secret))
@@ -44,7 +52,7 @@ def receive(call: Call, body: Inquiry) -> Done:
             raise Refusal(404, "unknown_customer", "no customer is named so")
     wanted = NewInquiry(
         key=f"api:{call.caller.name}:{body.key}", desk=body.desk, source=Source.API, subject=body.subject,
-        content=body.content, email=body.email, fields=dict(body.fields), language=body.language,
+        content=body.content, email=body.email, fields=with_plain_names(body.fields), language=body.language,
         customer_id=customer_id, call_at=body.call_at,
     )  # fmt: skip
     done = receiving.receive(call.connection, site.circumstances, wanted, call.now, acknowledge_by=call.prepared)
