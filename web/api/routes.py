@@ -46,7 +46,7 @@ DESCRIBED: Final = (
     Described(
         "POST", "/inquiries", "inquiries", "Hand over what somebody asked",
         {201: "somebody has it as a task", 200: "it was received before"}, inquiries.Inquiry,
-        (400, 401, 403, 404, 415, 422, 429, 503),
+        (400, 401, 403, 404, 409, 415, 422, 429, 503),
     ),
 )  # fmt: skip
 _HANDLERS: Final[dict[str, dict[str, Handler]]] = {
