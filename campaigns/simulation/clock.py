@@ -21,7 +21,7 @@ from campaigns.simulation.responses import Responses
 
 #: A duty that says it is due, and does nothing, is asked again after this long.
 _IDLE: Final = timedelta(minutes=15)
-#: At one instant no more is done than this: something goes round in circles.
+#: At one instant nothing is done more often than this: it goes round in circles.
 _MOST_ROUNDS: Final = 1000
 _NEXT_BATCH: Final = text("""
     SELECT min(batch.not_before) FROM batch JOIN run ON run.id = batch.run_id
@@ -78,7 +78,7 @@ class VirtualClock:
                 did += self._end_runs(now) + self._take_orders(now)
             if not did:
                 return
-        raise RuntimeError(f"something goes round in circles at {now.isoformat()}")
+        raise _circles("something", now)
 
     def next_at(self, now: datetime) -> datetime | None:
         """The first instant after `now`, which was caught up with, at which something happens; None: nothing does any
@@ -107,20 +107,26 @@ class VirtualClock:
 
     def _done(self, duty: Duty, now: datetime) -> int:
         done = 0
-        while did := duty.run(self.connection, self.circumstances, now):
+        for _ in range(_MOST_ROUNDS):
+            did = duty.run(self.connection, self.circumstances, now)
+            if not did:
+                return done
             done += did
-        return done
+        raise _circles(duty.name, now)
 
     def _next_of(self, duty: Duty, now: datetime) -> datetime | None:
         return duty.next_at(self.connection, self.circumstances, now)
 
     def _send(self, now: datetime) -> int:
         done = 0
-        while due := batches.due_batches(self.connection, now=now, again_after=None):
+        for _ in range(_MOST_ROUNDS):
+            due = batches.due_batches(self.connection, now=now, again_after=None)
+            if not due:
+                return done
             for batch_id, _ in due:
                 self.courier.send_batch(self.connection, batch_id, now)
             done += len(due)
-        return done
+        raise _circles("sending", now)
 
     def _advance(self, now: datetime) -> int:
         """Roll-outs are in their next stage."""
@@ -150,3 +156,7 @@ class VirtualClock:
     def _asked(self, query: object, now: datetime) -> datetime | None:
         found: datetime | None = self.connection.execute(query, {"now": now}).scalar()  # type: ignore[call-overload]
         return found
+
+
+def _circles(what: str, now: datetime) -> RuntimeError:
+    return RuntimeError(f"{what} goes round in circles at {now.isoformat()}")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from campaigns.simulation.courier import NAME
 from campaigns.simulation.figures import Day, Due, Moment, Pressed, StepFigures, TransportDay, TransportFigures
+from core.local_time import zone_or
 from core.settings import Settings
 
 #: Domains, and people under pressure, that are told of.
@@ -266,7 +267,7 @@ def moments(connection: Connection, key: str, subjects: Mapping[int, str], zone:
     """What happens to the customer, in order. `subjects`: of the messages that were rendered."""
 
     def local(at: datetime, own: str | None) -> datetime:
-        return at.astimezone(ZoneInfo(own or zone))
+        return at.astimezone(ZoneInfo(zone_or(own, zone)))
 
     found = []
     for row in _rows(connection, _MESSAGES, key=key, worker=NAME):

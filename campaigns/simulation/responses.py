@@ -14,7 +14,6 @@ from sqlalchemy import Connection, bindparam, text
 
 from campaigns.simulation.assumptions import Assumptions
 from core.arrays import Ids
-from suppression.record import unsubscribe
 
 #: Answers come to the ledger's knowledge at most this often.
 _GRID: Final = timedelta(hours=1)
@@ -80,7 +79,42 @@ _NOTES: Final = (
     ON CONFLICT DO NOTHING
     """,
 )
-_LEAVING: Final = text("SELECT message_id, at FROM rehearsal_noted WHERE kind = 'unsubscribe' ORDER BY at, message_id")
+# What `suppression.record.unsubscribe` writes for one message, for all of them at once: whoever leaves by several
+# messages does so by the first. Nobody else writes here, so nothing is locked.
+_LEAVING: Final = (
+    """
+    CREATE TEMP TABLE rehearsal_leaving ON COMMIT DROP AS
+    SELECT n.message_id, n.at, n.customer_id, m.campaign, v.topic, m.address_key, c.address_key AS present_key
+    FROM rehearsal_noted AS n JOIN message AS m ON m.id = n.message_id JOIN run AS r ON r.id = m.run_id
+    JOIN campaign_version AS v ON v.id = r.version_id LEFT JOIN customer AS c ON c.id = m.customer_id
+    WHERE n.kind = 'unsubscribe' AND m.address_key IS NOT NULL
+    """,
+    """
+    INSERT INTO suppression (address_key, channel, scope, scope_name, reason, source, evidence, created_at)
+    SELECT DISTINCT ON (key, topic) key, 'email', 'topic', topic, 'unsubscribed', 'page',
+           jsonb_build_object('message_id', message_id, 'campaign', campaign), at
+    FROM rehearsal_leaving CROSS JOIN LATERAL (VALUES (address_key), (present_key)) AS k (key)
+    WHERE key IS NOT NULL ORDER BY key, topic, at, message_id
+    ON CONFLICT DO NOTHING
+    """,
+    """
+    INSERT INTO consent (customer_id, channel, topic, state, basis, source, proof, captured_at)
+    SELECT DISTINCT ON (latest.customer_id, l.topic) latest.customer_id, 'email', l.topic, 'withdrawn', latest.basis,
+           'page', jsonb_build_object('message_id', l.message_id),
+           greatest(latest.captured_at + interval '1 microsecond', l.at)
+    FROM rehearsal_leaving AS l
+    CROSS JOIN LATERAL (
+        SELECT id FROM customer WHERE address_key = l.address_key UNION SELECT l.customer_id
+    ) AS who
+    CROSS JOIN LATERAL (
+        SELECT customer_id, state, basis, captured_at FROM consent
+        WHERE customer_id = who.id AND channel = 'email' AND topic = l.topic
+        ORDER BY captured_at DESC, id DESC LIMIT 1
+    ) AS latest
+    WHERE latest.state <> 'withdrawn' ORDER BY latest.customer_id, l.topic, l.at, l.message_id
+    """,
+    "DROP TABLE pg_temp.rehearsal_leaving",
+)
 
 
 @dataclass
@@ -127,10 +161,8 @@ class Responses:
         kinds = connection.execute(text("SELECT kind, count(*) FROM rehearsal_noted GROUP BY kind")).all()
         for kind, count in kinds:
             self.noted[kind] = self.noted.get(kind, 0) + count
-        for statement in _NOTES:
+        for statement in (*_NOTES, *_LEAVING):
             connection.execute(text(statement))
-        for row in connection.execute(_LEAVING).all():
-            unsubscribe(connection, message_id=row.message_id, source="page", now=row.at)
         for statement in _DONE:
             connection.execute(text(statement), {"now": now} if ":now" in statement else {})
         return sum(count for _, count in kinds)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--days", type=click.IntRange(1, 400), default=30, show_default=True, help="How many days to rehearse.")
-@click.option("--from", "start", metavar="INSTANT", help="When the files are applied (default: now).")
+@click.option(
+    "--from", "start", metavar="INSTANT", help="When the files are applied (default: now); at most 400 days ahead."
+)
 @click.option("--as", "key", metavar="KEY", help="Tell what this customer gets: an external id or an address.")
 @click.option(
     "--assume", "words", metavar="WHAT=SHARE", multiple=True,
@@ -61,9 +63,10 @@ def simulate(
     from campaigns.simulation.rehearsal import Wish
     from reports.rehearsal.screen import lines
 
-    wish = Wish(_start(desk, start), days, names, parse_assumptions(words), seed, _samples(render))
+    now = desk.clock.now()
+    wish = Wish(_start(desk, start, now), days, names, parse_assumptions(words), seed, _samples(render))
     wish = replace(wish, looks_apart=_duration(look))
-    found = _rehearsed(desk, wish if key is None else replace(wish, watched=_customer(desk, key)))
+    found = _rehearsed(desk, wish if key is None else replace(wish, watched=_customer(desk, key)), now)
     if as_json:
         print_json(found.document())
     else:
@@ -73,15 +76,22 @@ def simulate(
         _write_page(desk, found, html_file)
 
 
-def _start(desk: Desk, text: str | None) -> datetime:
+#: Whatever happens until then is gone through, too.
+_FURTHEST = timedelta(days=400)
+
+
+def _start(desk: Desk, text: str | None, now: datetime) -> datetime:
     from core.instants import parse_instant
 
     if text is None:
-        return desk.clock.now()
+        return now
     try:
-        return parse_instant(text).at(desk.workspace.settings.organisation.zone)
+        start = parse_instant(text).at(desk.workspace.settings.organisation.zone)
     except Unfit as error:
         raise UsageError(f"--from: {error}") from None
+    if not now <= start <= now + _FURTHEST:
+        raise UsageError(f"--from: got {text!r}, expected a time from now on, at most {_FURTHEST.days} days ahead")
+    return start
 
 
 def _duration(text: str) -> timedelta:
@@ -110,12 +120,11 @@ def _customer(desk: Desk, key: str) -> str:
         return str(connection.execute(select(customer.c.external_id).where(customer.c.id == number)).scalar_one())
 
 
-def _rehearsed(desk: Desk, wish: "Wish") -> "Figures":
+def _rehearsed(desk: Desk, wish: "Wish", now: datetime) -> "Figures":
     from campaigns.simulation.rehearsal import rehearse
 
-    database, workspace, now = desk.database, desk.workspace, desk.clock.now()
     with _days_passing(wish) as told:
-        return rehearse(database, workspace, wish, now, told)
+        return rehearse(desk.database, desk.workspace, wish, now, told)
 
 
 @contextlib.contextmanager
