@@ -7,7 +7,7 @@ stays, and what is visible beyond it is read in a circle, so many activities at 
 enrols once, by `enrolment.source_key`. Writes `activity_mark` and `enrolment`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -24,7 +24,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
-from sqlalchemy.exc import DBAPIError
 
 from campaigns.duty import Circumstances
 from campaigns.sequences import enrol, records, versions, waking
@@ -32,8 +31,6 @@ from campaigns.sequences.records import Record, SequenceState
 from campaigns.sequences.versions import Standing
 from campaigns.sequences.waking import Stretch
 from core.advisory import FOR_REAL
-from core.database import is_gone
-from core.errors import EngineError, PlanError
 from core.people_lock import people_stay
 from core.schema import activity, activity_mark, enrolment
 from segments.membership import passing
@@ -44,8 +41,6 @@ EVENT: Final = "event"
 _CIRCLE: Final = "sequences: while the mark stays"
 #: Activities looked at in one transaction.
 _AT_ONCE: Final = 50_000
-#: How the fault begins of a sequence that cannot be asked.
-_FAULT: Final = "what people do cannot be read"
 
 # The key is that of the trigger (migration 0004). CASE: in a rehearsal no lock is taken.
 _KEY: Final = "hashtextextended('activity_known', 0)"
@@ -148,31 +143,20 @@ def _followed(connection: Connection, standing: Sequence[Record], stretch: Stret
     waits: list[tuple[int, str, str]] = []
     left = set()
     for record in standing:
-        if _is_guarded(connection, record, partial(_enrol, connection, record, stretch, now)):
-            asked = partial(waking.gather, connection, record.name, waits)
-            if _is_guarded(connection, record, asked):
-                if (record.fault or "").startswith(_FAULT):
-                    records.heal(connection, record.name)
-                continue
-        left.add(record.name)
+        asked = partial(_asked, connection, record, stretch, waits, now)
+        if not records.guarded(connection, record.name, asked):  # the engine says when it goes on again
+            left.add(record.name)
     waking.wake(connection, waits, stretch, now)
     return frozenset(left)
 
 
-def _is_guarded(connection: Connection, record: Record, act: Callable[[], None]) -> bool:
-    """Whether `act` went well: else that is said on the sequence."""
-
-    def named() -> int:
-        try:
-            act()
-        except Exception as error:
-            if isinstance(error, DBAPIError) and is_gone(error):
-                raise
-            why = error.message if isinstance(error, EngineError) else type(error).__name__
-            raise PlanError(f"{_FAULT}: {why}") from error
-        return 1
-
-    return bool(records.guarded(connection, record.name, named))
+def _asked(
+    connection: Connection, record: Record, stretch: Stretch, waits: list[tuple[int, str, str]], now: datetime
+) -> bool:
+    """Who did what the sequence begins with has entered, and `waits` has its own; true."""
+    _enrol(connection, record, stretch, now)
+    waking.gather(connection, record.name, waits)
+    return True
 
 
 def _enrol(connection: Connection, record: Record, stretch: Stretch, now: datetime) -> None:
