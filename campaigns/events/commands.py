@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from campaigns.events.registering import Change
 
-_COLUMNS: Final = ("registration", "state", "customer", "email", "first_name", "last_name", "source", "checked_in_at")
+_COLUMNS: Final = ("registration", "state", "customer", "email", "first_name", "last_name", "source", "checked_in_at",
+                   "last_mail", "mail_state")  # fmt: skip
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and keep nothing of it.")
 
 
@@ -99,11 +100,16 @@ def register(
     """
     from campaigns.duty import Circumstances
     from campaigns.events import registering
+    from core.ids import address_key
 
     rows = []
     with undone(desk, dry_run) as connection:
-        for key in keys:
-            order = _order(desk, connection, name, key, _answers(pairs, keys))
+        orders = [(key, _order(desk, connection, name, key, _answers(pairs, keys))) for key in keys]
+        secret = desk.workspace.secret
+        registering.hold(
+            connection, name, (address_key(secret, order.attendees[0].address.comparable) for _, order in orders)
+        )  # fmt: skip
+        for key, order in orders:
             done = registering.register(connection, Circumstances.of(desk.workspace), name, order, desk.clock.now())
             rows += [{"key": key, "answer": done.answer, **_placed(done)}]
     _tell(rows, dry_run, as_json)
@@ -262,19 +268,24 @@ def cancel(desk: Desk, name: str, yes: bool, as_json: bool) -> None:
 @event.command("import")
 @_name
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--again", is_flag=True, help="Those who had withdrawn or declined, too.")
 @_dry_run
 @json_option
 @click.pass_obj
-def import_(desk: Desk, name: str, file: Path, dry_run: bool, as_json: bool) -> None:
-    """Register everybody whom a CSV file lists: `email`, `language`, names, and the fields of the event."""
-    from campaigns.duty import Circumstances
-    from campaigns.events.importing import import_file
-    from core import audit
+def import_(desk: Desk, name: str, file: Path, again: bool, dry_run: bool, as_json: bool) -> None:
+    """Register everybody whom a CSV file lists: `email`, `language`, names, and the fields of the event.
 
-    now = desk.clock.now()
-    with undone(desk, dry_run) as connection:
-        done = import_file(connection, Circumstances.of(desk.workspace), name, file, now)
-        audit.record(connection, acting_user(), "event.import", f"event:{name}", at=now, **done.counts)
+    Who withdrew or declined is not registered again by a list, unless --again says so.
+    """
+    from campaigns.duty import Circumstances
+    from campaigns.events.importing import foreseen, import_file
+
+    of, now = Circumstances.of(desk.workspace), desk.clock.now()
+    if dry_run:
+        with desk.database.begin() as connection:
+            done = foreseen(connection, of, name, file, now, again=again)
+    else:
+        done = import_file(desk.database, of, name, file, now, actor=acting_user(), again=again)
     if as_json:
         refused = [{"line": one.line, "why": one.why} for one in done.refused]
         print_json({"event": name, **done.counts, "rejected": refused, "dry_run": dry_run})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from campaigns.events.definition import FOLDER, EventFile
+from campaigns.events.weighing import heaviest
 from core.errors import Problem
 from core.field_types import NAME_PATTERN
 from core.names import did_you_mean
@@ -67,9 +68,23 @@ def event_mistakes(events: Iterable[EventSource], names: Names, templates: Mappi
             ("transport", "transport", names.transports),
         ):
             yield from _unknown(document, (key,), content.get(key), noun, known, known)
+        yield from _too_heavy(event)
         mailings = [name for name in templates if "/" not in name] or list(templates)
         for path, value in _templates(content):
             yield from _unknown(document, path, value, "template", templates, mailings)
+
+
+def _too_heavy(event: EventSource) -> Iterator[Problem]:
+    """Texts that no mail could hold."""
+    from campaigns.transactional import MOST_GIVEN  # which reads these files, too
+
+    for language, weight in heaviest(event.definition) if event.definition is not None else ():
+        if weight > MOST_GIVEN:
+            told = f"the mails in {language!r} would be too large (got up to {weight:,} characters, "
+            yield event.document.problem(
+                ("description",), f"{told}expected at most {MOST_GIVEN:,})",
+                "shorten the description; others than Latin letters count sixfold",
+            )  # fmt: skip
 
 
 def _unknown(

@@ -26,6 +26,8 @@ from tracking.public_links import PublicLinks
 
 #: Links to registrations are good for so long after the event.
 _LINKS_LAST: Final = timedelta(days=31)
+#: Of a name in a calendar, in characters: `weighing` counts on it.
+_LONGEST_NAME: Final = 200
 _STEPS: Final[Mapping[str, str]] = {Seat.CONFIRMED: "confirmation", Seat.WAITING: "waiting"}
 
 
@@ -45,6 +47,16 @@ class Reader:
     zone: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Those whom one order registers, for who gave it. `key` tells the order from others of the event."""
+
+    by: int  # a customer
+    others: tuple[Mapping[str, str], ...]  # each with `email` and `seat`
+    key: str
+    language: str | None
+
+
 @dataclass(slots=True)
 class Post:
     """Orders the mails of one event within one transaction. Readers are looked up once for each call."""
@@ -58,27 +70,27 @@ class Post:
     def __post_init__(self) -> None:
         self._links = PublicLinks.of(self.circumstances.workspace)
 
-    def placed(self, rows: Sequence[Row[Any]], by: int | None, *, is_raised: bool = False) -> None:
-        """Who got a seat or a place on the list is told so; `by`, the customer who registered them, of all of them.
+    def placed(self, rows: Sequence[Row[Any]], party: Party | None = None, *, is_raised: bool = False) -> None:
+        """Who got a seat or a place on the list is told so; who registered them, of the whole `party`.
 
         `is_raised`: their calendar entries have their new SEQUENCE already.
         """
         if not is_raised:
             rows = self._with_entry(rows, [row.id for row in rows if row.state == Seat.CONFIRMED and row.revision])
-        party = self._party(rows, by)
+        by, others = (party.by, party.others) if party is not None else (None, ())
         for seat, step in _STEPS.items():
             mine = [row for row in rows if row.state == seat]
             is_joined = "party" in self.held.joins.get(step, ())
-            told = {row.id: {"party": party if is_joined and row.customer_id == by else []} for row in mine}
+            told = {row.id: {"party": others if is_joined and row.customer_id == by else ()} for row in mine}
             self._order(step, mine, told, has_entry=seat == Seat.CONFIRMED)
             if is_joined and any(row.customer_id == by for row in mine):
-                party = []  # it is told
-        if party and by is not None:
-            self._summary(rows[0], by, party)
+                others = ()  # it is told
+        if party is not None and others:
+            self._summary(party)
 
     def withdrawn(self, rows: Sequence[Row[Any]], *, had_seat: bool) -> None:
         """They are told that they are not expected any more; what has not gone yet goes no more."""
-        back = take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        back = take_back(self.connection, [row.id for row in rows], self.now)
         rows = self._with_entry(rows, [row.id for row in rows])
         unheard = {number for number, step in back if step == "confirmation"}
         heard = [row for row in rows if row.id not in unheard]
@@ -97,20 +109,23 @@ class Post:
 
     def offers_ended(self, rows: Sequence[Row[Any]]) -> None:
         """The seat that was kept for them is not any more, nor are they on the list."""
-        take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        take_back(self.connection, [row.id for row in rows], self.now)
         self._order("offer_expired", self._with_entry(rows, [row.id for row in rows]), {})
 
     def changed(self, rows: Sequence[Row[Any]]) -> int:
         """Everybody is told of what is another now than they know, and calendars move; how many are told is returned.
 
-        Who has not got their first mail yet gets one that knows.
+        Who has not got their first mail yet gets one that knows. Who knows it so, as it was for a while only, is told
+        nothing.
         """
+        now_shown = self.held.shown[self.held.revision]
+        rows = [row for row in rows if now_shown.changes_from(self.held.shown[row.event_revision])]
         ids = [row.id for row in rows]
-        back = take_back(self.connection, self.held, ids, self.now, but=("withdrawn", "offer_expired", "summary"))
+        back = take_back(self.connection, ids, self.now, but=("withdrawn", "offer_expired", "summary"))
         rows = self._with_entry(rows, ids)
         offered = [row for row in rows if row.state == Seat.OFFERED and (row.id, "offer") in back]
         placed = [row for row in rows if (row.id, _STEPS.get(row.state)) in back]
-        self.placed(placed, None, is_raised=True)
+        self.placed(placed, is_raised=True)
         self.offered(offered)
         unheard = {row.id for row in (*offered, *placed)}
         heard = [row for row in rows if row.id not in unheard]
@@ -129,7 +144,7 @@ class Post:
 
     def cancelled(self, rows: Sequence[Row[Any]], had_seat: frozenset[int]) -> int:
         """Everybody is told that it does not take place; calendars forget it, reminders that wait do not go."""
-        back = take_back(self.connection, self.held, [row.id for row in rows], self.now)
+        back = take_back(self.connection, [row.id for row in rows], self.now)
         rows = self._with_entry(rows, [row.id for row in rows])
         unheard = {number for number, step in back if step == "confirmation"}
         knows = [row for row in rows if row.id in had_seat - unheard]
@@ -202,24 +217,17 @@ class Post:
         name = " ".join(part for part in (person.first_name, person.last_name) if part)
         return Reader(row, person.email or "", name, language, person.zone)
 
-    def _party(self, rows: Sequence[Row[Any]], by: int | None) -> list[dict[str, str]]:
-        """What became of those whom `by` registered, but for themselves: what a stranger typed is an address, no name
-        (S-9.10)."""
-        others = [row for row in rows if row.customer_id != by] if by is not None else []
-        return [{"email": reader.email, "seat": reader.row.state} for reader in self._readers(others)]
-
-    def _summary(self, of: Row[Any], by: int, party: list[dict[str, str]]) -> None:
+    def _summary(self, party: Party) -> None:
         """Who registered others and has no mail that tells of them gets one."""
         standing = self.held.standing("summary", self.circumstances)
-        person = self.connection.execute(select(customer).where(customer.c.id == by)).one_or_none()
+        person = self.connection.execute(select(customer).where(customer.c.id == party.by)).one_or_none()
         if standing is None or person is None or person.email is None:
             return
-        reader = self._reader(of, person)
-        event = wording.told(self.held, self._links, person.language or reader.language, person.zone)
+        language = party.language or person.language or self.circumstances.settings.organisation.language
+        event = wording.told(self.held, self._links, person.language or language, person.zone)
         event["online"] = ""
-        given = {"event": event, "events": [event], "language": reader.language, "party": party}
-        key = f"party.{of.id}.{int(of.registered_at.timestamp() * 1000)}"
-        post_many(self.connection, standing, [Owed(by, key, given)], self.now)
+        given = {"event": event, "events": [event], "language": language, "party": list(party.others)}
+        post_many(self.connection, standing, [Owed(party.by, f"party.{party.key}", given)], self.now)
 
     def _entry(self, reader: Reader, event: Mapping[str, str]) -> str:
         from campaigns.events.calendar_entry import Entry, written  # who orders no entry does not load `icalendar`
@@ -242,7 +250,7 @@ class Post:
                 url=event["online"] or None,
                 organiser_name=held.organiser_name,
                 organiser_email=held.organiser_email,
-                attendee_name=reader.name,
+                attendee_name=reader.name[:_LONGEST_NAME],
                 attendee_email=reader.email,
             )
         )

@@ -4,7 +4,7 @@ Every function works within the transaction it is given, takes the event row's l
 transaction. The answer to a stranger says the same whether an address is registered or not (S-7.14).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -113,11 +113,8 @@ def register(
     """
     secret = circumstances.workspace.secret
     keys = {address_key(secret, one.address.comparable): one for one in order.attendees}
-    people_stay(connection)
     everybody = [*order.attendees, *([order.registrant] if order.registrant else [])]
-    for key in sorted({address_key(secret, one.address.comparable) for one in everybody}):
-        advisory.hold(connection, f"address:{key}")
-    held = lock_event(connection, event)
+    held = hold(connection, event, (address_key(secret, one.address.comparable) for one in everybody))
     _check(held, order, len(keys))
     if _is_known(connection, held, order):
         return Registered(Answer.RECEIVED, _as_they_are(connection, held, keys))
@@ -129,9 +126,20 @@ def register(
     return Registered(answer, work.placed(keys))
 
 
+def hold(connection: Connection, event: str, keys: Iterable[AddressKey]) -> HeldEvent:
+    """The event; until the transaction ends nobody else registers at these addresses, nor gives or takes its seats.
+
+    The addresses first, in order, then the event: two who hold several never wait for each other.
+    """
+    people_stay(connection)
+    for key in sorted(set(keys)):
+        advisory.hold(connection, f"address:{key}")
+    return lock_event(connection, event)
+
+
 def answer_now(connection: Connection, held: HeldEvent, now: datetime, heads: int = 1) -> Answer:
     """What an order of so many would be answered on a page; not binding. For pages that show a form, or why not."""
-    return _may_come(held, Source.PAGE, seats.count(connection, held), heads, now)
+    return may_come(held, Source.PAGE, seats.count(connection, held), heads, now)
 
 
 def _check(held: HeldEvent, order: Order, distinct: int) -> None:
@@ -145,10 +153,11 @@ def _check(held: HeldEvent, order: Order, distinct: int) -> None:
 
 
 def _answer(held: HeldEvent, order: Order, counts: seats.Counts, now: datetime) -> Answer:
-    return _may_come(held, order.source, counts, len(order.attendees), now)
+    return may_come(held, order.source, counts, len(order.attendees), now)
 
 
-def _may_come(held: HeldEvent, source: Source, counts: seats.Counts, heads: int, now: datetime) -> Answer:
+def may_come(held: HeldEvent, source: Source, counts: seats.Counts, heads: int, now: datetime) -> Answer:
+    """What an order of so many is answered, as the seats stand."""
     opens, closes = held.window
     if source in (Source.OPERATOR, Source.IMPORT):
         opens, closes = None, held.ends_at
@@ -187,15 +196,15 @@ def _is_known(connection: Connection, held: HeldEvent, order: Order) -> bool:
 def _as_they_are(
     connection: Connection, held: HeldEvent, keys: Mapping[AddressKey, Attendee]
 ) -> tuple[Placed, ...]:  # fmt: skip
-    known = _registered(connection, held, keys)
+    known = registered(connection, held, keys)
     rows = [known[key] for key in keys if key in known]
     return tuple(Placed(row.id, row.customer_id, Seat(row.state), is_new=False) for row in rows)
 
 
-def _registered(
-    connection: Connection, held: HeldEvent, keys: Mapping[AddressKey, Attendee]
+def registered(
+    connection: Connection, held: HeldEvent, keys: Collection[AddressKey]
 ) -> dict[AddressKey, Row[Any]]:  # fmt: skip
-    """Who had registered: of several rows of one address the one that is in force, else the newest."""
+    """The registrations at these addresses: of several of one address the one that is in force, else the newest."""
     mine = (registration.c.event == held.name) & registration.c.address_key.in_(keys)
     ended = registration.c.state == Seat.CANCELLED
     rows = connection.execute(select(registration).where(mine).order_by(ended.desc(), registration.c.id))
@@ -215,44 +224,69 @@ class _Order:
 
     def placed(self, keys: Mapping[AddressKey, Attendee]) -> tuple[Placed, ...]:
         """Every attendee in their order; the mails are ordered and what happened is on record."""
-        known = _registered(self.connection, self.held, keys)
-        by = self._registrant()
-        found: list[Placed] = []
+        known = registered(self.connection, self.held, keys)
+        by = self._registrant(known)
+        found: dict[AddressKey, Placed] = {}
         rows: list[Row[Any]] = []
         for key, attendee in keys.items():
             before = known.get(key)
             if before is not None and before.state != Seat.CANCELLED:
-                found.append(Placed(before.id, before.customer_id, Seat(before.state), is_new=False))
+                found[key] = Placed(before.id, before.customer_id, Seat(before.state), is_new=False)
                 continue
-            customer_id = self._customer(attendee, key)
+            customer_id = by if attendee is self._giver else self._customer(attendee, key)
             if customer_id is None:
                 continue  # erased, and not to be kept
-            by = customer_id if by is None else by
             row = self._written(attendee, key, customer_id, by, before)
             rows.append(row)
-            found.append(Placed(row.id, customer_id, Seat(row.state), is_new=True))
-        self._told(rows, by)
-        return tuple(found)
+            found[key] = Placed(row.id, customer_id, Seat(row.state), is_new=True)
+        self._told(rows, self._party(keys, found, by) if rows or self._is_typed else None)
+        return tuple(found.values())
 
-    def _registrant(self) -> int | None:
-        one = self.order.registrant
-        if one is None:
+    @property
+    def _is_typed(self) -> bool:
+        """Whether anybody may have given the order, in anybody's name."""
+        return self.order.source is Source.PAGE
+
+    def _registrant(self, known: Mapping[AddressKey, Row[Any]]) -> int | None:
+        """The customer who gave the order; None: they were erased, and nobody else hears of it in their place."""
+        key = address_key(self.circumstances.workspace.secret, self._giver.address.comparable)
+        before = known.get(key)
+        if before is not None and before.state != Seat.CANCELLED:
+            return int(before.customer_id)
+        return self._customer(self._giver, key)
+
+    @property
+    def _giver(self) -> Attendee:
+        return self.order.registrant or self.order.attendees[0]
+
+    def _party(
+        self, keys: Mapping[AddressKey, Attendee], found: Mapping[AddressKey, Placed], by: int | None
+    ) -> mails.Party | None:
+        """The others, for who registered them. Of a page's order they hear the addresses that were typed, all of them:
+        neither their number nor their seats tell who had registered (S-7.14); and no names (S-9.10)."""
+        if by is None:
             return None
-        return self._customer(one, address_key(self.circumstances.workspace.secret, one.address.comparable))
+        others = [(key, one) for key, one in keys.items() if one.address.comparable != self._giver.address.comparable]
+        told = tuple(
+            {"email": one.address.email, "seat": "" if self._is_typed else found[key].seat.value}
+            for key, one in others
+            if self._is_typed or key in found
+        )
+        digest = keyed_hash(self.circumstances.workspace.secret, "party", _party(self.order).encode()).hex()
+        return mails.Party(by, told, digest, self._giver.language)
 
     def _customer(self, attendee: Attendee, key: AddressKey) -> int | None:
         """The number of the attendee's customer. What a stranger typed about them is not theirs yet (S-9.10)."""
-        is_typed = self.order.source is Source.PAGE
-        source = f"{'form:' if is_typed else ''}event:{self.held.name}"
+        source = f"{'form:' if self._is_typed else ''}event:{self.held.name}"
         customer_id = customer_at(
             self.connection, attendee.address, key, language=attendee.language, source=source, now=self.now
         )
-        if customer_id is not None and not is_typed:
+        if customer_id is not None and not self._is_typed:
             fill_in(self.connection, customer_id, attendee.answers, self.now)
         return customer_id
 
     def _written(
-        self, attendee: Attendee, key: AddressKey, customer_id: int, by: int, before: Row[Any] | None
+        self, attendee: Attendee, key: AddressKey, customer_id: int, by: int | None, before: Row[Any] | None
     ) -> Row[Any]:
         """The row of the registration. Who had cancelled keeps the calendar entry they had (S-7.2)."""
         has_seat = self.open_seats > 0
@@ -282,9 +316,8 @@ class _Order:
         token = keyed_hash(secret, "calendar-uid", f"{self.held.name}|{key}".encode()).hex()
         return f"{token}@{self.held.organiser_email.rpartition('@')[2]}"
 
-    def _told(self, rows: list[Row[Any]], by: int | None) -> None:
-        post = mails.Post(self.connection, self.circumstances, self.held, self.now)
-        post.placed(rows, by)
+    def _told(self, rows: list[Row[Any]], party: mails.Party | None) -> None:
+        mails.Post(self.connection, self.circumstances, self.held, self.now).placed(rows, party)
         activities.record(self.connection, self.held, rows, "event_registered", self.now)
 
 
@@ -316,7 +349,7 @@ def withdraw(
 def accept_offer(connection: Connection, circumstances: Circumstances, registration_id: int, now: datetime) -> Change:
     """The seat that was kept for them is theirs, and a mail confirms it. Repeat: safe, `BEFORE`.
 
-    `TOO_LATE` when the offer has ended, whoever has the seat now.
+    `TOO_LATE` when the offer has ended, whoever has the seat now, and from the event's start on.
     """
     found = _locked(connection, registration_id)
     if found is None:
@@ -324,11 +357,11 @@ def accept_offer(connection: Connection, circumstances: Circumstances, registrat
     held, row = found
     if row.state == Seat.CONFIRMED:
         return Change.BEFORE
-    if row.state != Seat.OFFERED or now >= row.offered_until or held.state != "open":
+    if row.state != Seat.OFFERED or held.state != "open" or now >= min(row.offered_until, held.starts_at):
         return Change.TOO_LATE
     taken = seats.change(connection, [row.id], Seat.OFFERED, Seat.CONFIRMED, "accepted", now, waiting_since=None)
     fill_in(connection, row.customer_id, row.answers, now)
-    mails.Post(connection, circumstances, held, now).placed(taken, None)
+    mails.Post(connection, circumstances, held, now).placed(taken)
     return Change.DONE
 
 

@@ -19,15 +19,20 @@ from campaigns.duty import Circumstances
 from campaigns.events import mails
 from campaigns.events.definition import reminder_step
 from campaigns.events.held import HeldEvent, lock_event
+from campaigns.events.in_turn import first_done
 from campaigns.events.mails import Reader
 from campaigns.events.states import Seat
+from campaigns.events.weighing import weight
 from campaigns.posting import Owed, post_many
+from campaigns.transactional import MOST_GIVEN
 from core.people_lock import people_stay
 from core.schema import event, message, registration
 
 #: Reminders this close to each other are one mail.
 TOGETHER: Final = timedelta(minutes=10)
 _MOST: Final = 500
+#: What a mail knows of an event beside its texts: a link, marks and numbers, in characters.
+_MARKS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +70,36 @@ class _One:
 
 def remind(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
     """The next who are to be reminded are; how many mails. Repeat: safe."""
-    ahead = list(_last_of_each(connection, now))
-    for due in [due for due in ahead if due.at <= now]:
-        people_stay(connection)
-        held = lock_event(connection, due.held.name)
-        if (held.state, held.starts_at) != ("open", due.held.starts_at):
-            continue
-        rows = _to_remind(connection, due)
-        if rows:
-            return _post(connection, circumstances, due, rows, ahead, now)
-    return 0
+    ahead = {due.held.name: due for due in _last_of_each(connection, now)}
+    names = [name for name, due in ahead.items() if due.at <= now]
+    every = list(ahead.values())
+    return first_done(
+        connection, "reminding", names, lambda name: _remind(connection, circumstances, ahead[name], every, now)
+    )
+
+
+def _remind(
+    connection: Connection, circumstances: Circumstances, due: Due, ahead: Iterable[Due], now: datetime
+) -> int:  # fmt: skip
+    if not _to_remind(connection, due):
+        return 0
+    people_stay(connection)
+    joined = [other for other in ahead if other.joins and due.joins and other.held.name != due.held.name]
+    is_so = {one.held.name: _is_as_known(connection, one) for one in sorted([due, *joined], key=_name)}
+    if not is_so[due.held.name]:
+        return 0
+    rows = _to_remind(connection, due)
+    return _post(connection, circumstances, due, rows, [one for one in joined if is_so[one.held.name]], now)
+
+
+def _name(due: Due) -> str:
+    return due.held.name
+
+
+def _is_as_known(connection: Connection, due: Due) -> bool:
+    """Whether the event, locked from now on, still takes place when it did."""
+    held = lock_event(connection, due.held.name)
+    return (held.state, held.starts_at) == ("open", due.held.starts_at)
 
 
 def _last_of_each(connection: Connection, now: datetime) -> Iterator[Due]:
@@ -114,18 +139,18 @@ def _post(
     circumstances: Circumstances,
     due: Due,
     rows: Sequence[Row[Any]],
-    ahead: Sequence[Due],
+    joined: Sequence[Due],
     now: datetime,
 ) -> int:
     mine = list(_ones(connection, circumstances, due, rows, now))
     others: dict[int, list[_One]] = {}
-    for other in ahead if due.joins else ():
-        if other.joins and other.held.name != due.held.name:
-            theirs = _to_remind(connection, other, {row.customer_id for row in rows})
-            for one in _ones(connection, circumstances, other, theirs, now):
-                others.setdefault(one.reader.row.customer_id, []).append(one)
+    for other in joined:
+        theirs = _to_remind(connection, other, {row.customer_id for row in rows})
+        for one in _ones(connection, circumstances, other, theirs, now):
+            others.setdefault(one.reader.row.customer_id, []).append(one)
+    again = _taken_back(connection, due, rows)
     standing = due.held.standing(due.step, circumstances)
-    owed = [_owed(one, others.pop(one.reader.row.customer_id, [])) for one in mine]
+    owed = [_owed(one, others.pop(one.reader.row.customer_id, []), again.get(one.reader.row.id, 0)) for one in mine]
     return post_many(connection, standing, owed, now) if standing is not None else 0
 
 
@@ -137,15 +162,27 @@ def _ones(
         yield _One(due, reader, post.given(reader))
 
 
-def _owed(one: _One, others: Sequence[_One]) -> Owed:
-    """The mail of one person: their reminder, and those that are joined to it, in order of time."""
-    together = sorted([one, *others], key=lambda each: each.due.held.starts_at)
+def _taken_back(connection: Connection, due: Due, rows: Sequence[Row[Any]]) -> dict[int, int]:
+    """How many such reminders of each registration were taken back: the next one is another message."""
+    mark = func.jsonb_build_array(func.concat(registration.c.id, ":" + due.step))
+    theirs = (message.c.customer_id == registration.c.customer_id) & (message.c.skip_reason == "superseded")
+    query = select(registration.c.id, func.count()).join(message, theirs & message.c.given["reminds"].op("@>")(mark))
+    query = query.where(registration.c.id.in_([row.id for row in rows])).group_by(registration.c.id)
+    return {number: count for number, count in connection.execute(query).all()}  # noqa: C416  rows
+
+
+def _owed(one: _One, others: Sequence[_One], taken_back: int) -> Owed:
+    """The mail of one person: their reminder, and those that are joined to it, in order of time; as many of these as
+    one mail holds."""
+    room = MOST_GIVEN - weight(one.given) - _MARKS
+    joined = [each for each in others if (room := room - weight(each.given["event"]) - _MARKS) >= 0]
+    together = sorted([one, *joined], key=lambda each: each.due.held.starts_at)
     told = {
         "events": [each.given["event"] | {"url": each.given["url"]} for each in together],
         "reminds": [each.mark for each in together],
         "registrations": [each.reader.row.id for each in together],
     }
-    key = f"{one.reader.row.id}.{one.due.at.timestamp():.0f}"
+    key = f"{one.reader.row.id}.{one.due.at.timestamp():.0f}" + (f".{taken_back}" if taken_back else "")
     return Owed(one.reader.row.customer_id, key, one.given | told)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from campaigns.duty import Circumstances
 from campaigns.events import activities, mails, seats
 from campaigns.events.held import HeldEvent, lock_event
+from campaigns.events.in_turn import first_done
 from campaigns.events.states import Seat
 from core.people_lock import people_stay
 from core.schema import event, message, registration
@@ -25,12 +26,8 @@ _MOST: Final = 500
 def settle(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
     """Of an event that is over attendance is on record, and nobody waits for it any more; how many. Repeat: safe."""
     del circumstances
-    for held in _open(connection):
-        if _settles_at(held) <= now:
-            people_stay(connection)
-            _settle(connection, lock_event(connection, held.name), now)
-            return 1
-    return 0
+    names = [held.name for held in _open(connection) if _settles_at(held) <= now]
+    return first_done(connection, "taking attendance", names, lambda name: _settle(connection, name, now))
 
 
 def _open(connection: Connection) -> list[HeldEvent]:
@@ -43,10 +40,12 @@ def _settles_at(held: HeldEvent) -> datetime:
     return held.ends_at + (min(_LATE_CHECK_INS, follow_up.after) if follow_up is not None else _LATE_CHECK_INS)
 
 
-def _settle(connection: Connection, held: HeldEvent, now: datetime) -> None:
+def _settle(connection: Connection, name: str, now: datetime) -> int:
     """Who was checked in attended; whoever has a seat and was not is absent, unless nobody was checked in at all."""
+    people_stay(connection)
+    held = lock_event(connection, name)
     if held.state != "open":
-        return
+        return 1
     for before in (Seat.OFFERED, Seat.WAITING):
         mine = (registration.c.event == held.name) & (registration.c.state == before)
         left = connection.execute(select(registration.c.id).where(mine)).scalars().all()
@@ -59,6 +58,7 @@ def _settle(connection: Connection, held: HeldEvent, now: datetime) -> None:
         absent = [row for row in rows if row.checked_in_at is None]
         activities.record(connection, held, absent, "event_absent", held.ends_at)
     connection.execute(update(event).where(event.c.name == held.name).values(state="closed"))
+    return 1
 
 
 def follow_up(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
@@ -66,14 +66,20 @@ def follow_up(connection: Connection, circumstances: Circumstances, now: datetim
 
     Where nobody was checked in, nobody knows who came: nothing is sent.
     """
-    for held in _to_follow_up(connection, now):
-        if not _is_known(connection, held):
-            continue
-        for step in held.definition.follow_ups:
-            people_stay(connection)
-            rows = _unheard(connection, held, step)
-            if rows:
-                return mails.Post(connection, circumstances, held, now).followed_up(step, rows) or len(rows)
+    due = {held.name: held for held in _to_follow_up(connection, now)}
+    return first_done(
+        connection, "following up", due, lambda name: _follow_up(connection, circumstances, due[name], now)
+    )  # fmt: skip
+
+
+def _follow_up(connection: Connection, circumstances: Circumstances, held: HeldEvent, now: datetime) -> int:
+    if not _is_known(connection, held):
+        return 0
+    for step in held.definition.follow_ups:
+        people_stay(connection)
+        rows = _unheard(connection, held, step)
+        if rows and (done := mails.Post(connection, circumstances, held, now).followed_up(step, rows)):
+            return done
     return 0
 
 

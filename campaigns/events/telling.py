@@ -8,7 +8,9 @@ from sqlalchemy import Connection, Row, select, update
 from campaigns.duty import Circumstances
 from campaigns.events import activities, mails, seats
 from campaigns.events.held import HeldEvent, lock_event
+from campaigns.events.in_turn import first_done
 from campaigns.events.states import Seat
+from campaigns.events.taking_back import take_back
 from core.people_lock import people_stay
 from core.schema import event, registration
 
@@ -18,9 +20,11 @@ _MOST: Final = 500
 
 def tell(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
     """The next who do not know yet how things are with their event are told; how many. Repeat: safe."""
-    name = connection.execute(_untold().limit(1)).scalar()
-    if name is None:
-        return 0
+    names = connection.execute(_untold()).scalars().all()
+    return first_done(connection, "telling a change", names, lambda name: _tell(connection, circumstances, name, now))
+
+
+def _tell(connection: Connection, circumstances: Circumstances, name: str, now: datetime) -> int:
     people_stay(connection)
     held = lock_event(connection, name)
     rows = _next(connection, held)
@@ -29,7 +33,7 @@ def tell(connection: Connection, circumstances: Circumstances, now: datetime) ->
         return 1
     if held.state == "cancelled":
         _cancel(connection, circumstances, held, rows, now)
-    else:
+    elif now < held.ends_at:  # what is over changes for nobody
         mails.Post(connection, circumstances, held, now).changed(rows)
     theirs = registration.c.id.in_([row.id for row in rows])
     connection.execute(update(registration).where(theirs).values(event_revision=held.revision))
@@ -59,5 +63,8 @@ def _cancel(
     for before in (Seat.CONFIRMED, Seat.OFFERED, Seat.WAITING):
         ids = [row.id for row in rows if row.state == before]
         gone += seats.change(connection, ids, before, Seat.CANCELLED, "event_cancelled", now)
-    mails.Post(connection, circumstances, held, now).cancelled(gone, had_seat)
+    if now < held.ends_at:
+        mails.Post(connection, circumstances, held, now).cancelled(gone, had_seat)
+    else:
+        take_back(connection, [row.id for row in gone], now)
     activities.record(connection, held, gone, "event_withdrawn", now)
