@@ -14,9 +14,9 @@ from campaigns.events.held import HeldEvent, lock_event
 from campaigns.events.planning import EventPlan, PinnedEvent
 from campaigns.runs import WORK_CHANNEL
 from core import advisory, audit
-from core.errors import NotFound, StalePlan
+from core.errors import NotFound, PlanError, StalePlan
 from core.people_lock import people_stay
-from core.schema import event
+from core.schema import event, registration
 
 
 def apply(
@@ -86,6 +86,8 @@ def _write(connection: Connection, plan: EventPlan, pinned: PinnedEvent, held: H
         connection.execute(insert(event).values(name=pinned.name, **values))
     else:
         connection.execute(update(event).where(event.c.name == pinned.name).values(**values))
+        late = (registration.c.event == pinned.name) & (registration.c.offered_until > pinned.starts_at)
+        connection.execute(update(registration).where(late).values(offered_until=pinned.starts_at))
     connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
 
 
@@ -103,10 +105,13 @@ def cancel(connection: Connection, name: str, now: datetime, *, actor: str) -> b
 
     Raises:
         NotFound: no event of this name was applied.
+        PlanError: it is over.
     """
     held = lock_event(connection, name)
-    if held.state != "open":
+    if held.state == "cancelled":
         return False
+    if held.state != "open" or held.ends_at <= now:
+        raise PlanError(f"{name} is over: it cannot be cancelled any more", hint=f"clarion event show {name}")
     shown = {str(number): known.stored() for number, known in held.shown.items()}
     revision = held.revision + 1
     stored = event.c.definition.op("||")(_shown_json(shown | {str(revision): held.shown[held.revision].stored()}))

@@ -20,7 +20,7 @@ from campaigns.events.wording import span
 from campaigns.versions import Version
 from core.commands import counted
 from core.errors import PlanError
-from core.schema import event
+from core.schema import campaign_version, event
 from core.settings import Sender
 from core.units import format_duration
 
@@ -101,6 +101,7 @@ class EventPlan:
     counts: seats.Counts
     doing: tuple[str, ...] = ()  # open, when, title, place, online, capacity, cancel, texts
     notes: tuple[str, ...] = field(default=())
+    is_over: bool = False  # nobody is told of anything any more
 
     @property
     def is_pending(self) -> bool:
@@ -110,7 +111,7 @@ class EventPlan:
     @property
     def tells(self) -> bool:
         """Whether everybody who registered is told."""
-        return bool({"when", "title", "place", "online", "cancel"}.intersection(self.doing))
+        return not self.is_over and bool({"when", "title", "place", "online", "cancel"}.intersection(self.doing))
 
     @property
     def would_send(self) -> int:
@@ -222,19 +223,47 @@ def judged(connection: Connection, pinned: PinnedEvent, held: HeldEvent | None, 
     counts = seats.Counts(definition.capacity, taken.confirmed, taken.offered, taken.waiting)
     if held.state != "open":
         return EventPlan(name, pinned, held, counts, (), _ended(held, pinned))
+    is_over = held.ends_at <= now
     if definition.cancelled:
+        if is_over:
+            return EventPlan(name, pinned, held, counts, (), ("it is over: nothing is cancelled",))
         return EventPlan(name, pinned, held, counts, ("cancel",))
-    changes = _doing(pinned, held)
+    changes = _doing(connection, pinned, held)
     _check(pinned, held, counts, changes, now)
-    return EventPlan(name, pinned, held, counts, changes, tuple(_told_apart(pinned, held, now)) if changes else ())
+    notes = tuple(_told_apart(pinned, held, now)) if changes else ()
+    return EventPlan(name, pinned, held, counts, changes, notes, is_over)
 
 
-def _doing(pinned: PinnedEvent, held: HeldEvent) -> tuple[str, ...]:
+def _doing(connection: Connection, pinned: PinnedEvent, held: HeldEvent) -> tuple[str, ...]:
     changes = pinned.shown.changes_from(held.shown[held.revision])
     capacity = ("capacity",) if pinned.definition.capacity != held.capacity else ()
-    if not changes and not capacity and pinned.fingerprint != held.fingerprint:
-        return ("texts",)
-    return (*changes, *capacity)
+    if pinned.fingerprint == held.fingerprint:
+        return (*changes, *capacity)
+    has_other_texts = (not changes and not capacity) or _rest(pinned) != _held_rest(connection, held)
+    return (*changes, *capacity, *(("texts",) if has_other_texts else ()))
+
+
+#: What the plan names by itself.
+_NAMED: Final = frozenset({"title", "starts", "ends", "lasts", "zone", "place", "online", "capacity"})
+
+
+def _rest(pinned: PinnedEvent) -> tuple[Any, ...]:
+    mails = {step: version.fingerprint for step, version in pinned.mails.items()}
+    return (*_unnamed(pinned.definition), pinned.sender.name, pinned.sender.email, mails)
+
+
+def _held_rest(connection: Connection, held: HeldEvent) -> tuple[Any, ...]:
+    query = select(campaign_version.c.id, campaign_version.c.fingerprint)
+    known = connection.execute(query.where(campaign_version.c.id.in_(held.mails.values()))).all()
+    prints = {number: fingerprint for number, fingerprint in known}  # noqa: C416  rows
+    mails = {step: prints.get(number) for step, number in held.mails.items()}
+    return (*_unnamed(held.definition), held.organiser_name, held.organiser_email, mails)
+
+
+def _unnamed(definition: EventFile) -> tuple[dict[str, Any], list[str]]:
+    """What the file says beside what the plan names, and the order of the form's fields."""
+    stored = {name: said for name, said in definition.stored().items() if name not in _NAMED}
+    return stored, list(definition.registration.fields)
 
 
 def _check(pinned: PinnedEvent, held: HeldEvent, counts: seats.Counts, doing: tuple[str, ...], now: datetime) -> None:
@@ -245,6 +274,13 @@ def _check(pinned: PinnedEvent, held: HeldEvent, counts: seats.Counts, doing: tu
             f"{name}: {definition.capacity:,} seats are fewer than are taken "
             f"({counts.confirmed:,} confirmed, {counts.offered:,} offered, {counts.waiting:,} waiting)",
             hint=f"keep at least {taken:,}, or withdraw some first: clarion event withdraw {name} KEY",
+        )
+    in_line = counts.offered + counts.waiting
+    if definition.waiting_list is None and held.definition.waiting_list is not None and in_line:
+        raise PlanError(
+            f"{name}: the waiting list cannot be taken away while somebody is on it "
+            f"({counts.offered:,} offered, {counts.waiting:,} waiting)",
+            hint=f"raise 'capacity' until everybody has a seat, or withdraw them: clarion event withdraw {name} KEY",
         )
     if "when" in doing and (pinned.starts_at <= now or held.starts_at <= now):
         over = "it has begun" if held.starts_at <= now else "its new start is over"
