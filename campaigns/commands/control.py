@@ -3,11 +3,18 @@
 import click
 
 from core.commands import Desk, acting_user, counted, json_option, print_json
+from core.errors import PlanError
 
 
 def _ordered(desk: Desk, campaign: str, verb: str, *, as_json: bool) -> None:
     from campaigns.control import is_scheduled, order
+    from campaigns.events.invitation import PREFIX
 
+    if verb == "cancel" and campaign.startswith(PREFIX):
+        raise PlanError(
+            f"{campaign} holds the mails of an event: they cannot be cancelled by themselves",
+            hint=f"to cancel the event: clarion event cancel {campaign.removeprefix(PREFIX)}",
+        )
     with desk.ledger.begin() as connection:
         before = is_scheduled(connection, campaign, verb)
         changed = order(connection, campaign, verb, actor=acting_user(), now=desk.clock.now())
