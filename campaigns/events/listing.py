@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, Text, cast, false, func, select, true
 
 from campaigns.events import seats
 from campaigns.events.definition import reminder_step
 from campaigns.events.held import HeldEvent, event_of
+from campaigns.events.invitation import PREFIX
 from campaigns.events.states import Seat
 from core.errors import NotFound
 from core.ids import AddressKey
@@ -55,18 +56,33 @@ def shown(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
 
 
 def attendees(connection: Connection, name: str) -> list[dict[str, Any]]:
-    """Who registered, in the order of their seats and turns."""
+    """Who registered, in the order of their seats and turns, each with the last mail they were sent, or why not."""
+    last = _last_mail(name).lateral("last")
     columns = (
         registration.c.id.label("registration"), registration.c.state, customer.c.external_id.label("customer"),
         customer.c.email, customer.c.first_name, customer.c.last_name, registration.c.source,
         registration.c.registered_at, registration.c.offered_until, registration.c.checked_in_at,
-        registration.c.answers,
+        registration.c.answers, last.c.step.label("last_mail"),
+        func.coalesce(last.c.skip_reason, cast(last.c.state, Text)).label("mail_state"),
     )  # fmt: skip
     query = select(*columns).join(customer, customer.c.id == registration.c.customer_id)
+    query = query.outerjoin(last, true())
     order = (func.coalesce(registration.c.waiting_since, registration.c.registered_at), registration.c.id)
     found = connection.execute(query.where(registration.c.event == name).order_by(*order)).mappings().all()
     places = {state: place for place, state in enumerate((Seat.CONFIRMED, Seat.OFFERED, Seat.WAITING, Seat.CANCELLED))}
     return sorted((dict(row) for row in found), key=lambda row: places[Seat(row["state"])])
+
+
+def _last_mail(name: str) -> Select[Any]:
+    """The newest mail of each registration that was not taken back; one that was, where there is no other."""
+    theirs = (
+        (message.c.customer_id == registration.c.customer_id)
+        & message.c.campaign.like(PREFIX + "%")
+        & message.c.given["registrations"].op("@>")(func.to_jsonb(registration.c.id))
+    )
+    is_back = func.coalesce(message.c.skip_reason == "superseded", false())
+    columns = select(message.c.step, message.c.state, message.c.skip_reason).where(registration.c.event == name)
+    return columns.where(theirs).order_by(is_back, message.c.id.desc()).limit(1).correlate(registration)
 
 
 def registration_id(connection: Connection, name: str, person: RowMapping, key: AddressKey | None) -> int:
