@@ -53,8 +53,10 @@ def _answers(text: str, sender: str) -> Iterator[CalendarAnswer]:
             says = _said(event.get("attendee"), sender)
             if says is not None:
                 uid, sequence = str(event.get("uid", "")), int(event.get("sequence", 0))
+                if not uid.isprintable():  # none of ours; the database knows no U+0000
+                    continue
                 yield CalendarAnswer(uid, sequence, stamp.astimezone(UTC), says)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
         return
 
 
