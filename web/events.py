@@ -1,7 +1,7 @@
 """The page of an event: what, when and where it is, and a form on which anybody registers.
 
 GET shows; POST takes the form, and answers everybody alike, registered or not (S-7.14): a mail to each address says
-what became of it.
+what became of it, as far as limits let it go, and the answer says no more than that.
 """
 
 import re
@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from campaigns.events import registering, seats
 from campaigns.events.held import HeldEvent, event_of
-from campaigns.events.registering import Answer, Attendee, Order
+from campaigns.events.registering import Answer, Order
 from core.errors import ConfigError, NotFound
 from core.field_types import NAME_PATTERN
 from core.form_settings import Captcha, in_language
@@ -24,9 +23,9 @@ from web import captchas, event_form, widgets
 from web.content import people_digest
 from web.form_fields import Sent, last
 from web.languages import Words
-from web.limits import count_for, limit_key, lock_mailbox
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import is_programs, read_all
+from web.registration_limits import admitted, remember
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
 from web.times import ZONES, shown_span, shown_time, shown_zone
@@ -35,7 +34,6 @@ from web.widgets import Choice, Problems
 #: Below this share of the seats the page says that there are few: never how many, for a count before and after would
 #: tell whether an address was registered (S-7.14).
 _FEW: Final = 0.1
-_KIND: Final = "registration"
 _NOTHING_YET: Final[Mapping[str, list[str]]] = {}
 
 
@@ -86,7 +84,7 @@ async def event_form_sent(request: Request) -> Response:
     if came_to is not Answer.RECEIVED:  # the last seat went meanwhile
         again = await site.off_loop(_shown, site, shown.held.name)
         return _page(site, request, again or shown, words, sent, {}, status=409)
-    hint = fragment("hint.html", {"words": words.say("event_sent_hint")})
+    hint = fragment("hint.html", {"words": words.say("event_sent_hint", mailbox=shown.held.organiser_email)})
     return site.message(request, words, words.say("event_sent_heading"), words.say("event_sent_words"), hint)
 
 
@@ -135,26 +133,17 @@ async def _taken(site: Site, request: Request, shown: Shown, order: Order, sent:
 
 
 def _registered(site: Site, name: str, order: Order) -> Answer:
-    now = site.clock.now()
+    limits, secret, now = site.workspace.settings.pages.limits, site.workspace.secret, site.clock.now()
     with site.transaction() as connection:
         people_stay(connection)
-        wanted = _not_too_often(site, connection, order)
-        if not wanted:
+        those = admitted(connection, secret, order.attendees, limits, now)
+        if not those:
             return Answer.RECEIVED  # as everybody is told
-        order = Order(wanted, order.source, f"{order.party}:{people_digest(site.workspace.secret, order.attendees)}")
-        return registering.register(connection, site.circumstances, name, order, now).answer
-
-
-def _not_too_often(site: Site, connection: Connection, order: Order) -> tuple[Attendee, ...]:
-    """The people whose mailboxes were not registered too often of late: each time they get a mail (S-9.10)."""
-    limits, secret, now = site.workspace.settings.pages.limits, site.workspace.secret, site.clock.now()
-    keys = {one.address: limit_key(secret, one.address) for one in order.attendees}
-    may = set()
-    for key in sorted(set(keys.values())):  # in one order, so that two forms never wait for each other
-        lock_mailbox(connection, key)
-        if count_for(connection, _KIND, key, limits.registrations, limits.mail_every, now):
-            may.add(key)
-    return tuple(one for one in order.attendees if keys[one.address] in may)
+        party = f"{order.party}:{people_digest(secret, order.attendees)}"
+        order = Order(tuple(one.attendee for one in those), order.source, party)
+        done = registering.register(connection, site.circumstances, name, order, now)
+        remember(connection, those, done.placed, limits, now)
+        return done.answer
 
 
 def _page(

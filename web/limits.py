@@ -19,10 +19,11 @@ from core.schema import public_count
 from web.visitors import neighbourhoods
 
 __all__ = [
-    "KINDS", "SIGN_UP", "Limit", "answered", "count_for", "forget", "is_within", "limit_key", "limits_of",
-    "lock_mailbox", "may_mail", "remember_mail",
+    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "count_for", "forget", "is_within", "limit_key",
+    "limits_of", "lock_mailbox", "may_mail", "remember_mail",
 ]  # fmt: skip
 SIGN_UP: Final = "sign-up"
+REGISTRATION: Final = "registration"  # counted by themselves (`web.registration_limits`)
 #: What is mailed to whoever a form names.
 KINDS: Final = (SIGN_UP, "preferences", "export", "erase")
 _HOUR: Final = timedelta(hours=1)
@@ -116,7 +117,7 @@ def remember_mail(connection: Connection, kind: str, key: UUID, every: timedelta
 
 def answered(connection: Connection, key: UUID) -> None:
     """Somebody reads this mailbox, and acts on what comes: what was mailed there before counts no more."""
-    keys = [_unanswered(kind, key) for kind in KINDS]
+    keys = [_unanswered(kind, key) for kind in (*KINDS, REGISTRATION)]
     connection.execute(delete(public_count).where(public_count.c.key.in_(keys)))
 
 

@@ -23,6 +23,7 @@ from web.events import facts
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_fields
+from web.registration_limits import acted
 from web.site import Site, site_of
 from web.speaking import shown_address
 from web.timed_links import has_ended, opened
@@ -100,7 +101,9 @@ def _with_owner(connection: Connection, found: Found) -> Mine | None:
 
 def _done(site: Site, token: TimedToken, action: str) -> Change:
     with site.transaction() as connection:
-        return _DO[action](connection, site.circumstances, token.subject_id, site.clock.now())
+        change = _DO[action](connection, site.circumstances, token.subject_id, site.clock.now())
+        acted(connection, site.workspace.secret, token.subject_id)
+        return change
 
 
 def _entry(site: Site, token: TimedToken) -> str | None:

@@ -83,19 +83,18 @@ def test_line_breaks_in_names_reach_nobody(event: EventPages) -> None:
     assert ["Birch"] == [row["answers"]["last_name"] for row in event.pages.rows(schema.registration)]
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00",
-        "2026-03-01T12:00:00+00:00", "2026-03-02T12:00:00+00:00", "2028-06-01T12:00:00+00:00",
-    ],
-)  # fmt: skip
-def test_call_back_is_due_within_two_years(event: EventPages, at: str) -> None:
+def test_call_back_is_due_within_two_years(event: EventPages) -> None:
     """
     A time that is past, or far away, is named, and nothing is kept.
     """
-    asked = {"desk": "sales", "key": "k", "email": "cy@customers.example", "subject": "Boxes", "call_at": at}
-    answer = Api(event.pages).post("inquiries", asked)
+    times = (
+        "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00",
+        "2026-03-01T12:00:00+00:00", "2026-03-02T12:00:00+00:00", "2028-06-01T12:00:00+00:00",
+    )  # fmt: skip
+    asked = {"desk": "sales", "key": "k", "email": "cy@customers.example", "subject": "Boxes"}
+    answers = [Api(event.pages).post("inquiries", {**asked, "call_at": at}) for at in times]
 
-    assert (422, "call_at") == (answer.status, answer.content["error"]["problems"][0]["at"])
+    assert [(422, "call_at")] * len(times) == [
+        (answer.status, answer.content["error"]["problems"][0]["at"]) for answer in answers
+    ]
     assert [] == event.pages.rows(schema.inquiry)

@@ -85,16 +85,14 @@ def test_everybody_of_a_repeated_order_is_told(event: EventPages) -> None:
     assert [[1, 2]] * 2 == [[one["registration"] for one in answer.content["registrations"]] for answer in answers]
 
 
-@pytest.mark.parametrize(
-    "change", [{"subject": "Paper"}, {"content": "Else"}, {"email": "bo@customers.example"}, {"fields": {"a": 1}}]
-)
-def test_a_key_is_good_for_one_inquiry(event: EventPages, change: dict[str, object]) -> None:
+def test_a_key_is_good_for_one_inquiry(event: EventPages) -> None:
     """
     The same inquiry again is known; another one under its key is refused with 409.
     """
     api = Api(event.pages)
     asked = {"desk": "sales", "key": "k1", "email": "ann@customers.example", "subject": "Boxes", "content": "How many?"}
-    answers = [api.post("inquiries", {**asked, **more}) for more in ({}, {}, change)]
+    changes = ({"subject": "Paper"}, {"content": "Else"}, {"email": "bo@customers.example"}, {"fields": {"a": 1}})
+    answers = [api.post("inquiries", {**asked, **more}) for more in ({}, {}, *changes)]
 
-    assert [201, 200, 409] == [answer.status for answer in answers]
+    assert [201, 200, 409, 409, 409, 409] == [answer.status for answer in answers]
     assert 1 == len(event.pages.rows(schema.inquiry))
