@@ -16,13 +16,14 @@ from sqlalchemy import Connection, DateTime, RowMapping, Select, Text, any_, bin
 from campaigns import versions
 from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.events.invitation import calendar_of, files_of
+from campaigns.inquiries.states import ANSWERS
 from campaigns.message_ids import feedback_id, identity_of, message_id_of, sender_domain
 from campaigns.subject_labels import labelled
 from campaigns.versions import Version
 from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
 from core.workspace import Workspace
-from delivery.message_bytes import AUTOMATIC_HEADERS, Mail, bulk_headers
+from delivery.message_bytes import AUTOMATIC_HEADERS, REPLY_HEADERS, Mail, bulk_headers
 from suppression.policy import Policy
 from suppression.watching import tracked
 from templates.mailing import Draft, Mailing, Rendered
@@ -175,7 +176,7 @@ class Studio:
             subject=self._labelled(version, draft.subject, known),
             text=draft.text,
             html=draft.html,
-            headers=_headers(version, sheet.urls.unsubscribe),
+            headers=_headers(version, sheet.urls.unsubscribe, recipient.given),
             images=letter.enclosures.images_in(draft.html),
             attachments=(*letter.enclosures.attachments, *files_of(calendar, recipient.given)),
             calendar=calendar,
@@ -202,10 +203,10 @@ class Studio:
         return {**ordered, "customer": recipient.customer, **letter.records}
 
 
-def _headers(version: Version, unsubscribe: str) -> tuple[tuple[str, str], ...]:
-    """What kind of mail it is: owed to one person (S-2.22), or to many who may leave."""
+def _headers(version: Version, unsubscribe: str, given: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """What kind of mail it is: owed to one person (S-2.22), perhaps in answer to theirs, or to many who may leave."""
     if version.is_transactional:
-        return AUTOMATIC_HEADERS
+        return REPLY_HEADERS if given and given.get(ANSWERS) == "mail" else AUTOMATIC_HEADERS
     topic, sender = version.definition.consent_topic, version.sender.email
     list_id, feedback = f"<{topic}.{sender_domain(sender)}>", feedback_id(version.campaign, topic, sender)
     return (*bulk_headers(unsubscribe), ("List-Id", list_id), ("Feedback-ID", feedback))

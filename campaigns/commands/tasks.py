@@ -116,13 +116,15 @@ def drop(desk: Desk, task_ids: tuple[int, ...], because: str, as_json: bool) -> 
 @json_option
 @click.pass_obj
 def give(desk: Desk, task_id: int, owner: str, as_json: bool) -> None:
-    """Make an open task OWNER's."""
+    """Make an open task OWNER's, and tell them."""
+    from campaigns.duty import Circumstances
+    from campaigns.inquiries.giving import give_task
     from campaigns.tasks import fetch
-    from campaigns.tasks import give as give_task
 
     _known_owner(desk, owner)
     with desk.database.begin() as connection:
-        give_task(connection, task_id, owner, by=acting_user(), now=desk.clock.now())
+        circumstances = Circumstances.of(desk.workspace)
+        give_task(connection, circumstances, task_id, owner, by=acting_user(), now=desk.clock.now())
         row = fetch(connection, task_id)
     if as_json:
         print_json(_document(row))

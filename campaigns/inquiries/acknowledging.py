@@ -13,6 +13,7 @@ from campaigns import catalogue, transactional
 from campaigns.duty import Circumstances
 from campaigns.feedback.receiver import Receiver
 from campaigns.inquiries.desks import title_of
+from campaigns.inquiries.states import ANSWERS
 from campaigns.transactional import Standing
 from core.addresses import parse_address
 from core.errors import AddressError, EngineError
@@ -113,4 +114,5 @@ def _given(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") ->
         "number": row.id, "desk": title_of(desk, row.language), "language": row.language or "",
         "within": format_duration(desk.deadline), "due_date": f"{due:%Y-%m-%d}", "due_time": f"{due:%H:%M}",
         "subject": row.subject if wanted.source in _TRUSTED else "",
+        ANSWERS: str(wanted.source) if wanted.source == "mail" else "",
     }  # fmt: skip

@@ -138,13 +138,15 @@ def drop(desk: Desk, inquiry_ids: tuple[int, ...], because: str, as_json: bool) 
 @json_option
 @click.pass_obj
 def give(desk: Desk, inquiry_id: int, owner: str, as_json: bool) -> None:
-    """Make an open inquiry OWNER's, with its task."""
+    """Make an open inquiry OWNER's, with its task, and tell them."""
+    from campaigns.duty import Circumstances
+    from campaigns.inquiries.giving import give as give_inquiry
     from campaigns.inquiries.working import fetch
-    from campaigns.inquiries.working import give as give_inquiry
 
     _known_employee(desk, owner)
     with desk.database.begin() as connection:
-        give_inquiry(connection, inquiry_id, owner, by=acting_user(), now=desk.clock.now())
+        circumstances = Circumstances.of(desk.workspace)
+        give_inquiry(connection, circumstances, inquiry_id, owner, by=acting_user(), now=desk.clock.now())
         row = fetch(connection, inquiry_id)
     if as_json:
         print_json(_document(row))

@@ -14,9 +14,11 @@ from campaigns.inquiries.desks import STAFF_LANGUAGE, title_of
 from campaigns.inquiries.tags import tagged_address
 from core.schema import customer
 from customers.identity import shown_name
-from delivery.message_bytes import EncodedFile
+from customers.joined_mails import BEHIND
+from delivery.message_bytes import EncodedFile, encoded_attachment
 
 _LONGEST_TITLE: Final = 150
+_FILE: Final = "answer-by-mail.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,14 @@ def write(connection: Connection, circumstances: Circumstances, row: Row[Any], r
     person = _person(row, asker)
     title = f"Answer the inquiry of {person}: {row.subject}"
     lines = [*_head(circumstances, row, person, asker), *([remark] if remark else []), "", row.content.strip(), ""]
-    lines += ["When it is answered:", f'  clarion inquiry answer {row.id} --outcome "what came of it"']
-    address = tagged_address(circumstances.settings, circumstances.workspace.secret, row.desk, row.id)
-    lines += [f"or answer by mail, with this address as Bcc: {address}"] if address else []
+    lines += [BEHIND, f'  clarion inquiry answer {row.id} --outcome "what came of it"']
+    if _address(circumstances, row) is not None:
+        lines += [f"or answer by mail, with the address that is in {_FILE} of the notice as Bcc."]
     return Letter(person, title[:_LONGEST_TITLE], "\n".join(lines) + "\n")
+
+
+def _address(circumstances: Circumstances, row: Row[Any]) -> str | None:
+    return tagged_address(circumstances.settings, circumstances.workspace.secret, row.desk, row.id)
 
 
 def _asker(connection: Connection, row: Row[Any]) -> Row[Any] | None:
@@ -91,10 +97,14 @@ def tell(
 ) -> bool:  # fmt: skip
     """The employee has a notice about the inquiry under way; False: with this key they had one before.
 
-    An answer to it goes to whoever asked. Repeat: safe. Atomic with the connection's transaction.
+    An answer to it goes to `reply_to`, whoever asked. The address that ends the inquiry is in a file beside the text,
+    since whoever answers quotes the text. Repeat: safe. Atomic with the connection's transaction.
     """
     settings = circumstances.settings
     employee = settings.staff[owner]
+    if reply_to is not None and (address := _address(circumstances, row)) is not None:
+        words = f"As Bcc of your answer, and in no other place, this address ends inquiry {row.id}:\n{address}\n"
+        attachments = (*attachments, encoded_attachment(_FILE, "text/plain; charset=utf-8", words.encode()))
     wanted = notices.NewNotice(
         key=f"inquiry:{row.id}:{key}", recipient=employee.email, recipient_name=employee.name, subject=subject,
         text=text, reply_to=reply_to, attachments=attachments, customer_id=row.customer_id,

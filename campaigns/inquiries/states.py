@@ -26,3 +26,5 @@ ENDED: Final[Mapping[InquiryState, str]] = {
     InquiryState.ANSWERED: "inquiry_answered",
     InquiryState.DROPPED: "inquiry_dropped",
 }
+#: In `given` of what acknowledges one: `mail` where it answers a mail, and says so in its header (S-2.22).
+ANSWERS: Final = "answers"

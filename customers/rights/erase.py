@@ -19,6 +19,7 @@ from core.people_lock import people_go
 from core.schema import blocked_digest, customer, customer_address, erasure, inquiry, staff_notice, suppression, task
 from customers.identity import find_customer
 from customers.importing.refused import external_key
+from customers.rights import others as others_rows
 from customers.rights import traces
 from customers.rights.figures import keep_conversions
 from customers.rights.queued import ERASED, skip_waiting
@@ -105,7 +106,9 @@ def _forgotten(
     connection: Connection, subject: Subject, *, sparing: Mapping[Table, ColumnElement[bool]] = _NONE
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Rows that were removed, and rows that name nobody any more, by table. `sparing`: which rows stay for now."""
+    cleared = others_rows.clear(connection, subject)
     emptied = {table.name: _emptied(connection, table, subject) for table in traces.STAYING}
+    emptied |= {name: emptied.get(name, 0) + rows for name, rows in cleared.items()}
     others = [table for table in reversed(tied_tables()) if table not in traces.STAYING]
     # Customers last, and inquiries before them: by these is known what work there was on them.
     others.sort(key=lambda table: (table is customer, table is inquiry))

@@ -8,6 +8,8 @@ from core.errors import RenderError
 
 #: Of automatic mail that is not bulk: confirmations, reminders, receipts (S-2.22, RFC 3834).
 AUTOMATIC_HEADERS = (("Auto-Submitted", "auto-generated"),)
+#: Of those that answer a mail.
+REPLY_HEADERS = (("Auto-Submitted", "auto-replied"),)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _UNFIT = re.compile(r'[<>, "\\]')
 

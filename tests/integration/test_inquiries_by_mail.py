@@ -1,22 +1,29 @@
 """What people write to a desk is an inquiry; what machines write is none, and nothing is sent in answer to it."""
 
+import email
 from collections.abc import Callable
 from datetime import timedelta
+from email.policy import default as modern
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from campaigns import batches
+from campaigns.duty import Circumstances
 from campaigns.inbox import Handled, Inbox
+from campaigns.inquiries.receiving import receive
 from campaigns.inquiries.tags import inquiry_named, tagged_address
 from campaigns.message_ids import identity_of, message_id_of
+from campaigns.sending import Courier
 from core.clock import SteppedClock
 from core.database import Database
 from core.schema import activity, feedback, inquiry, message, staff_notice, task
 from core.workspace import Workspace
 from tests.factories import make_customer, make_message, make_run, make_version
 from tests.inbound_mails import letter
-from tests.inquiry_files import FILES, SETTINGS, settings
+from tests.inquiry_files import FILES, SETTINGS, asked, settings
+from tests.integration.test_campaigns_replies import mail_server
 from tracking.inbound import storage
 from tracking.inbound.storage import Arrived
 from tracking.return_paths import ReturnPaths
@@ -106,12 +113,12 @@ def test_wish_to_leave_stays_one(database: Database, arrive: Callable[..., Handl
 
 def test_second_mail_of_a_thread_joins_it(database: Database, arrive: Callable[..., Handled]) -> None:
     """
-    By In-Reply-To, from another address even: one inquiry, whose owner is told, and no second acknowledgement.
+    By In-Reply-To: one inquiry, whose owner is told, and no second acknowledgement.
     """
     first = letter(READER, subject="Prices", to=DESK)
     name = first.split(b"Message-ID: ")[1].split(b"\r\n")[0].decode()
     arrive(first)
-    again = letter("boss@customers.example", subject="Re: Prices", text="And A2?", to="help@paper.example",
+    again = letter("Reader+home@customers.example", subject="Re: Prices", text="And A2?", to="help@paper.example",
                    headers=f"In-Reply-To: {name}\nReferences: {name}\n")  # fmt: skip
     handled = arrive(again)
     (row,) = inquiries(database)
@@ -119,7 +126,7 @@ def test_second_mail_of_a_thread_joins_it(database: Database, arrive: Callable[.
         body = connection.execute(select(task.c.body)).scalar_one()
 
     assert "Please call me." in row.content
-    assert "boss@customers.example wrote:\nAnd A2?" in row.content
+    assert "Reader+home@customers.example wrote:\nAnd A2?" in row.content
     assert "And A2?" in body
     assert 2 == len(row.mail_ids)
     assert (f"inquiry {row.id}: one more mail",) == handled.effects
@@ -190,12 +197,15 @@ def test_mail_in_an_employees_name_ends_nothing(
     database: Database, arrive: Callable[..., Handled], address: str
 ) -> None:
     """
-    Anybody can write in somebody's name: without the address that the notice named it is no answer.
+    Anybody can write in somebody's name: without the address that the notice named it is no answer, but an inquiry
+    that is not acknowledged.
     """
     arrive(letter(READER, subject="Prices", to=DESK))
     arrive(letter("anna@paper.example", subject="Re: Prices", to=READER), address)
 
-    assert ["open"] == [row.state for row in inquiries(database)]
+    assert [("open", True), ("open", False)] == [
+        (row.state, row.acknowledged_at is not None) for row in inquiries(database)
+    ]
 
 
 def test_address_of_one_inquiry_names_no_other(workspace: Workspace) -> None:
@@ -261,10 +271,100 @@ def test_mailbox_is_acknowledged_once_however_it_is_spelled(database: Database, 
     Mails in the name of one mailbox, each with another tag or dots: one acknowledgement, and twenty inquiries a day.
     """
     spelled = [f"victim+{number}@gmail.com" for number in range(20)] + ["v.ictim@gmail.com", "victim@googlemail.com"]
-    for number, email in enumerate(spelled):
-        arrive(letter(email, subject=f"Prices {number}", to=DESK))
+    for number, victim in enumerate(spelled):
+        arrive(letter(victim, subject=f"Prices {number}", to=DESK))
     rows = inquiries(database)
 
     assert 20 == len(rows)
     assert [True, *[False] * 19] == [row.acknowledged_at is not None for row in rows]
     assert [1] == counted(database, message)
+
+
+def test_mail_that_an_employee_passes_on_is_an_inquiry(database: Database, arrive: Callable[..., Handled]) -> None:
+    """
+    What came to Anna's own mailbox and is forwarded to the desk has its task; nothing is sent to her in answer.
+    """
+    handled = arrive(letter("anna@paper.example", subject="Fwd: Order burnt", text="Please see to this.", to=DESK))
+    (row,) = inquiries(database)
+
+    assert (f"inquiry {row.id} for anna",) == handled.effects
+    assert row.acknowledged_at is None
+    assert [1, 0] == counted(database, task, message)
+
+
+def test_strangers_mail_joins_no_inquiry_of_others(database: Database, arrive: Callable[..., Handled]) -> None:
+    """
+    Whose mail it answers, anybody can say: from another mailbox it is an inquiry of its own, of the same employee.
+    """
+    first = letter(READER, subject="Ink", to=DESK)
+    name = first.split(b"Message-ID: ")[1].split(b"\r\n")[0].decode()
+    arrive(first)
+    arrive(letter("x@strangers.example", subject="Re: Ink", to=DESK, headers=f"In-Reply-To: {name}\n"))
+    rows = inquiries(database)
+
+    assert [(READER, "anna"), ("x@strangers.example", "anna")] == [(row.email, row.owner) for row in rows]
+    assert "strangers" not in rows[0].content
+
+
+def test_many_mails_about_an_inquiry_are_told_of_once(database: Database, arrive: Callable[..., Handled]) -> None:
+    """
+    Of the first five within a day the owner is told one by one, then once of the rest; an answer goes to the writer.
+    """
+    first = letter(READER, subject="Prices", to=DESK)
+    name = first.split(b"Message-ID: ")[1].split(b"\r\n")[0].decode()
+    arrive(first)
+    for number in range(9):
+        arrive(letter("reader+b@customers.example", subject=f"Re: Prices {number}", to=DESK,
+                      headers=f"In-Reply-To: {name}\n"))  # fmt: skip
+    with database.begin() as connection:
+        contents = connection.execute(select(staff_notice.c.content).order_by(staff_notice.c.id)).scalars().all()
+    mails = [email.message_from_bytes(content, policy=modern) for content in contents]
+
+    assert [1] == counted(database, inquiry)
+    assert 9 == inquiries(database)[0].content.count("wrote:")
+    assert [READER, *["reader+b@customers.example"] * 5, None] == [mail["Reply-To"] for mail in mails]
+    assert str(mails[-1]["Subject"]).startswith("Many mails about")
+
+
+def test_notice_names_the_address_that_ends_it_beside_its_text(
+    database: Database, workspace: Workspace, arrive: Callable[..., Handled]
+) -> None:
+    """
+    Whoever answers quotes the text: the address is in a file, which no mail program quotes.
+    """
+    arrive(letter(READER, subject="Prices", to=DESK))
+    (row,) = inquiries(database)
+    address = tagged_address(workspace.settings, workspace.secret, "sales", row.id)
+    with database.begin() as connection:
+        content = connection.execute(select(staff_notice.c.content)).scalar_one()
+    mail = email.message_from_bytes(content, policy=modern)
+    told = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
+
+    assert "+i" not in mail.get_body(("plain",)).get_content()
+    assert address is not None
+    assert address in told["answer-by-mail.txt"]
+
+
+def test_acknowledgement_of_a_mail_says_that_it_answers(
+    database: Database, make_workspace: Callable[..., Workspace], clock: SteppedClock
+) -> None:
+    """
+    `Auto-Submitted: auto-replied` (S-2.22); that of a form is `auto-generated`.
+    """
+    raw = letter(READER, subject="Prices", to=DESK)
+    with mail_server() as server:
+        workspace = make_workspace(database=database, files=FILES, settings=SETTINGS, smtp_port=server.port)
+        with database.begin() as connection:
+            storage.store(connection, Arrived("drop", raw, len(raw), None), clock.now())
+            receive(connection, Circumstances.of(workspace), asked(email="form@customers.example"), clock.now())
+        Inbox(workspace, database, clock).handle_all()
+        courier = Courier(workspace, database, clock, "w0")
+        with database.begin() as connection:
+            due = batches.due_batches(connection, now=clock.now(), again_after=None)
+        for batch_id, _ in due:
+            courier.send_batch(batch_id)
+        courier.close()
+    mails = [email.message_from_bytes(one.content, policy=modern) for one in server.received]
+    marks = {mail["To"].addresses[0].addr_spec: mail["Auto-Submitted"] for mail in mails}
+
+    assert {READER: "auto-replied", "form@customers.example": "auto-generated"} == marks

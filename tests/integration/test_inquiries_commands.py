@@ -13,7 +13,7 @@ from cli import clarion
 from core.clock import SteppedClock
 from core.commands import Desk
 from core.database import Database
-from core.schema import customer, inquiry, task
+from core.schema import customer, inquiry, staff_notice, task
 from core.workspace import Workspace
 from tests.factories import make_customer
 from tests.inquiry_files import FILES, SETTINGS, settings
@@ -148,7 +148,7 @@ def test_mistakes_are_told(run: Callable[..., Result], arguments: tuple[str, ...
 
 def test_inquiry_given_to_somebody_takes_its_task_along(database: Database, run: Callable[..., Result]) -> None:
     """
-    Whether the inquiry is given or its task: both are the new owner's.
+    Whether the inquiry is given or its task: both are the new owner's, who is told.
     """
     number = str(added(run)["inquiry"])
     owners = []
@@ -157,7 +157,27 @@ def test_inquiry_given_to_somebody_takes_its_task_along(database: Database, run:
         with database.begin() as connection:
             owners.append(tuple(connection.execute(select(inquiry.c.owner, task.c.owner).join(task)).one()))
 
+    with database.begin() as connection:
+        notices = select(staff_notice.c.recipient, staff_notice.c.subject).order_by(staff_notice.c.id)
+        told = [(row.recipient, row.subject.partition(":")[0]) for row in connection.execute(notices)][1:]
+
     assert [("ben", "ben"), ("cora", "cora")] == owners
+    assert [("ben@paper.example", "Given to you"), ("cora@paper.example", "Given to you")] == told
+
+
+def test_task_given_to_somebody_is_told_once(database: Database, run: Callable[..., Result]) -> None:
+    """
+    A task that is about no inquiry: its new owner reads what is to be done; given again, nobody is told.
+    """
+    with database.begin() as connection:
+        row = {"task_key": "a", "kind": "call", "title": "Call them", "created_at": datetime(2026, 3, 2, tzinfo=UTC)}
+        connection.execute(task.insert().values(row))
+    for _ in range(2):
+        assert 0 == run("task", "give", "1", "ben").exit_code
+    with database.begin() as connection:
+        told = connection.execute(select(staff_notice.c.recipient, staff_notice.c.subject)).all()
+
+    assert [("ben@paper.example", "Given to you: Call them")] == [tuple(one) for one in told]
 
 
 @pytest.mark.parametrize(
