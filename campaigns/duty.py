@@ -1,8 +1,9 @@
 """A duty: something that goes on by itself while time passes, told to two readers, the scheduler and the simulator."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -10,13 +11,50 @@ from core.settings import Settings
 from core.workspace import Workspace
 from suppression.policy import Policy
 
+#: What failed is tried again after a second, then after twice as long each time, up to this.
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class Setbacks:
+    """What failed within a duty, by name: how often in a row, until when it is let alone, and what the fault was."""
+
+    _known: dict[str, tuple[int, datetime, str]] = field(default_factory=dict)
+
+    def pauses(self, name: str, now: datetime) -> bool:
+        """Whether it failed so shortly before `now` that it is not tried again yet."""
+        return name in self._known and now < self._known[name][1]
+
+    def note(self, name: str, fault: str, now: datetime) -> timedelta:
+        """It failed at `now`; how long it is let alone."""
+        times = self._known[name][0] + 1 if name in self._known else 1
+        pause = min(_FIRST_PAUSE * 2 ** min(times - 1, 10), _LONGEST_PAUSE)
+        self._known[name] = times, now + pause, fault
+        return pause
+
+    def heal(self, name: str) -> None:
+        """It went well. Repeat: safe."""
+        self._known.pop(name, None)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What has not gone well since, with its last fault."""
+        return {name: fault for name, (_, _, fault) in self._known.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What duties go by beside the database."""
+    """What duties go by beside the database.
+
+    `looks_apart`: sequences look no sooner at segments and rules than this after the last look, whatever their files
+    say; a rehearsal's are further apart.
+    """
 
     workspace: Workspace
     policy: Policy
+    looks_apart: timedelta = timedelta()
+    setbacks: Setbacks = field(default_factory=Setbacks, compare=False)
 
     @property
     def settings(self) -> Settings:

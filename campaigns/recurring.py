@@ -18,7 +18,7 @@ from campaigns.duty import Circumstances, Duty
 from campaigns.runs import start_occurrence
 from core import audit
 from core.cron import last_due, next_time
-from core.errors import ServiceError
+from core.errors import EngineError, ServiceError
 from core.schema import schedule, schedule_tick
 
 _log = logging.getLogger("clarion.scheduler")
@@ -33,16 +33,24 @@ def run(connection: Connection, circumstances: Circumstances, now: datetime) -> 
     Repeat: safe; also from two processes at once.
     """
     for row in _active(connection):
+        name, setbacks = row["campaign"], circumstances.setbacks
+        if setbacks.pauses(name, now):
+            continue
         try:
             with connection.begin_nested():
-                if _is_done(connection, circumstances, row, now):
-                    return 1
+                is_done = _is_done(connection, circumstances, row, now)
         except ServiceError:
             raise  # the next one would fare no better
-        except Exception as error:  # logged with its traceback, and tried again at the next tick
+        except Exception as error:  # logged with its traceback, and tried again after a while
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
-            _log.exception("recurring campaign %s could not be started", row["campaign"])
+            fault = error.message if isinstance(error, EngineError) else type(error).__name__
+            pause_s = setbacks.note(name, fault, now).total_seconds()
+            _log.exception("recurring campaign %s could not be started; it is tried again in %.0f s", name, pause_s)
+            continue
+        setbacks.heal(name)
+        if is_done:
+            return 1
     return 0
 
 

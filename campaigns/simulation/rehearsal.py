@@ -17,7 +17,6 @@ from campaigns.simulation.clock import VirtualClock
 from campaigns.simulation.collecting import Period
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.figures import DeadEnd, Figures
-from campaigns.simulation.looking import look_apart
 from campaigns.simulation.responses import Responses
 from campaigns.simulation.world import shadow_world
 from core.database import Database
@@ -64,29 +63,28 @@ def rehearse(
         NotFound: a name is unknown.
     """
     begun = time.monotonic()
-    circumstances = rehearsed(workspace)
+    circumstances = rehearsed(workspace, wish.looks_apart)
     catalogue = replace(files.load(workspace), settings=circumstances.settings)
     with shadow_world(database) as connection:
         clock = open_world(connection, circumstances, wish, told)
         take_over(connection, now)
-        look_apart(connection, wish.looks_apart)
         if wish.start > now:
             clock.go(now, wish.start)
         collecting.begin(connection)
         applied, refused = apply_files(connection, catalogue, wish.names, wish.start)
-        look_apart(connection, wish.looks_apart)
         clock.go(wish.start, wish.until)
         found = _figures(clock, wish, tuple(applied), tuple(refused))
     return replace(found, seconds=time.monotonic() - begun)
 
 
-def rehearsed(workspace: Workspace) -> Circumstances:
-    """What duties go by in a rehearsal: the workspace's settings, with larger batches."""
+def rehearsed(workspace: Workspace, looks_apart: timedelta = timedelta()) -> Circumstances:
+    """What duties go by in a rehearsal: the workspace's settings, with larger batches, and rarer looks: thirty days of
+    looks every ten minutes are 4,320."""
     settings: Settings = workspace.settings
     workers = settings.workers.model_copy(update={"batch_size": BATCH_SIZE})
     copy = Workspace(workspace.root)
     copy.__dict__["settings"] = settings.model_copy(update={"workers": workers})
-    return Circumstances(copy, Policy.of(settings))
+    return Circumstances(copy, Policy.of(settings), looks_apart)
 
 
 def open_world(

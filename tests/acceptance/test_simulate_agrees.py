@@ -9,7 +9,6 @@ from campaigns import catalogue as files
 from campaigns import whole_plan
 from campaigns.simulation.applying import apply_files
 from campaigns.simulation.assumptions import SILENCE
-from campaigns.simulation.looking import look_apart
 from campaigns.simulation.rehearsal import Wish, open_world, rehearsed, take_over
 from campaigns.simulation.world import shadow_world
 from core.clock import SteppedClock
@@ -125,7 +124,6 @@ def rehearse_messages(database, workspace, days):
         clock = open_world(connection, circumstances, wish, lambda _: None)
         take_over(connection, START)
         _, refused = apply_files(connection, files.load(workspace), (), START)
-        look_apart(connection, timedelta(minutes=1))
         clock.go(START, wish.until)
         return messages(connection, ZONE), refused
 
