@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from core import embedded
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
+
+
+class Transactions(Protocol):
+    """What gives transactions: a database, or the lead of a scheduler, whose transactions are fenced."""
+
+    def begin(self) -> "contextlib.AbstractContextManager[Connection]": ...
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from core.database import Database
 from core.workspace import Workspace
 from workers.celery_app import make_app
 from workers.duty_rounds import DutyRounds
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 from workers.scheduler import Ticks
 
 #: Rounds at one instant, at most.

@@ -3,29 +3,22 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from campaigns.duties import DUTIES
 from campaigns.duty import Circumstances, Duty
 from core.clock import Clock
+from core.database import Transactions
 from core.errors import ServiceError
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 
 _log = logging.getLogger("clarion.scheduler")
 #: After this long the next duty has its turn, though there is more to do; the rest is for the next round.
 _TURN_S: Final = 5.0
 #: A duty that failed is tried again after a second, then after twice as long each time, up to this.
 _LONGEST_PAUSE_S: Final = 60.0
-
-
-class Transactions(Protocol):
-    """What gives transactions: a database, or the lead of a scheduler, whose transactions are fenced."""
-
-    def begin(self) -> AbstractContextManager[Connection]: ...
 
 
 class DutyRounds:

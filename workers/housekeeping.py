@@ -2,7 +2,6 @@
 
 import logging
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy.dialects.postgresql import insert
@@ -10,8 +9,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from campaigns.sequences.former import finish_former
 from core.clock import Clock
-from core.database import Database
-from core.retention_settings import Retention
+from core.database import Transactions
+from core.errors import ServiceError
+from core.fresh_settings import FreshWorkspace
 from core.schema import schedule_tick
 from customers.rights import retention, tombstones
 
@@ -23,13 +23,17 @@ RETENTION: Final = "clarion:retention"
 class Housekeeping:
     """The work of a day, done by whichever scheduler comes first."""
 
-    def __init__(self, database: Database, settings: Retention, clock: Clock, state: Path) -> None:
-        """`state`: the folder of the workspace for what is not its files."""
-        self._database, self._settings, self._clock = database, settings, clock
-        self._tombstones = state / tombstones.FILE
+    def __init__(self, database: Transactions, workspace: FreshWorkspace, clock: Clock) -> None:
+        """`database`: of a scheduler that leads, its lead."""
+        self._database, self._workspace, self._clock = database, workspace, clock
+        self._tombstones = workspace.current.state / tombstones.FILE
 
     def keep_house(self) -> bool:
-        """Today's work is done; False: it was already. A fault is logged, and tomorrow is another day. Repeat: safe."""
+        """Today's work is done; False: it was already. A fault is logged, and tomorrow is another day. Repeat: safe.
+
+        Raises:
+            ServiceError: the database cannot be reached, or another scheduler leads.
+        """
         now = self._clock.now()
         try:
             with self._database.begin() as connection:
@@ -38,7 +42,10 @@ class Housekeeping:
                 tombstones.keep(connection, self._tombstones)
                 if connection.execute(self._today(now)).first() is None:
                     return False
-            outcomes = retention.run(self._database, self._settings, now=now)
+            self._workspace.renew()
+            outcomes = retention.run(self._database, self._workspace.current.settings.retention, now=now)
+        except ServiceError:
+            raise  # that is no fault of this work: the scheduler tells it
         except Exception:  # noqa: BLE001  mail goes out, whatever becomes of old rows
             _log.exception("what was kept long enough could not be removed")
             return False

@@ -25,10 +25,10 @@ from campaigns.attending import is_waiting
 from campaigns.runs import WORK_CHANNEL
 from campaigns.sequences import calls
 from core.clock import Clock
+from core.database import Transactions
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
 from workers.celery_app import ATTEND, BULK, CALL, CALLS, QUEUES, SEND_BATCH, TRANSACTIONAL
-from workers.duty_rounds import Transactions
 from workers.leading import Deposed, Lead
 
 _log = logging.getLogger("clarion.scheduler")

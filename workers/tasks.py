@@ -15,9 +15,9 @@ from campaigns.sending import Courier
 from campaigns.sequences.calls import Pauses, make_calls
 from core.clock import SystemClock
 from core.database import Database, open_database
+from core.fresh_settings import FreshWorkspace
 from core.workspace import Workspace
 from workers.celery_app import ATTEND, CALL, SEND_BATCH
-from workers.fresh_settings import FreshWorkspace
 
 _log = logging.getLogger("clarion.worker")
 #: New objects between two looks for those that refer to each other: a message makes hundreds, and hardly one such.

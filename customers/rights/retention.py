@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, TextClause, select, text
 
 from core import audit
-from core.database import Database
+from core.database import Transactions
 from core.people_lock import people_go
 from core.retention_settings import Retention
 from core.schema import erasure
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def run(
-    database: Database, settings: Retention, *, now: datetime, dry_run: bool = False, actor: str = audit.ITSELF
+    database: Transactions, settings: Retention, *, now: datetime, dry_run: bool = False, actor: str = audit.ITSELF
 ) -> list[Outcome]:
     """Every row whose time is up is gone, or empty of what its class holds; what that was, one line a table.
 
@@ -54,7 +54,7 @@ def run(
     return outcomes
 
 
-def _told(database: Database, settings: Retention, now: datetime) -> list[Outcome]:
+def _told(database: Transactions, settings: Retention, now: datetime) -> list[Outcome]:
     """What a run would do. The first step is done and undone, since the others would find less after it."""
     with database.begin() as connection:
         savepoint = connection.begin_nested()
@@ -68,7 +68,7 @@ def _told(database: Database, settings: Retention, now: datetime) -> list[Outcom
     return outcomes
 
 
-def _apply(database: Database, rule: Rule, before: datetime) -> int:
+def _apply(database: Transactions, rule: Rule, before: datetime) -> int:
     done = 0
     while True:
         with database.begin() as connection:

@@ -15,7 +15,7 @@ from tests.clock_changes import AROUND, CLOCK_CHANGES
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.duty_rounds import DutyRounds
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.duty_rounds import DutyRounds
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 from workers.scheduler import Ticks
 
 WATCH = timedelta(minutes=30)

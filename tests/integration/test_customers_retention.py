@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, text
 from cli import clarion
 from core import audit, schema
 from core.commands import Desk
+from core.fresh_settings import FreshWorkspace
 from core.retention_settings import Retention
 from core.settings import Settings
 from customers import joining
@@ -196,21 +197,22 @@ def test_retention_command_prints_what_it_would_do(database, aged, make_workspac
     assert {"class": "activities", "kept_for": None, "tables": "activity"} in listed
 
 
-def test_scheduler_keeps_house_once_a_day(database, aged, clock, tmp_path):
+def test_scheduler_keeps_house_once_a_day(database, aged, clock, make_workspace):
     """
     The first scheduler of the day does it, whichever; the next day it is done again. Who was erased is in the file.
     """
     clock.instant = NOW
     with database.begin() as connection:
         erase(connection, SECRET, aged, now=NOW)
-    houses = [Housekeeping(database, Retention(), clock, tmp_path) for _ in range(2)]
+    workspace = make_workspace(database=database)
+    houses = [Housekeeping(database, FreshWorkspace(workspace), clock) for _ in range(2)]
 
     done = [house.keep_house() for house in houses]
     clock.step(DAY)
 
     assert [True, False] == done
     assert houses[1].keep_house()
-    assert str(key_of(EMAIL)) in (tmp_path / "erasures.jsonl").read_text()
+    assert str(key_of(EMAIL)) in (workspace.state / "erasures.jsonl").read_text()
 
 
 def test_retention_leaves_marks_and_mails_that_nobody_saw_to(database):

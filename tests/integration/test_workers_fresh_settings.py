@@ -12,7 +12,7 @@ from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from tests.integration.test_campaigns_sending import first_batch, serving
 from tests.processes import free_port
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 from workers.tasks import Station
 
 

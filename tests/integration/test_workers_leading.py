@@ -13,7 +13,7 @@ from core.errors import ServiceError
 from tests.campaign_files import FILES
 from tests.processes import wait_for
 from workers.duty_rounds import DutyRounds
-from workers.fresh_settings import FreshWorkspace
+from core.fresh_settings import FreshWorkspace
 from workers.leading import Deposed, Lead
 
 

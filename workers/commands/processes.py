@@ -181,9 +181,9 @@ def scheduler(desk: Desk) -> None:
 
     from campaigns.presence import Present
     from core.database import open_database
+    from core.fresh_settings import FreshWorkspace
     from workers.celery_app import make_app
     from workers.duty_rounds import DutyRounds
-    from workers.fresh_settings import FreshWorkspace
     from workers.housekeeping import Housekeeping
     from workers.leading import Lead
     from workers.scheduler import Ticks, run
@@ -200,7 +200,7 @@ def scheduler(desk: Desk) -> None:
     rounds = DutyRounds(
         lead, FreshWorkspace(desk.workspace), desk.clock, is_stopping=lambda: stopping.is_set() or lead.is_over
     )
-    house = Housekeeping(database, settings.retention, desk.clock, desk.workspace.state)
+    house = Housekeeping(lead, FreshWorkspace(desk.workspace), desk.clock)
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
         jobs = (rounds.work, ticks.settle, ticks.attend, ticks.call)
