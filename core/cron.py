@@ -4,16 +4,19 @@ Day of month and day of week both have to fit. When clocks change, the rules of 
 skipped comes once, with the offset before the change; a time that is repeated comes once, the first time (S-8.2).
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.units import CRON_FIELDS, cron_number, local_instant
 
 _DAY: Final = timedelta(days=1)
+#: From so many times a day on it is worth asking whether clocks change on it.
+_MANY: Final = 48
 #: A day that fits comes within 28 years, but for a century whose last year is no leap year: 29 February on a Monday.
 _HORIZON: Final = timedelta(days=366 * 41)
 
@@ -84,10 +87,46 @@ def _last(times: tuple[datetime, ...], now: datetime) -> datetime | None:
     return times[place - 1] if place else None
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How often a schedule is due within some time, and when first and last (UTC)."""
+
+    count: int
+    first: datetime
+    last: datetime
+
+
+def times_within(cron: str, zone: str, begin: datetime, end: datetime) -> Times | None:
+    """The times of `cron` in `zone` from `begin` on and before `end`, counted day by day; None when there is none."""
+    fields = _fields(cron)
+    place = ZoneInfo(zone)
+    day, last = begin.astimezone(place).date() - _DAY, end.astimezone(place).date() + _DAY
+    days: list[tuple[datetime, ...]] = []
+    while day <= last:
+        days += [_times(cron, zone, day)] if fields.fits(day) else []
+        day = _onward(fields, day)
+    if any(later[0] <= sooner[-1] for sooner, later in pairwise(days)):  # a clock change moved some to the next day
+        days = [tuple(sorted(set().union(*days)))]
+    parts = [times[bisect_left(times, begin) : bisect_left(times, end)] for times in days]
+    parts = [times for times in parts if times]
+    return Times(sum(map(len, parts)), parts[0][0], parts[-1][-1]) if parts else None
+
+
 @lru_cache(maxsize=128)
 def _times(cron: str, zone: str, day: date) -> tuple[datetime, ...]:
     """The instants of one day's times, in the order in which they come (UTC)."""
-    return tuple(sorted({local_instant(datetime.combine(day, at), zone) for at in _fields(cron).times}))
+    times = _fields(cron).times
+    if len(times) > _MANY and (offset := _offset_all_day(zone, day)) is not None:
+        return tuple(datetime.combine(day, at, UTC) - offset for at in times)
+    return tuple(sorted({local_instant(datetime.combine(day, at), zone) for at in times}))
+
+
+def _offset_all_day(zone: str, day: date) -> timedelta | None:
+    """The distance from UTC; None on days on which it changes."""
+    hours = (datetime.combine(day, time(), ZoneInfo(zone)) + timedelta(hours=number) for number in range(25))
+    offsets = {(at.utcoffset(), at.replace(fold=1).utcoffset()) for at in hours}
+    first, repeated = next(iter(offsets))
+    return first if len(offsets) == 1 and first == repeated else None
 
 
 @lru_cache(maxsize=256)

@@ -45,7 +45,11 @@ class Window:
     @property
     def until(self) -> datetime:
         """The end of the last day."""
-        return local_instant(datetime.combine(self.first_day + timedelta(days=self.days), time()), self.zone)
+        return self.midnight(self.days)
+
+    def midnight(self, number: int) -> datetime:
+        """The beginning of a day, so many after the first."""
+        return local_instant(datetime.combine(self.first_day + timedelta(days=number), time()), self.zone)
 
     def day(self, at: datetime) -> date:
         """The day on which an instant is; what should have been before today is today's."""

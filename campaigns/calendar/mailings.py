@@ -1,18 +1,19 @@
 """Of the calendar: messages of runs that wait, times of recurring campaigns, and campaigns that nobody applied yet."""
 
-from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, text
 
 from campaigns.calendar.entries import Certainty, Entry, Kind, Window
 from campaigns.catalogue import Catalogue
-from core.cron import next_time
+from core.cron import Times, times_within
 from core.local_time import zone_or
 from core.units import local_instant
 
+_MOMENT: Final = timedelta(microseconds=1)
 #: Batches, not messages: there are some hundred times fewer of them, and those that are done are not read.
 _WAITING: Final = text("""
     SELECT run.campaign, run.step, run.occurrence, run.state, v.kind,
@@ -64,15 +65,15 @@ _SCHEDULES: Final = text("""
 def recurring(connection: Connection, window: Window) -> Iterator[Entry]:
     """The coming times of recurring campaigns, those of one day together; the last run tells how many there will be."""
     for row in connection.execute(_SCHEDULES).mappings():
-        for times in _by_day(row, window).values():
-            count = None if row["heads"] is None else row["heads"] * len(times)
+        for times in _by_day(row, window):
+            count = None if row["heads"] is None else row["heads"] * times.count
             last = f"as on {window.day_of(row['starts_at']):%Y-%m-%d}" if count is not None else "has not run yet"
             yield Entry(
-                at=times[0],
-                until=times[-1] if len(times) > 1 else None,
+                at=times.first,
+                until=times.last if times.count > 1 else None,
                 kind=Kind.RECURRING,
                 name=row["campaign"],
-                what=f"runs {len(times)} times" if len(times) > 1 else "runs",
+                what=f"runs {times.count} times" if times.count > 1 else "runs",
                 count=count,
                 certainty=Certainty.UNKNOWN if count is None else Certainty.ESTIMATED,
                 remark=last,
@@ -80,13 +81,14 @@ def recurring(connection: Connection, window: Window) -> Iterator[Entry]:
             )
 
 
-def _by_day(row: RowMapping, window: Window) -> dict[date, list[datetime]]:
-    found: dict[date, list[datetime]] = defaultdict(list)
-    at = next_time(row["cron"], row["zone"], max(row["since"], window.now))
-    while at is not None and at < window.until:
-        found[window.day(at)].append(at)
-        at = next_time(row["cron"], row["zone"], at)
-    return found
+def _by_day(row: RowMapping, window: Window) -> Iterator[Times]:
+    """The times of each day that has any: after the last that counts as over, never one by one."""
+    after = max(row["since"], window.now)
+    midnights = [window.midnight(number) for number in range(1, window.days + 1)]
+    for begin, end in pairwise((after + _MOMENT, *(each for each in midnights if each > after + _MOMENT))):
+        times = times_within(row["cron"], row["zone"], begin, end)
+        if times is not None:
+            yield times
 
 
 _RAN: Final = text("SELECT DISTINCT campaign FROM run")
