@@ -90,6 +90,9 @@ class Town:
         for duty in duties.DUTIES:
             with self.database.begin() as connection:
                 duty.run(connection, around, self.clock.now())
+        with self.database.begin() as connection:  # there are no workers: what was made has arrived
+            sent = "UPDATE message SET state = 'accepted', accepted_at = :now WHERE state = 'planned'"
+            connection.execute(text(sent), {"now": self.clock.now()})
 
     def plan(self, name: str) -> list[str]:
         """What the plan of one edit says; it is applied, unless it is refused."""
