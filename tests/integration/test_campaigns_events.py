@@ -214,7 +214,7 @@ def test_attendees_get_their_own_mail_and_the_registrant_the_summary(hall):
     """
     Who registers others and comes has both in one mail; who does not come has a summary.
     """
-    hall.register(ANN, BEN, CLEO)
+    hall.register(ANN, BEN, CLEO, source=Source.API)
     hall.register(DORA, registrant="eve@firm.example")
 
     assert ["confirmed", "confirmed", "waiting", "waiting"] == hall.states()

@@ -11,7 +11,7 @@ from core import schema
 from core.commands import Desk
 from core.workspace import Workspace
 from tests.event_files import EVENT, FILES
-from tests.factories import make_customer
+from tests.factories import make_customer, make_suppression
 
 ANN, BEN, CLEO = (f"{name}@firm.example" for name in ("ann", "ben", "cleo"))
 
@@ -110,6 +110,34 @@ def test_cancelled_event_is_told_to_everybody(typed, database):
     typed("event", "register", "paper-evening", BEN, expect=1)
     with database.begin() as connection:
         assert "cancelled" == connection.execute(select(schema.event.c.state)).scalar()
+
+
+def test_event_is_cancelled_by_its_own_command(typed):
+    """
+    `clarion cancel` is for campaigns: it would leave people with seats of which they hear nothing.
+    """
+    typed("apply", "--yes")
+    typed("event", "register", "paper-evening", "C1")
+
+    told = typed("cancel", "event:paper-evening", "--yes", expect=1)
+
+    assert "clarion event cancel paper-evening" in told
+    assert "running" in typed("status", "event:paper-evening")
+
+
+def test_show_tells_who_heard_nothing(typed, database):
+    """
+    Each registration has its last mail, with what became of it or why it was not sent.
+    """
+    typed("apply", "--yes")
+    with database.begin() as connection:
+        make_suppression(connection, BEN, reason="hard_bounce")
+    typed("event", "register", "paper-evening", "C1", BEN, CLEO)
+
+    rows = typed("event", "show", "paper-evening", "--json")["registrations"]
+
+    expected = [(ANN, "confirmation", "planned"), (BEN, "confirmation", "hard_bounce"), (CLEO, "waiting", "planned")]
+    assert expected == [(row["email"], row["last_mail"], row["mail_state"]) for row in rows]
 
 
 def test_other_commands_know_the_mails_of_events(typed):
