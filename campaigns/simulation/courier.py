@@ -64,6 +64,7 @@ class NullCourier:
     flaws: list[Flaw] = field(default_factory=list)
     flaw_counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by campaign and step
     sights: dict[int, Rendered] = field(default_factory=dict)  # of the watched, by message
+    faults: dict[int, str] = field(default_factory=dict)  # why theirs could not be rendered, by message
     rendered: Counter[int] = field(default_factory=Counter)  # by version's id
 
     @classmethod
@@ -156,6 +157,8 @@ class NullCourier:
             if self._is_watched(person):
                 self.sights[person.message_id] = rendered
             return True
+        if self._is_watched(person):
+            self.faults[person.message_id] = what
         self.flaw_counts[campaign, step] += 1
         if self.flaw_counts[campaign, step] == 1:
             self.flaws.append(Flaw(campaign, step, person.customer["external_id"], what))

@@ -51,6 +51,8 @@ class _Definitions:
 def shadow_world(database: Database, *, empty: bool = False) -> Iterator[Connection]:
     """A transaction in which every table is a copy of the real one (`empty`: has no rows), to be rolled back.
 
+    In an empty one numbers begin at 1, so that what is drawn by them does not depend on the real one.
+
     Raises:
         WroteToReality: a real table was written to; that was rolled back.
     """
@@ -78,11 +80,20 @@ def _make_tables(connection: Connection, definitions: _Definitions, *, empty: bo
         connection.execute(text(_COPY.format(**given)))
     for statement in (*definitions.constraints, *definitions.indexes, *definitions.triggers):
         connection.exec_driver_sql(statement)
-    _move_counters(connection, definitions.schema, names)
+    if not empty:
+        _move_counters(connection, definitions.schema, names)
     for name in copied:
         connection.execute(text(f"ANALYZE {name}"))
 
 
+def count_anew(connection: Connection) -> None:
+    """New rows of an empty world get numbers from 1 on, whatever was numbered and rolled back before."""
+    connection.execute(_COUNT_ANEW)
+
+
+_COUNT_ANEW: Final = text("""
+    SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = pg_my_temp_schema()
+""")
 _COPY: Final = "INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM {schema}.{name} WHERE {condition}"
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM {schema}.{name}"
 _LIKE: Final = "CREATE TEMP TABLE {name} (LIKE {schema}.{name} INCLUDING ALL EXCLUDING INDEXES EXCLUDING COMMENTS)"

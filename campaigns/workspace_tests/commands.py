@@ -8,6 +8,7 @@ import click
 from core.commands import Desk, counted, json_option, print_json, remark, write_file
 
 if TYPE_CHECKING:
+    from campaigns.workspace_tests.loading import TestCase
     from campaigns.workspace_tests.running import Result
 
 
@@ -30,7 +31,7 @@ def test(desk: Desk, files: tuple[Path, ...], junit: Path | None, only: str | No
     from campaigns.workspace_tests.running import run
 
     catalogue = loaded.load(desk.workspace)
-    cases = [case for case in load(desk.workspace, catalogue, files) if only is None or only in case.name]
+    cases = _chosen(load(desk.workspace, catalogue, files), only)
     results = run(desk.database, desk.workspace, catalogue, cases, (lambda _: None) if as_json else _tell)
     if junit is not None:
         write_file(junit, to_xml(results))
@@ -43,6 +44,21 @@ def test(desk: Desk, files: tuple[Path, ...], junit: Path | None, only: str | No
         click.secho(summary, fg="red" if failed else "green", bold=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _chosen(cases: "list[TestCase]", only: str | None) -> "list[TestCase]":
+    """Those whose name holds the text.
+
+    Raises:
+        NotFound: none does.
+    """
+    from core.errors import NotFound
+    from core.names import did_you_mean
+
+    chosen = [case for case in cases if only is None or only in case.name]
+    if not chosen and only is not None:
+        raise NotFound(f"no case whose name holds {only!r}", hint=did_you_mean(only, [case.name for case in cases]))
+    return chosen
 
 
 def _tell(result: "Result") -> None:

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from core.field_types import Name
 from core.instants import Instant, InstantText
-from core.units import Duration, ZoneName, parse_duration
+from core.units import Duration, ZoneName, parse_duration, parse_zone
 from core.yaml_files import Section
 
 Filled = Annotated[str, StringConstraints(min_length=1)]
 Scalar = str | bool | int | float | None
+#: As the columns hold it.
+Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=4)]
+#: The longest that an index of the database takes for sure.
+Key = Annotated[str, StringConstraints(max_length=200)]
 
 
 class Consented(Section):
@@ -28,8 +32,8 @@ class Bought(Section):
     """One order."""
 
     at: InstantText
-    amount: Annotated[Decimal, Field(max_digits=18, decimal_places=4)]
-    order: Filled | None = None  # None: a number of its own
+    amount: Amount
+    order: Key | None = None  # None: a number of its own
     product: str | None = None
     category: str | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None  # None: that of the tiers
@@ -41,7 +45,7 @@ class Did(Section):
     at: InstantText
     name: Filled
     properties: dict[str, JsonValue] = Field({})
-    value: Decimal | None = None
+    value: Amount | None = None
 
 
 class Suppressed(Section):
@@ -104,8 +108,8 @@ class Happening(Section):
     customer: Filled
     name: Filled | None = None  # of the activity
     properties: dict[str, JsonValue] | None = None
-    value: Decimal | None = None
-    amount: Decimal | None = None
+    value: Amount | None = None
+    amount: Amount | None = None
     product: str | None = None
     category: str | None = None
     topic: Name | None = None  # of a consent, or of an opt-out; an opt-out without one is from everything
@@ -116,7 +120,7 @@ class Happening(Section):
     event: Name | None = None
     answers: dict[str, str] | None = None
     given: dict[str, JsonValue] | None = None
-    key: str | None = None
+    key: Key | None = None
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "Happening":
@@ -127,6 +131,18 @@ class Happening(Section):
         if given:
             raise ValueError(f"{', '.join(map(repr, sorted(given)))} means nothing beside 'do: {self.do}'")
         return self
+
+    @field_validator("fields")
+    @classmethod
+    def _fit_their_columns(cls, fields: dict[str, Scalar] | None) -> dict[str, Scalar] | None:
+        for name, value in (fields or {}).items():
+            if value is None or name.startswith("attributes."):
+                continue
+            if not isinstance(value, str):
+                raise ValueError(f"{name!r} is a text (got {value!r}, expected it in quotes)")
+            if name == "zone":
+                parse_zone(value)
+        return fields
 
 
 class ExpectedMessage(Section):
@@ -186,6 +202,7 @@ class Expectation(Section):
     tasks: tuple[ExpectedTask, ...] = ()
     enrolments: tuple[ExpectedEnrolment, ...] = ()
     registrations: tuple[ExpectedRegistration, ...] = ()
+    faults: tuple[Filled, ...] = ()  # campaigns and sequences that are to stand still; of others that is a finding
 
 
 class Case(Section):

@@ -18,6 +18,8 @@ from campaigns.workspace_tests.given import Place
 from campaigns.workspace_tests.loading import TestCase
 from core.instants import Instant
 
+#: Nobody means this to happen: it is told unless it is expected.
+RENDER_FAILED: Final = "render_failed"
 #: In these states a message went.
 _WENT: Final = ("accepted", "delivered", "bounced", "complained")
 
@@ -34,6 +36,20 @@ class Finding:
 
 def compare(case: TestCase, place: Place, found: Found) -> Iterator[Finding]:
     """Everything that is not as the case expects, in the order of its file."""
+    yield from _messages(case, found)
+    yield from _faults(case, found)
+    expect = case.case.expect
+    tasks = list(found.tasks)
+    for number, task in enumerate(expect.tasks):
+        yield from _task(case.line("expect", "tasks", number), task, tasks, place)
+    for number, enrolment in enumerate(expect.enrolments):
+        yield from _enrolment(case.line("expect", "enrolments", number), enrolment, found)
+    for number, registration in enumerate(expect.registrations):
+        yield from _registration(case.line("expect", "registrations", number), registration, found)
+
+
+def _messages(case: TestCase, found: Found) -> Iterator[Finding]:
+    """Those that are expected, those that must not go, and those nobody spoke of."""
     expect = case.case.expect
     left = list(found.messages)
     for number, message in enumerate(expect.messages):
@@ -44,13 +60,19 @@ def compare(case: TestCase, place: Place, found: Found) -> Iterator[Finding]:
         for other in left:
             if other.state in _WENT:
                 yield Finding(case.line("expect"), "a message goes that is not expected", None, shown(other))
-    tasks = list(found.tasks)
-    for number, task in enumerate(expect.tasks):
-        yield from _task(case.line("expect", "tasks", number), task, tasks, place)
-    for number, enrolment in enumerate(expect.enrolments):
-        yield from _enrolment(case.line("expect", "enrolments", number), enrolment, found)
-    for number, registration in enumerate(expect.registrations):
-        yield from _registration(case.line("expect", "registrations", number), registration, found)
+    for other in left:
+        if other.skipped == RENDER_FAILED:
+            yield Finding(case.line("expect"), "a message cannot be rendered", None, shown(other))
+
+
+def _faults(case: TestCase, found: Found) -> Iterator[Finding]:
+    """What stands still although nobody expects it, or goes on although somebody expects that it does not."""
+    expect = case.case.expect
+    for fault in found.faults:
+        if fault.name not in expect.faults:
+            yield Finding(case.line("expect"), f"{fault.name} does not go on", None, fault.what)
+    for name in sorted(set(expect.faults) - {fault.name for fault in found.faults}):
+        yield Finding(case.line("expect", "faults"), f"{name} goes on", "a fault", "none")
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -62,7 +84,7 @@ def shown(message: FoundMessage) -> str:
     step = "" if message.step == "send" else f" / {message.step}"
     head = f"{message.customer}  {local:%a %Y-%m-%d %H:%M} {message.zone}  {message.campaign}{step}"
     if message.skipped is not None:
-        return f"{head}  skipped: {message.skipped}"
+        return f"{head}  skipped: {message.skipped}" + (f" ({message.fault})" if message.fault else "")
     if message.state not in _WENT:
         return f"{head}  {message.state}"
     return f"{head}  {message.subject!r}"

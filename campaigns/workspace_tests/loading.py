@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from campaigns.catalogue import Catalogue
+from campaigns.events.invitation import PREFIX
+from campaigns.versions import SEND_STEP
 from campaigns.workspace_tests.definition import Case, Customer, WorkspaceTestFile
 from campaigns.workspace_tests.given import email_of
 from core.errors import AddressError, NotFound, Problem
 from core.names import did_you_mean
 from core.workspace import Workspace, raise_if
-from core.yaml_files import Document, Path_, build, read_document
+from core.yaml_files import Document, Path_, Section, build, read_document
 
 #: Where they are.
 FOLDER: Final = "tests"
@@ -87,11 +89,19 @@ class _Known:
     """The names that tests may use."""
 
     def __init__(self, catalogue: Catalogue) -> None:
+        self.steps: dict[str, set[str]] = {name: {SEND_STEP} for name in catalogue.campaigns}
+        self.steps |= {name: set(file.steps) for name, file in catalogue.sequences.items()}
+        self.steps |= {PREFIX + name: {step for step, _ in e.every_mail()} for name, e in catalogue.events.items()}
         self.topics = set(catalogue.settings.topics)
         self.sequences = set(catalogue.sequences)
         self.events = set(catalogue.events)
         self.campaigns = set(catalogue.campaigns) | self.sequences
         self.applicable = self.campaigns | self.events
+        self.sending = set(self.steps)  # as the campaign of a message is called
+
+    def steps_of(self, name: str | None) -> set[str]:
+        """The steps of one that may send; of any, when none is named."""
+        return self.steps.get(name, set()) if name is not None else set().union(*self.steps.values())
 
 
 def _check_case(
@@ -101,7 +111,7 @@ def _check_case(
     for place, step in enumerate(case.steps):
         at = (*here, "steps", place)
         for key, names in (
-            ("customer", people), ("campaign", known.campaigns | {f"event:{name}" for name in known.events}),
+            ("customer", people), ("campaign", known.sending),
             ("sequence", known.sequences), ("event", known.events), ("topic", known.topics),
         ):  # fmt: skip
             value = getattr(step, key)
@@ -110,12 +120,26 @@ def _check_case(
         zone = file.zone or "UTC"
         if step.at.at(zone) < file.begins(case).at(zone):
             yield document.problem((*at, "at"), f"{step.at} is before the clock ({file.begins(case)})")
-    expect = case.expect
     for part in ("messages", "none", "tasks", "enrolments", "registrations"):
-        for place, one in enumerate(getattr(expect, part)):
-            if one.customer is not None:
-                path = (*here, "expect", part, place, "customer")
-                yield from _names(document, path, [one.customer], people, "customer", whole=True)
+        for place, one in enumerate(getattr(case.expect, part)):
+            yield from _check_expected(one, document, (*here, "expect", part, place), people, known)
+    yield from _names(document, (*here, "expect", "faults"), case.expect.faults, known.applicable, "campaign")
+
+
+def _check_expected(
+    one: Section, document: Document, here: Path_, people: Iterable[str], known: _Known
+) -> Iterator[Problem]:
+    """What is expected names only what there is: a misspelt prohibition would hold for ever."""
+    sending = getattr(one, "campaign", None) or getattr(one, "sequence", None)
+    names: dict[str, Iterable[str]] = {
+        "customer": people, "campaign": known.sending, "sequence": known.sequences, "event": known.events,
+    }  # fmt: skip
+    if sending is None or sending in known.sending:  # else its name is told
+        names["step"] = known.steps_of(sending)
+    for key, fitting in names.items():
+        value = getattr(one, key, None)
+        if value is not None:
+            yield from _names(document, (*here, key), [value], fitting, key, whole=True)
 
 
 def _people(people: Mapping[str, Customer], document: Document, path: Path_, known: _Known) -> Iterator[Problem]:

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy.exc import DBAPIError
+
 from campaigns.catalogue import Catalogue
-from campaigns.duty import Circumstances
+from campaigns.duty import Circumstances, Setbacks
 from campaigns.simulation.applying import apply_files
 from campaigns.simulation.assumptions import SILENCE
 from campaigns.simulation.clock import VirtualClock
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.responses import Responses
-from campaigns.simulation.world import shadow_world
+from campaigns.simulation.world import count_anew, shadow_world
 from campaigns.workspace_tests import given
 from campaigns.workspace_tests.doing import Stage, happen
 from campaigns.workspace_tests.expecting import Finding, compare
@@ -50,8 +52,9 @@ def run(
         for case in cases:
             begun = time.monotonic()
             savepoint = connection.begin_nested()
+            count_anew(connection)
             place = Place(connection, workspace, case.file.zone or workspace.settings.organisation.zone)
-            played = _played(place, catalogue, circumstances, case)
+            played = _played(place, catalogue, replace(circumstances, setbacks=Setbacks()), case)
             savepoint.rollback()
             results.append(replace(played, seconds=time.monotonic() - begun))
             told(results[-1])
@@ -65,8 +68,18 @@ def _played(place: Place, catalogue: Catalogue, circumstances: Circumstances, ca
             return _play(place, catalogue, circumstances, case)
     except _Failed as failure:
         return Result(case, (Finding(failure.line, failure.what),), None, 0)
-    except EngineError as error:
-        return Result(case, (Finding(line, str(error)),), None, 0)
+    except Exception as error:  # a value that cannot be ends its own case, not the others
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise
+        return Result(case, (Finding(line, _words(error)),), None, 0)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in one line where the database or Python says it."""
+    if isinstance(error, EngineError):
+        return str(error)
+    words = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
+    return f"it cannot go on: {words[0] if words else type(error).__name__}"
 
 
 class _Failed(Exception):
@@ -110,5 +123,8 @@ def _clock(place: Place, circumstances: Circumstances) -> VirtualClock:
 def _happen(stage: Stage, case: TestCase, number: int, at: datetime) -> None:
     try:
         happen(stage, case.case.steps[number], at)
-    except EngineError as error:
-        raise _Failed(case.line("steps", number), error.message) from None
+    except Exception as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise
+        what = error.message if isinstance(error, EngineError) else _words(error)
+        raise _Failed(case.line("steps", number), what) from None
