@@ -29,7 +29,7 @@ class Setbacks:
     def note(self, name: str, fault: str, now: datetime) -> timedelta:
         """It failed at `now`; how long it is let alone."""
         times = self._known[name][0] + 1 if name in self._known else 1
-        pause = min(_FIRST_PAUSE * 2 ** min(times - 1, 10), _LONGEST_PAUSE)
+        pause = min(_FIRST_PAUSE * (1 << min(times - 1, 10)), _LONGEST_PAUSE)
         self._known[name] = times, now + pause, fault
         return pause
 

@@ -12,10 +12,10 @@ from campaigns import batches
 from campaigns.sending import Courier
 from core.clock import SteppedClock
 from core.database import Database
+from core.fresh_settings import FreshWorkspace
 from core.workspace import Workspace
 from workers.celery_app import make_app
 from workers.duty_rounds import DutyRounds
-from core.fresh_settings import FreshWorkspace
 from workers.scheduler import Ticks
 
 #: Rounds at one instant, at most.

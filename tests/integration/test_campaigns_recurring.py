@@ -10,12 +10,12 @@ from campaigns import recurring
 from campaigns.duty import Circumstances
 from core import schema
 from core.clock import SteppedClock
+from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES, campaign_file
 from tests.clock_changes import AROUND, CLOCK_CHANGES
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.duty_rounds import DutyRounds
-from core.fresh_settings import FreshWorkspace
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from campaigns.holds import Hold, put_off
 from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
 from core import schema
+from core.fresh_settings import FreshWorkspace
 from core.workspace import Workspace
 from suppression.policy import Policy
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_attempt, make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from workers.duty_rounds import DutyRounds
-from core.fresh_settings import FreshWorkspace
 from workers.scheduler import Ticks
 
 WATCH = timedelta(minutes=30)

@@ -5,6 +5,7 @@ import logging
 from sqlalchemy import func, select, update
 
 from core import schema
+from core.fresh_settings import FreshWorkspace
 from delivery import holds
 from delivery.throttles import transport_key
 from tests.campaign_files import FILES
@@ -12,7 +13,6 @@ from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from tests.integration.test_campaigns_sending import first_batch, serving
 from tests.processes import free_port
-from core.fresh_settings import FreshWorkspace
 from workers.tasks import Station
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.exc import OperationalError
 from campaigns.duty import Duty
 from core import schema
 from core.errors import ServiceError
+from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES
 from tests.processes import wait_for
 from workers.duty_rounds import DutyRounds
-from core.fresh_settings import FreshWorkspace
 from workers.leading import Deposed, Lead
 
 
