@@ -65,6 +65,19 @@ def test_raising_the_number_of_links_ends_those_given_out_before(pages):
     assert 200 == pages.get(renewed.removeprefix(pages.workspace.settings.tracking.base_url)).status
 
 
+def test_settings_with_mistakes_leave_links_as_they_were(pages):
+    """
+    A mistake in clarion.yaml neither ends links nor opens any.
+    """
+    path = path_of(pages, days=2)
+    assert 200 == pages.get(path).status
+    settings = pages.workspace.root / "clarion.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8") + "calendar: {links: many}\n", encoding="utf-8")
+
+    assert 200 == pages.get(path).status
+    assert 404 == pages.get("/calendar/x.ics").status
+
+
 def test_feed_is_only_read(pages):
     """
     HEAD is answered like GET; nothing can be sent there.
