@@ -5,7 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import select
 
@@ -18,10 +19,17 @@ from tracking.links import TrackedUrls
 from tracking.tokens import Signer
 
 
-def start(workspace: Workspace, *arguments: str) -> "subprocess.Popen[str]":
-    """`clarion web` on any free port."""
+@contextmanager
+def start(workspace: Workspace, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    """`clarion web`, which has ended when the block does, whatever happened in it."""
     command = [sys.executable, "-P", "-m", "cli", "--workspace", str(workspace.root), "web", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_web_says_where_it_listens_serves_and_stops(
@@ -41,7 +49,7 @@ def test_web_says_where_it_listens_serves_and_stops(
         urls = TrackedUrls(base_url, Signer(workspace.secret), message)
         answer = ask(urls.click(None, "https://shop.example/"))
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
     with database.begin() as connection:
         kinds = connection.execute(select(schema.hit.c.kind)).scalars().all()
 
@@ -59,9 +67,9 @@ def test_web_on_a_port_in_use_says_so(make_workspace: Callable[..., Workspace], 
         assert first.stderr is not None
         port = first.stderr.readline().strip().rpartition(":")[2]
         with start(workspace, "--port", port) as second:
-            _, errors = second.communicate(timeout=20)
+            _, errors = second.communicate(timeout=60)
         first.terminate()
-        first.communicate(timeout=20)
+        first.communicate(timeout=60)
 
     assert 1 == second.returncode
     assert errors.startswith(f"clarion: cannot listen on 127.0.0.1:{port}")
