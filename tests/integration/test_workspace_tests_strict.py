@@ -113,7 +113,7 @@ def test_sequence_that_stops_is_a_finding(prepare):
     files_ = {
         "segments/joined.yaml": "where: company == 'Joined'\n",
         "campaigns/nurture.yaml": WORKSPACE["campaigns/nurture.yaml"]
-        .replace("{event: signed_up}", "{segment: joined}")
+        .replace("{event: signed_up}", "{segment: joined, look_every: 12h}")
         .replace("steps:", "limits: {max_audience: 1}\nsteps:", 1),
     }
     case = """\
