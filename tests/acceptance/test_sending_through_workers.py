@@ -106,7 +106,7 @@ def test_everybody_once_and_the_opted_out_never(make_workspace, database, broker
     assert "p2@customers.example" not in recipients
     assert len(recipients) == len(set(recipients))
     assert status["balanced"] is True
-    assert {"started": []} == again
+    assert {"started": [], "changed": []} == again
     with database.begin() as connection:
         workers = connection.execute(select(schema.attempt.c.worker).distinct()).scalars().all()
         doubled = connection.execute(text("SELECT count(*) FROM attempt WHERE number > 1")).scalar_one()

@@ -25,19 +25,19 @@ CONTRACT = ("file", "recipient", "class", "status")
 
 
 @pytest.fixture
-def workspace(make_workspace: Callable[..., Workspace], module_database: Database) -> Workspace:
+def workspace(make_workspace: Callable[..., Workspace], database: Database) -> Workspace:
     drop = "inbound: {{maildirs: {{drop: {{path: drop}}}}}}\n"
-    made = make_workspace(database=module_database, settings=SETTINGS + drop)
+    made = make_workspace(database=database, settings=SETTINGS + drop)
     for part in ("new", "cur", "tmp"):
         (made.root / "drop" / part).mkdir(parents=True)
     return made
 
 
 @pytest.fixture
-def run(workspace: Workspace, module_database: Database, clock: SteppedClock) -> Run:
+def run(workspace: Workspace, database: Database, clock: SteppedClock) -> Run:
     desk = Desk(clock=clock)
     desk.workspace = workspace
-    desk.database = module_database
+    desk.database = database
     return lambda *arguments: CliRunner().invoke(clarion, ["inbound", *map(str, arguments)], obj=desk)
 
 
@@ -88,7 +88,7 @@ def test_inbound_run_once_fetches_and_shows_what_followed(run, workspace):
     assert "received" == json.loads(again.stdout)["state"]
 
 
-def test_inbound_mail_is_shown_with_who_wrote_and_how_it_begins(run, workspace, module_database):
+def test_inbound_mail_is_shown_with_who_wrote_and_how_it_begins(run, workspace, database):
     """
     On screen stand what was made of the mail, who wrote about what, and the beginning of the text; nothing in it
     steers the terminal. Of one whose content was kept long enough it is said that it is gone.
@@ -98,7 +98,7 @@ def test_inbound_mail_is_shown_with_who_wrote_and_how_it_begins(run, workspace, 
     run("run", "--once")
     number = rows(run("list", "--json"), "mails")[0]["mail"]
     shown = run("show", number)
-    with module_database.begin() as connection:
+    with database.begin() as connection:
         connection.execute(update(inbound_mail).where(inbound_mail.c.id == number).values(raw=None))
     later = run("show", number)
 
@@ -139,7 +139,7 @@ class _Scripted(socketserver.StreamRequestHandler):
                 return
 
 
-def test_imap_mailbox_is_opened_by_a_token(make_workspace, module_database):
+def test_imap_mailbox_is_opened_by_a_token(make_workspace, database):
     """
     With `auth: {xoauth2: …}` the token of the hour is fetched at each log-in and sent as XOAUTH2 wants it.
     """
@@ -150,8 +150,8 @@ def test_imap_mailbox_is_opened_by_a_token(make_workspace, module_database):
         auth = "{{xoauth2: {{user: b@paper.example, token_file: token}}}}"
         url = f"imap://127.0.0.1:{server.server_address[1]}/INBOX"
         section = f"inbound: {{{{mailboxes: {{{{m: {{{{url: '{url}', auth: {auth}}}}}}}}}}}}}\n"
-        workspace = make_workspace(database=module_database, settings=SETTINGS + section, files={"token": "t-1\n"})
-        with mailboxes(workspace, module_database)[0].opened():
+        workspace = make_workspace(database=database, settings=SETTINGS + section, files={"token": "t-1\n"})
+        with mailboxes(workspace, database)[0].opened():
             pass
         server.shutdown()
         thread.join()
