@@ -67,14 +67,14 @@ def register(app: Celery, workspace: Workspace) -> None:
     stopping = RawValue("b", 0)  # shared with the processes forked from this one; has no lock, a signal sets it
     station = Station(workspace, lambda: bool(stopping.value))
 
-    @app.task(name=SEND_BATCH)  # type: ignore[untyped-decorator]
+    @app.task(name=SEND_BATCH, shared=False)  # type: ignore[untyped-decorator]
     def send_batch(batch_id: int) -> None:
         """The batch is sent, or was somebody else's. Repeat: safe."""
         sent = station.courier.send_batch(batch_id)
         if sent is not None:
             _log.info("batch %d: %d messages, %d not rendered", sent.batch_id, sent.messages, sent.render_failed)
 
-    @app.task(name=ATTEND)  # type: ignore[untyped-decorator]
+    @app.task(name=ATTEND, shared=False)  # type: ignore[untyped-decorator]
     def attend(looks: bool = False) -> None:
         """What came back has had its consequences, and notices to the staff are under way. Repeat: safe."""
         attended = station.courier
@@ -82,7 +82,7 @@ def register(app: Celery, workspace: Workspace) -> None:
 
     pauses = Pauses()  # each process learns for itself who does not answer
 
-    @app.task(name=CALL)  # type: ignore[untyped-decorator]
+    @app.task(name=CALL, shared=False)  # type: ignore[untyped-decorator]
     def call() -> None:
         """Calls of other systems that were due were made. Repeat: safe."""
         calling = station.courier
