@@ -237,6 +237,7 @@ def test_answers_count_for_what_follows(office, database):
     assert {"open", "click", "reply", "convert", "unsubscribe"} == set(found.answers)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rehearsal(office, database):
     """
     Who answers depends on nothing but the messages and the seed.

@@ -54,6 +54,7 @@ def test_a_sequence_is_rehearsed_before_it_is_applied(office, database):
     assert {("task", 8), ("enrolment", 8)} == {(one.what, one.count) for one in found.due}
 
 
+@pytest.mark.slow
 def test_branches_go_both_ways_as_people_answer(office, database):
     """
     Everybody who got the mail clicks: they are thanked, and only those who got none are called.
@@ -65,6 +66,7 @@ def test_branches_go_both_ways_as_people_answer(office, database):
     assert () == found.dead_ends
 
 
+@pytest.mark.slow
 def test_sequences_look_less_often_unless_asked_to(office, database):
     """
     Ten-minute looks for eight days are a thousand instants; every six hours they are few, with the same mails.

@@ -141,6 +141,7 @@ def test_what_differs_is_told_with_its_line(play):
     assert results["allowed"].passed
 
 
+@pytest.mark.slow
 def test_what_happens_changes_what_follows(play):
     """
     A purchase ends the passage, an opt-out and a withdrawn field count from their minute on.
