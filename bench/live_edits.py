@@ -1,15 +1,11 @@
 """Edits of a live sequence with many people in it: what planning takes, and applying.
 
-Usage: python bench/live_edits.py [SIZE …]   (default 10000 100000 1000000)
+Usage: PYTHONPATH=. python bench/live_edits.py [SIZE …]   (default 10000 100000 1000000)
 
 Everybody waits in `pause`, to which each came in a second of their own, in four zones; all did `hello`. Each edit is
 applied and undone again.
 """
 
-import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -18,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from bench.measuring.by_size import by_size
 from bench.sequences import cpu_of, workspace_at
 from campaigns import catalogue as files
 from campaigns import whole_plan
@@ -133,26 +130,13 @@ def _edited(
     assert row["people"] == size, row
     return {
         "people": size, "edit": what, "plan_s": round(planned, 2), "apply_s": round(took, 2),
-        "apply_cpu_us_each": round(cpu / size * 1e6, 1), "load": round(os.getloadavg()[0], 1),
+        "apply_cpu_us_each": round(cpu / size * 1e6, 1),
     }  # fmt: skip
 
 
 def main() -> None:
     """Every size, printed as it comes, and kept in bench/results/live_edits.json."""
-    sizes = [int(argument) for argument in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
-    rows = []
-    for size in sizes:
-        for row in measure(size):
-            rows.append(row)
-            print(row, flush=True)
-    result = {
-        "measured_on": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rows": rows,
-    }
-    target = Path(__file__).parent / "results" / "live_edits.json"
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    by_size("live_edits", measure, (10_000, 100_000, 1_000_000))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """Growth of plan and freeze with the number of customers: seconds and µs per head, at several sizes.
 
-Usage: python bench/plan.py [SIZE …]   (default 10000 100000 1000000)
+Usage: PYTHONPATH=. python bench/plan.py [SIZE …]   (default 10000 100000 1000000)
 """
 
-import json
-import platform
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -13,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from bench.measuring.by_size import by_size
 from campaigns import catalogue as files
 from campaigns.plan import from_file, make_plan, to_file
 from campaigns.runs import apply_reviewed
@@ -78,20 +76,8 @@ def measure(size: int) -> dict[str, float]:
 
 
 def main() -> None:
-    sizes = [int(argument) for argument in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
-    rows = []
-    for size in sizes:
-        rows.append(measure(size))
-        print(rows[-1], flush=True)
-    target = Path(__file__).parent / "results" / "plan.json"
-    target.parent.mkdir(exist_ok=True)
-    result = {
-        "measured_on": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rows": rows,
-    }
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    """Every size, printed as it comes, and kept in bench/results/plan.json."""
+    by_size("plan", lambda size: [measure(size)], (10_000, 100_000, 1_000_000))
 
 
 if __name__ == "__main__":

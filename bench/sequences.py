@@ -1,16 +1,13 @@
 """One tick of a five-step sequence: a tenth of all passages due at once, at several sizes.
 
-Usage: python bench/sequences.py [SIZE …]   (default 10000 100000 1000000)
+Usage: PYTHONPATH=. python bench/sequences.py [SIZE …]   (default 10000 100000 1000000)
 
 Each passage that is due has waited three days. The tick asks whether it is to go on (`exit_when`, the goal), decides
 the next mailing by the whole gate, writes messages and batches, and reckons the end of the next wait in the zone of
 each recipient. Before that everybody enters from a segment, which is measured too.
 """
 
-import json
 import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from bench.measuring.by_size import by_size
 from campaigns import catalogue as files
 from campaigns.duty import Circumstances
 from campaigns.sequences import engine, looking, records, versions
@@ -158,26 +156,13 @@ def _measured(database: Database, workspace: Workspace, size: int) -> dict[str, 
         "enrolments": entering.done, "due": tick.done,
         "entering_s": round(entering.seconds, 2), "entering_cpu_us_each": round(entering.cpu_s / size * 1e6, 1),
         "tick_s": round(tick.seconds, 2), "tick_cpu_s": round(tick.cpu_s, 2),
-        "tick_cpu_us_each": round(tick.cpu_s / tick.done * 1e6, 1), "load": round(os.getloadavg()[0], 1),
+        "tick_cpu_us_each": round(tick.cpu_s / tick.done * 1e6, 1),
     }  # fmt: skip
 
 
 def main() -> None:
     """Every size, printed as it comes, and kept in bench/results/sequences.json."""
-    sizes = [int(argument) for argument in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
-    rows = []
-    for size in sizes:
-        rows.append(measure(size))
-        print(rows[-1], flush=True)
-    target = Path(__file__).parent / "results" / "sequences.json"
-    target.parent.mkdir(exist_ok=True)
-    result = {
-        "measured_on": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rows": rows,
-    }
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    by_size("sequences", lambda size: [measure(size)], (10_000, 100_000, 1_000_000))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """Thirty days rehearsed with the demo's files: seconds, mails, and the CPU of the program and of its database session.
 
-Usage: python bench/simulate.py [CUSTOMERS …]   (default 100000)
+Usage: PYTHONPATH=. python bench/simulate.py [CUSTOMERS …]   (default 100000)
        BENCH_FOLDER=FOLDER keeps the workspace there, and uses it again.
 """
 
 import contextlib
-import json
 import os
-import platform
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from bench.measuring.by_size import by_size
 from campaigns.simulation.assumptions import parse_assumptions
 from campaigns.simulation.rehearsal import Wish, rehearse
 from core import embedded
@@ -112,20 +110,8 @@ def measure(customers: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    sizes = [int(argument) for argument in sys.argv[1:]] or [100_000]
-    rows = []
-    for size in sizes:
-        rows.append(measure(size))
-        print(rows[-1], flush=True)
-    target = Path(__file__).parent / "results" / "simulate.json"
-    target.parent.mkdir(exist_ok=True)
-    result = {
-        "measured_on": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rows": rows,
-    }
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    """Every size, printed as it comes, and kept in bench/results/simulate.json."""
+    by_size("simulate", lambda size: [measure(size)], (100_000,))
 
 
 if __name__ == "__main__":

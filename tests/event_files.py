@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from campaigns import catalogue, whole_plan
 from campaigns.duty import Circumstances
-from campaigns.events import duties, registering
+from campaigns.events import afterwards, duties, registering
 from campaigns.events.registering import Attendee, Order, Registered, Source
 from core import schema
 from core.addresses import parse_address
@@ -136,18 +136,18 @@ class Hall:
         with self.database.begin() as connection:
             return list(connection.execute(query, {"event": event}).scalars())
 
-    def order(self, verb: str, address: str, **more: Any) -> registering.Change:
+    def order(self, verb: str, address: str, **more: Any) -> afterwards.Change:
         """`withdraw`, `accept_offer` or `decline_offer`, for whoever has this address."""
-        function = getattr(registering, verb)
+        function = getattr(afterwards, verb)
         with self.database.begin() as connection:
-            made: registering.Change = function(
+            made: afterwards.Change = function(
                 connection, self.circumstances, self.number(address), self.clock.now(), **more
             )
             return made
 
-    def check_in(self, address: str, **more: Any) -> registering.Change:
+    def check_in(self, address: str, **more: Any) -> afterwards.Change:
         with self.database.begin() as connection:
-            return registering.check_in(connection, "paper-evening", self.number(address), self.clock.now(), **more)
+            return afterwards.check_in(connection, "paper-evening", self.number(address), self.clock.now(), **more)
 
     def step(self, **length: float) -> int:
         """Time goes on, and everything that happens meanwhile happens when it is due; how much."""

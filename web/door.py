@@ -12,9 +12,9 @@ from sqlalchemy import Connection, func, or_, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from campaigns.events import registering
+from campaigns.events import afterwards
+from campaigns.events.afterwards import Change
 from campaigns.events.held import HeldEvent, event_of
-from campaigns.events.registering import Change
 from campaigns.events.states import Seat
 from core import audit
 from core.errors import NotFound
@@ -82,7 +82,7 @@ def _checked_in(site: Site, event: str, number: int, undo: bool) -> tuple[Change
     """What it came to, and who it was about."""
     now = site.clock.now()
     with site.transaction() as connection:
-        change = registering.check_in(connection, event, number, now, undo=undo)
+        change = afterwards.check_in(connection, event, number, now, undo=undo)
         row = connection.execute(_guests(event).where(registration.c.id == number)).one_or_none()
         if change is Change.DONE:
             action = "event.check-in-undone" if undo else "event.check-in"

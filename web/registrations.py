@@ -11,9 +11,10 @@ from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from campaigns.events import mails, registering
+from campaigns.events import afterwards, looking_up, mails
+from campaigns.events.afterwards import Change
 from campaigns.events.held import HeldEvent, event_of
-from campaigns.events.registering import Change, Found
+from campaigns.events.looking_up import Found
 from campaigns.events.states import Seat
 from core.schema import customer, registration
 from tracking.public_links import PublicLinks
@@ -30,7 +31,7 @@ from web.timed_links import has_ended, opened
 from web.times import shown_time
 
 _DO: Final = {
-    "accept": registering.accept_offer, "decline": registering.decline_offer, "cancel": registering.withdraw,
+    "accept": afterwards.accept_offer, "decline": afterwards.decline_offer, "cancel": afterwards.withdraw,
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ async def registration_calendar(request: Request) -> Response:
 
 def _mine(site: Site, token: TimedToken) -> Mine | None:
     with site.database.begin() as connection:
-        found = registering.registration_of(connection, token.subject_id)
+        found = looking_up.registration_of(connection, token.subject_id)
         return None if found is None else _with_owner(connection, found)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from campaigns.duty import Circumstances
-from campaigns.events.registering import Change, withdraw
+from campaigns.events.afterwards import Change, withdraw
 from core.addresses import parse_address
 from core.errors import AddressError
 from core.ids import AddressKey, address_key

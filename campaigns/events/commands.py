@@ -25,7 +25,7 @@ from core.errors import PlanError, UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from campaigns.events.registering import Change
+    from campaigns.events.afterwards import Change
 
 _COLUMNS: Final = ("registration", "state", "customer", "email", "first_name", "last_name", "source", "checked_in_at",
                    "last_mail", "mail_state")  # fmt: skip
@@ -199,12 +199,12 @@ _name = click.argument("name", metavar="EVENT")
 def withdraw(desk: Desk, name: str, keys: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Take registrations back: a mail says so, calendars forget the event, and the seats go to those who wait."""
     from campaigns.duty import Circumstances
-    from campaigns.events import registering
+    from campaigns.events import afterwards
 
     of = Circumstances.of(desk.workspace)
     _one(
         desk, name, keys, dry_run, as_json, "event.withdraw",
-        lambda connection, number, now: registering.withdraw(connection, of, number, now, because="staff"),
+        lambda connection, number, now: afterwards.withdraw(connection, of, number, now, because="staff"),
     )  # fmt: skip
 
 
@@ -217,11 +217,11 @@ def withdraw(desk: Desk, name: str, keys: tuple[str, ...], dry_run: bool, as_jso
 def accept(desk: Desk, name: str, keys: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Take an offered seat for people who said so on the telephone."""
     from campaigns.duty import Circumstances
-    from campaigns.events import registering
+    from campaigns.events import afterwards
 
     of = Circumstances.of(desk.workspace)
     _one(desk, name, keys, dry_run, as_json, "event.accept",
-         lambda connection, number, now: registering.accept_offer(connection, of, number, now))  # fmt: skip
+         lambda connection, number, now: afterwards.accept_offer(connection, of, number, now))  # fmt: skip
 
 
 @event.command("check-in")
@@ -233,10 +233,10 @@ def accept(desk: Desk, name: str, keys: tuple[str, ...], dry_run: bool, as_json:
 @click.pass_obj
 def check_in(desk: Desk, name: str, keys: tuple[str, ...], undo: bool, dry_run: bool, as_json: bool) -> None:
     """Say who came."""
-    from campaigns.events import registering
+    from campaigns.events import afterwards
 
     _one(desk, name, keys, dry_run, as_json, "event.check-in",
-         lambda connection, number, now: registering.check_in(connection, name, number, now, undo=undo))  # fmt: skip
+         lambda connection, number, now: afterwards.check_in(connection, name, number, now, undo=undo))  # fmt: skip
 
 
 @event.command()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from campaigns import transactional
 from campaigns.catalogue import Catalogue
 from campaigns.duty import Circumstances
-from campaigns.events import registering
+from campaigns.events import afterwards, registering
 from campaigns.sequences import enrol as sequences
 from campaigns.workspace_tests import given
 from campaigns.workspace_tests.definition import Bought, Consented, Customer, Did, Happening
@@ -153,15 +153,15 @@ def _of_registration(act: Callable[[Stage, int, Happening, datetime], object]) -
 
 
 def _withdraw(stage: Stage, found: int, _step: Happening, now: datetime) -> object:
-    return registering.withdraw(stage.connection, stage.circumstances, found, now)
+    return afterwards.withdraw(stage.connection, stage.circumstances, found, now)
 
 
 def _accept(stage: Stage, found: int, _step: Happening, now: datetime) -> object:
-    return registering.accept_offer(stage.connection, stage.circumstances, found, now)
+    return afterwards.accept_offer(stage.connection, stage.circumstances, found, now)
 
 
 def _check_in(stage: Stage, found: int, step: Happening, now: datetime) -> object:
-    return registering.check_in(stage.connection, step.event or "", found, now)
+    return afterwards.check_in(stage.connection, step.event or "", found, now)
 
 
 _DO: Final[Mapping[str, Callable[[Stage, int, Happening, datetime], None]]] = {

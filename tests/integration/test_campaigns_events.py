@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select, text
 
 from campaigns import catalogue, whole_plan
-from campaigns.events.registering import Answer, Change, Source, registration_by_uid, registration_of
+from campaigns.events.afterwards import Change
+from campaigns.events.looking_up import registration_by_uid, registration_of
+from campaigns.events.registering import Answer, Source
 from campaigns.events.states import Seat
 from core import schema
 from core.errors import ConfigError, NotFound, PlanError, StalePlan, UsageError

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from campaigns import catalogue
 from campaigns.events import calendar_replies, planning
+from campaigns.events.afterwards import Change
 from campaigns.events.importing import foreseen, import_file
-from campaigns.events.registering import Change, Source
+from campaigns.events.registering import Source
 from core.errors import ConfigError, PlanError
 from core.workspace import Workspace
 from customers.rights.erase import erase_named

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from campaigns.events import registering
+from campaigns.events import afterwards, looking_up, registering
+from campaigns.events.afterwards import Change
 from campaigns.events.definition import EventFile
 from campaigns.events.held import event_of
-from campaigns.events.registering import Answer, Attendee, Change, Found, Order, Source
+from campaigns.events.looking_up import Found
+from campaigns.events.registering import Answer, Attendee, Order, Source
 from core.addresses import parse_address
 from web.api.answers import Mistake, Refusal
 from web.api.bodies import Body, Email, Line, Text
@@ -93,7 +95,7 @@ def told(call: Call, name: str) -> Done:
 def withdraw(call: Call, name: str) -> Done:
     """They will not come: their seat is offered on, and a mail says so."""
     found = _found(call, name)
-    change = registering.withdraw(call.connection, call.site.circumstances, found.registration_id, call.now)
+    change = afterwards.withdraw(call.connection, call.site.circumstances, found.registration_id, call.now)
     if change is Change.TOO_LATE:
         raise Refusal(409, "too_late", "the event is over, or does not take place")
     return Done(200, _content(_found(call, name)) | {"outcome": "known" if change is Change.BEFORE else "withdrawn"})
@@ -101,7 +103,7 @@ def withdraw(call: Call, name: str) -> Done:
 
 def _found(call: Call, name: str) -> Found:
     is_number = name.isascii() and name.isdigit() and len(name) <= _DIGITS
-    found = registering.registration_of(call.connection, int(name)) if is_number else None
+    found = looking_up.registration_of(call.connection, int(name)) if is_number else None
     if found is None:
         raise Refusal(404, "not_found", "there is no such registration")
     return found

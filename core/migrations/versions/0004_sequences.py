@@ -9,7 +9,9 @@ down_revision = '0003'
 
 
 def upgrade() -> None:
+    _pin_sequences()
     _pass_customers_through_sequences()
+    _call_other_systems()
     _end_steps_with_their_passage()
     _hold_events()
     _answer_inquiries()
@@ -19,14 +21,8 @@ def upgrade() -> None:
     _remember_calls()
 
 
-def _pass_customers_through_sequences() -> None:
-    """Sequences, the passages of customers through them, and what their steps call."""
-    op.create_table('activity_mark',
-    sa.Column('reader', sa.Text(), nullable=False, comment='who reads activities in the order they became known'),
-    sa.Column('activity_id', sa.BigInteger(), nullable=False, comment='all up to it were read; none of them can still come'),
-    sa.PrimaryKeyConstraint('reader', name=op.f('pk_activity_mark')),
-    comment='how far activities were looked at for enrolments and waits'
-    )
+def _pin_sequences() -> None:
+    """Sequences, at each state of their files."""
     op.create_table('sequence_version',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('sequence', sa.Text(), nullable=False),
@@ -36,6 +32,28 @@ def _pass_customers_through_sequences() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_sequence_version')),
     sa.UniqueConstraint('sequence', 'fingerprint', name=op.f('uq_sequence_version_sequence_fingerprint')),
     comment='a sequence at one state of its files; each enrolment is pinned to one'
+    )
+    op.create_table('sequence',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version_id', sa.BigInteger(), nullable=False, comment='of new enrolments'),
+    sa.Column('state', sa.Text(), server_default=sa.text("'active'"), nullable=False),
+    sa.Column('fault', sa.Text(), nullable=True, comment='why it does not go on at present; NULL: it does'),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False, comment='what people did before is never made up for'),
+    sa.Column('looked_at', sa.DateTime(timezone=True), nullable=True, comment='when its segment was last looked at for new members'),
+    sa.CheckConstraint("state IN ('active', 'paused', 'cancelled')", name=op.f('ck_sequence_state')),
+    sa.ForeignKeyConstraint(['version_id'], ['sequence_version.id'], name=op.f('fk_sequence_version_id')),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_sequence')),
+    comment='the sequences that were applied'
+    )
+
+
+def _pass_customers_through_sequences() -> None:
+    """The passages of customers through them, and how far what people did was read."""
+    op.create_table('activity_mark',
+    sa.Column('reader', sa.Text(), nullable=False, comment='who reads activities in the order they became known'),
+    sa.Column('activity_id', sa.BigInteger(), nullable=False, comment='all up to it were read; none of them can still come'),
+    sa.PrimaryKeyConstraint('reader', name=op.f('pk_activity_mark')),
+    comment='how far activities were looked at for enrolments and waits'
     )
     op.create_table('enrolment',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -65,18 +83,19 @@ def _pass_customers_through_sequences() -> None:
     )
     op.create_index('ix_enrolment_due', 'enrolment', ['sequence', 'due_at'], unique=False, postgresql_where=sa.text("state = 'active'"))
     op.create_index('uq_enrolment_source', 'enrolment', ['sequence', 'source_key'], unique=True, postgresql_where=sa.text('source_key IS NOT NULL'))
-    op.create_table('sequence',
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('version_id', sa.BigInteger(), nullable=False, comment='of new enrolments'),
-    sa.Column('state', sa.Text(), server_default=sa.text("'active'"), nullable=False),
-    sa.Column('fault', sa.Text(), nullable=True, comment='why it does not go on at present; NULL: it does'),
-    sa.Column('since', sa.DateTime(timezone=True), nullable=False, comment='what people did before is never made up for'),
-    sa.Column('looked_at', sa.DateTime(timezone=True), nullable=True, comment='when its segment was last looked at for new members'),
-    sa.CheckConstraint("state IN ('active', 'paused', 'cancelled')", name=op.f('ck_sequence_state')),
-    sa.ForeignKeyConstraint(['version_id'], ['sequence_version.id'], name=op.f('fk_sequence_version_id')),
-    sa.PrimaryKeyConstraint('name', name=op.f('pk_sequence')),
-    comment='the sequences that were applied'
+    op.create_table('enrolment_step',
+    sa.Column('enrolment_id', sa.BigInteger(), nullable=False),
+    sa.Column('step', sa.Text(), nullable=False),
+    sa.Column('outcome', sa.Text(), nullable=False, comment='sent, skipped:<reason>, waited, timed_out, went:<step>, task, …'),
+    sa.Column('message_id', sa.BigInteger(), nullable=True),
+    sa.Column('done_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('enrolment_id', 'step', name=op.f('pk_enrolment_step')),
+    comment='append-only: a step that an enrolment did is never done again; the key keeps that promise'
     )
+
+
+def _call_other_systems() -> None:
+    """What steps tell other systems."""
     op.create_table('webhook_call',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('call_key', sa.Text(), nullable=False, comment='equal whenever the same thing asks for it again; sent as Idempotency-Key'),
@@ -98,15 +117,6 @@ def _pass_customers_through_sequences() -> None:
     op.create_index('ix_webhook_call_customer_id', 'webhook_call', ['customer_id'], unique=False)
     op.create_index('ix_webhook_call_open', 'webhook_call', ['not_before'], unique=False, postgresql_where=sa.text("state IN ('planned', 'handed_over')"))
     op.create_index('ix_webhook_call_endpoint', 'webhook_call', ['endpoint', 'not_before'], unique=False, postgresql_where=sa.text("state IN ('planned', 'handed_over')"))
-    op.create_table('enrolment_step',
-    sa.Column('enrolment_id', sa.BigInteger(), nullable=False),
-    sa.Column('step', sa.Text(), nullable=False),
-    sa.Column('outcome', sa.Text(), nullable=False, comment='sent, skipped:<reason>, waited, timed_out, went:<step>, task, …'),
-    sa.Column('message_id', sa.BigInteger(), nullable=True),
-    sa.Column('done_at', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('enrolment_id', 'step', name=op.f('pk_enrolment_step')),
-    comment='append-only: a step that an enrolment did is never done again; the key keeps that promise'
-    )
 
 
 def _end_steps_with_their_passage() -> None:

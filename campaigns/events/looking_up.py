@@ -1,0 +1,52 @@
+"""Registrations as pages show them, found by their number or by the UID of their calendar entry."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from campaigns.events.states import Seat
+from core.schema import registration
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A registration with what a page shows of it."""
+
+    registration_id: int
+    event: str
+    customer_id: int
+    uid: str
+    seat: Seat
+    language: str | None
+    offered_until: datetime | None
+    position: int | None  # on the waiting list, from 1; None: they do not wait
+    checked_in: bool
+
+
+def registration_of(connection: Connection, registration_id: int) -> Found | None:
+    """The registration with this number; None: there is none."""
+    return _found(connection, registration.c.id == registration_id)
+
+
+def registration_by_uid(connection: Connection, uid: str) -> Found | None:
+    """The registration whose calendar entry has this UID; None: there is none."""
+    return _found(connection, registration.c.uid == uid)
+
+
+def _found(connection: Connection, which: Any) -> Found | None:
+    row = connection.execute(select(registration).where(which)).one_or_none()
+    if row is None:
+        return None
+    position = None
+    if row.state == Seat.WAITING:
+        before = (registration.c.waiting_since < row.waiting_since) | (
+            (registration.c.waiting_since == row.waiting_since) & (registration.c.id <= row.id)
+        )
+        waits = (registration.c.event == row.event) & (registration.c.state == Seat.WAITING)
+        position = connection.execute(select(func.count()).where(waits, before)).scalar_one()
+    return Found(
+        row.id, row.event, row.customer_id, row.uid, Seat(row.state), row.language, row.offered_until, position,
+        row.checked_in_at is not None,
+    )  # fmt: skip
