@@ -10,9 +10,9 @@ from sqlalchemy.types import Text
 
 from campaigns import tasks
 from campaigns.duty import Circumstances
-from campaigns.sequences.definition import OWNER, Step
 from campaigns.sequences.passages import Passage
 from campaigns.sequences.sending import Post
+from campaigns.sequences.steps import OWNER, Step
 from campaigns.tasks import NewTask
 from core.arrays import Ids, among
 from core.local_time import later, zone_or

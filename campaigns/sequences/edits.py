@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Literal
 
-from campaigns.sequences.definition import Move, SequenceFile, Step
+from campaigns.sequences.definition import Move, SequenceFile
+from campaigns.sequences.steps import Step
 
 #: What may become of people who wait in a step.
 Choice = Move | Literal["stay", "exit", "finish"]

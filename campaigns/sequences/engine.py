@@ -15,9 +15,9 @@ from sqlalchemy import Connection, literal, select, text, union_all
 from campaigns import duplicates
 from campaigns.duty import Circumstances
 from campaigns.sequences import actions, passages, recall, records, sending, versions
-from campaigns.sequences.definition import Step
 from campaigns.sequences.passages import EnrolmentState, Journal, Passage
 from campaigns.sequences.sending import Post
+from campaigns.sequences.steps import Step
 from campaigns.sequences.versions import Standing
 from campaigns.sequences.waits import Clock
 from core.errors import PlanError

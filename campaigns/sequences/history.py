@@ -9,8 +9,8 @@ from sqlalchemy import Connection, RowMapping, select, text
 
 from campaigns.reasons import SENTENCES, sentence
 from campaigns.sequences import versions
-from campaigns.sequences.definition import Step
 from campaigns.sequences.records import Record, SequenceState
+from campaigns.sequences.steps import Step
 from core.schema import enrolment
 
 _SOURCES: Final = {

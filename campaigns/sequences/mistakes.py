@@ -6,7 +6,8 @@ Works on the raw content, so that it speaks beside other mistakes.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from campaigns.sequences.definition import KIND, OWNER
+from campaigns.sequences.definition import KIND
+from campaigns.sequences.steps import OWNER
 from core.errors import Problem
 from core.names import did_you_mean
 from core.units import quoted

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from campaigns.sequences.definition import Step
 from campaigns.sequences.fates import Fate, Lot
+from campaigns.sequences.steps import Step
 from campaigns.sequences.waits import Clock, Rest
 
 #: The zone in which people live ('': unknown), and when they came to their step; None: they come to it now.

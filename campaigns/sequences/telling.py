@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from campaigns.sequences.definition import Step, WaitStep
 from campaigns.sequences.edits import Edits
 from campaigns.sequences.fates import Fate, Lot
 from campaigns.sequences.retiming import Retimed
+from campaigns.sequences.steps import Step, WaitStep
 
 
 class Effect(StrEnum):

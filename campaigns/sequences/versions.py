@@ -17,7 +17,8 @@ from sqlalchemy.dialects.postgresql import insert
 from campaigns import versions
 from campaigns.catalogue import Catalogue
 from campaigns.definition import Limits, Send, StepFile
-from campaigns.sequences.definition import SequenceFile, Step
+from campaigns.sequences.definition import SequenceFile
+from campaigns.sequences.steps import Step
 from campaigns.versions import Version
 from core.schema import sequence_version
 from segments.behaviour import looks_at_behaviour

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from campaigns.sequences.definition import Step, WaitStep
+from campaigns.sequences.steps import Step, WaitStep
 from core.local_time import later, next_local, zone_or
 
 _MOMENT: Final = timedelta(microseconds=1)

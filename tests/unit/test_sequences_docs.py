@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from campaigns.catalogue import examine
-from campaigns.sequences.definition import ACTIONS, Enrol
+from campaigns.sequences.definition import Enrol
+from campaigns.sequences.steps import ACTIONS
 from core.workspace import Workspace
 from tests.campaign_files import TEMPLATE
 from tests.conftest import MINIMAL_SETTINGS
