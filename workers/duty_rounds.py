@@ -70,6 +70,6 @@ class DutyRounds:
 
     def _fail(self, duty: Duty) -> None:
         times = self._failures.get(duty.name, (0, 0.0))[0] + 1
-        pause_s = min(2.0 ** (times - 1), _LONGEST_PAUSE_S)
+        pause_s = min(2.0 ** min(times - 1, 10), _LONGEST_PAUSE_S)
         self._failures[duty.name] = times, time.monotonic() + pause_s
         _log.exception("%s could not be looked after; it is tried again in %.0f s", duty.name, pause_s)

@@ -1,5 +1,7 @@
 """One scheduler leads: a later one is not held up by what an older one left open, and the older one writes nothing."""
 
+import logging
+from collections import Counter
 from datetime import timedelta
 
 import psycopg
@@ -13,6 +15,7 @@ from core.errors import ServiceError
 from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES
 from tests.processes import wait_for
+from workers import duty_rounds
 from workers.duty_rounds import DutyRounds
 from workers.leading import Deposed, Lead
 
@@ -180,6 +183,29 @@ def test_one_duty_at_fault_holds_up_no_other_and_rests(database, rounds, caplog,
     assert [] == notes(database)
     assert 2 == len(calls)
     assert 1 == caplog.text.count("faulty could not be looked after; it is tried again in 1 s")
+
+
+def test_a_duty_that_never_goes_well_holds_up_no_other(rounds, monkeypatch):
+    """
+    However often it failed, the next duty is looked after, and it is tried again itself.
+    """
+    monkeypatch.setattr(duty_rounds, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(logging.getLogger("clarion.scheduler"), "disabled", True)
+    calls = Counter()
+
+    def fail(connection, _circumstances, _now):
+        calls["faulty"] += 1
+        damaged(connection)
+
+    def run(_connection, _circumstances, _now):
+        calls["sound"] += 1
+        return 0
+
+    both = rounds(duty("faulty", fail), duty("sound", run))
+    for _ in range(1100):
+        both.work()
+
+    assert {"faulty": 1100, "sound": 1100} == calls
 
 
 def test_a_stopping_scheduler_begins_no_further_run(rounds):
