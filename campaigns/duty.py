@@ -23,8 +23,8 @@ class Setbacks:
     _known: dict[str, tuple[int, datetime, str]] = field(default_factory=dict)
 
     def pauses(self, name: str, now: datetime) -> bool:
-        """Whether it failed so shortly before `now` that it is not tried again yet."""
-        return name in self._known and now < self._known[name][1]
+        """Whether it failed so shortly before `now` that it is not tried again yet; a clock set back ends a pause."""
+        return name in self._known and timedelta() < self._known[name][1] - now <= _LONGEST_PAUSE
 
     def note(self, name: str, fault: str, now: datetime) -> timedelta:
         """It failed at `now`; how long it is let alone."""

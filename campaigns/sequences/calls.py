@@ -58,15 +58,6 @@ class CallState(StrEnum):
     FAILED = "failed"  #: it was given up
 
 
-#: Which state may follow which.
-TRANSITIONS: Final[Mapping[CallState, frozenset[CallState]]] = {
-    CallState.PLANNED: frozenset({CallState.HANDED_OVER, CallState.FAILED}),
-    CallState.HANDED_OVER: frozenset({CallState.HANDED_OVER, CallState.PLANNED, CallState.ACCEPTED, CallState.FAILED}),
-    CallState.ACCEPTED: frozenset(),
-    CallState.FAILED: frozenset(),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call in a worker's hands."""
@@ -168,10 +159,10 @@ class Pauses:
     _silent: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # how often in a row, and until when
 
     def room(self, endpoint: str, now: datetime) -> int:
-        """How many calls of the endpoint may be under way now."""
+        """How many calls of the endpoint may be under way now; a clock set back ends a pause."""
         if endpoint not in self._silent:
             return _PER_ENDPOINT
-        return 1 if self._silent[endpoint][1] <= now else 0
+        return 0 if self._rests(self._silent[endpoint][1], now) else 1
 
     def note(self, endpoint: str, now: datetime, *, was_heard: bool) -> None:
         """The endpoint was called: it answered, whatever it said, or did not."""
@@ -179,8 +170,12 @@ class Pauses:
             self._silent.pop(endpoint, None)
             return
         times, until = self._silent.get(endpoint, (0, now))
-        if until <= now:  # calls that were under way together are one silence
+        if not self._rests(until, now):  # calls that were under way together are one silence
             self._silent[endpoint] = times + 1, now + _PAUSES[min(times, len(_PAUSES) - 1)]
+
+    @staticmethod
+    def _rests(until: datetime, now: datetime) -> bool:
+        return timedelta() < until - now <= _PAUSES[-1]
 
 
 def make_calls(workspace: Workspace, database: Database, clock: Clock, pauses: Pauses | None = None) -> int:

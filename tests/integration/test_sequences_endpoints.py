@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from campaigns import attending
 from campaigns.control import order
@@ -102,6 +103,19 @@ def test_an_endpoint_that_never_answers_holds_up_its_own_calls_alone(make_worksp
         assert 0 == make_calls(way.workspace, database, clock, pauses)
         tried = way.rows("SELECT sum(attempt_count) FROM webhook_call WHERE endpoint = 'crm'")
         assert 6 == tried[0][0]
+
+
+def test_a_clock_set_back_ends_the_pause_of_an_endpoint(clock):
+    """
+    S-8.10: an endpoint that is left alone is tried when the clock says an hour less, and then left alone anew.
+    """
+    pauses, noon = Pauses(), clock.now()
+    pauses.note("crm", noon, was_heard=False)
+    before = noon - timedelta(hours=1)
+
+    assert [0, 1] == [pauses.room("crm", noon), pauses.room("crm", before)]
+    pauses.note("crm", before, was_heard=False)
+    assert [0, 1] == [pauses.room("crm", before), pauses.room("crm", before + timedelta(seconds=30))]
 
 
 def test_calls_under_way_elsewhere_count(make_workspace, database, clock):
@@ -245,9 +259,11 @@ def test_calls_of_a_paused_sequence_wait(make_workspace, database, clock):
         assert 2 == make_calls(way.workspace, database, clock)
 
 
-def test_calls_of_a_cancelled_sequence_are_ended(make_workspace, database, clock):
+@pytest.mark.parametrize("state", ["planned", "handed_over"])
+def test_calls_of_a_cancelled_sequence_are_ended(make_workspace, database, clock, state):
     """
-    None goes out any more, not even when the sequence is applied anew.
+    None goes out any more, not even when the sequence is applied anew: neither one that waits, nor one whose worker
+    was lost.
     """
     with answering(OK) as url:
         way = road(make_workspace, database, clock, "hook: {webhook: {endpoint: crm}}", people=2, crm=url)
@@ -258,9 +274,23 @@ def test_calls_of_a_cancelled_sequence_are_ended(make_workspace, database, clock
         assert [("crm", "failed", 2)] == states(way)
 
         with database.begin() as connection:
-            connection.exec_driver_sql("UPDATE webhook_call SET state = 'planned', answered_at = NULL")
+            connection.execute(text("UPDATE webhook_call SET state = :state, answered_at = NULL"), {"state": state})
         way.apply()
         assert [("crm", "failed", 2)] == states(way)
+
+
+def test_a_call_in_a_workers_hands_is_not_ended(make_workspace, database, clock):
+    """
+    Applying a cancelled sequence anew leaves the worker what it is at: it says what became of it.
+    """
+    way = road(make_workspace, database, clock, "hook: {webhook: {endpoint: crm}}", crm="http://127.0.0.1:9/")
+    with database.begin() as connection:
+        order(connection, "nurture", "cancel", actor="anna", now=clock.now())
+        lease = {"until": clock.now() + timedelta(minutes=1)}
+        connection.execute(text("UPDATE webhook_call SET state = 'handed_over', not_before = :until"), lease)
+    way.apply()
+
+    assert [("crm", "handed_over", 1)] == states(way)
 
 
 def test_calls_have_a_queue_of_their_own(make_workspace, database, clock, broker):
