@@ -21,7 +21,7 @@ RETENTION: Final = "clarion:retention"
 
 
 class Housekeeping:
-    """The work of a day, done by whichever scheduler comes first."""
+    """What the scheduler that leads does every ten minutes; the work of a day is done by whichever comes first."""
 
     def __init__(self, database: Transactions, workspace: FreshWorkspace, clock: Clock) -> None:
         """`database`: of a scheduler that leads, its lead."""
@@ -37,8 +37,6 @@ class Housekeeping:
         now = self._clock.now()
         try:
             with self._database.begin() as connection:
-                finish_former(connection, now)
-            with self._database.begin() as connection:
                 tombstones.keep(connection, self._tombstones)
                 if connection.execute(self._today(now)).first() is None:
                     return False
@@ -51,6 +49,15 @@ class Housekeeping:
             return False
         _log.info("retention: %s rows", f"{sum(one.rows for one in outcomes):,}")
         return True
+
+    def end_former(self) -> list[int]:
+        """Runs of former versions of sequences that nobody can come to any more are finished; their ids. Repeat: safe.
+
+        Raises:
+            ServiceError: the database cannot be reached, or another scheduler leads.
+        """
+        with self._database.begin() as connection:
+            return finish_former(connection, self._clock.now())
 
     @staticmethod
     def _today(now: datetime) -> ReturningInsert[tuple[str]]:

@@ -11,6 +11,8 @@ from core import schema
 from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES, campaign_file
 from tests.integration.test_campaigns_plan import apply_of, plan_of
+from tests.integration.test_sequences_patience import MAILS, entered
+from tests.sequence_files import Road, sequence
 from workers.duty_rounds import DutyRounds
 from workers.housekeeping import RETENTION, Housekeeping
 from workers.leading import Deposed, Lead
@@ -34,6 +36,30 @@ def test_old_leader_keeps_no_house(database, make_workspace, clock):
             assert Housekeeping(new, fresh, clock).keep_house()
     with database.begin() as connection:
         assert [RETENTION] == list(connection.execute(select(schema.schedule_tick.c.schedule)).scalars())
+
+
+def test_old_leader_ends_no_runs_of_former_sequences(database, make_workspace, clock):
+    """
+    A run of a step as no version has it any more goes on for who lost the lead; for the one that leads it is finished.
+    """
+    way = Road(make_workspace, database, clock, sequence(MAILS, enrol="{by: api}"))
+    fresh = FreshWorkspace(way.workspace)
+    entered(way)
+    way.tick()
+    with database.begin() as connection:
+        connection.execute(text("UPDATE batch SET state = 'done'"))
+        connection.execute(text("UPDATE sequence_version SET definition = definition - 'sends'"))
+    old, new = Lead(database), Lead(database)
+    with psycopg.connect(database.url, autocommit=True) as first:
+        assert old.is_won(first)
+        first.execute("SELECT pg_advisory_unlock_all()")
+        with psycopg.connect(database.url, autocommit=True) as second:
+            assert new.is_won(second)
+            with pytest.raises(Deposed):
+                Housekeeping(old, fresh, clock).end_former()
+            assert [("running",)] == way.rows("SELECT state FROM run")
+            assert 1 == len(Housekeeping(new, fresh, clock).end_former())
+    assert [("finished",)] == way.rows("SELECT state FROM run")
 
 
 def test_recurring_campaign_that_cannot_start_is_let_alone_for_a_while(database, make_workspace, clock, caplog):

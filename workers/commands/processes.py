@@ -204,5 +204,6 @@ def scheduler(desk: Desk) -> None:
     log = logging.getLogger("clarion.scheduler")
     with Present(database.url, "scheduler"):
         jobs = (rounds.work, ticks.settle, ticks.attend, ticks.call)
-        run(lead, jobs, ticks.publish, stopping, lambda: log.info("this scheduler leads"), [house.keep_house])
+        chores = (house.keep_house, house.end_former)
+        run(lead, jobs, ticks.publish, stopping, lambda: log.info("this scheduler leads"), chores)
     database.dispose()
