@@ -1,4 +1,7 @@
-"""Locks on what is no row, such as a campaign or a person, held until the transaction ends: every one of the code base.
+"""Locks on what is no row, such as a campaign or a person, held until the transaction ends.
+
+Statements elsewhere that take some in SQL of their own ask `FOR_REAL` as the functions here do; locks of sessions, of
+migrations and of triggers do not.
 
 A rehearsal (`campaigns.simulation`) takes none. Its rows are its own, so it has nobody to wait for; and it holds its
 transaction for a minute, in which nobody in production may wait for it. Giving its locks other keys would not do: of

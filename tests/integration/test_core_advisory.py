@@ -68,7 +68,7 @@ def test_every_lock_of_a_transaction_asks_which_world_it_is_in():
         if (
             name not in _OTHER
             and "migrations" not in name
-            and len(_TAKEN.findall(source)) > source.lower().count("{for_real}")
+            and len(_TAKEN.findall(source)) > source.replace('.replace("{for_real}"', "").lower().count("{for_real}")
         ):
             found.append(name)
 
