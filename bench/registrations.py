@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from bench.sending import results, shop, tools
 from bench.sending.shop import Shape, Shop
-from bench.sending.whole_path import _clarion as process_of
+from bench.sending.whole_path import process_of
 from campaigns import catalogue, whole_plan
 from campaigns.duty import Circumstances
 from campaigns.events.registering import Answer, Attendee, Order, Source, register

@@ -7,7 +7,8 @@ from campaigns.events import planning as events
 from campaigns.planned import Kind
 from campaigns.sequences import applying as sequences_applying
 from campaigns.sequences import planning as sequences
+from campaigns.sequences.definition import KIND as SEQUENCE
 
-_SEQUENCES: Final = Kind(sequences.KIND, sequences.names, sequences.plan, sequences_applying.apply)
+_SEQUENCES: Final = Kind(SEQUENCE, sequences.names, sequences.plan, sequences_applying.apply)
 _EVENTS: Final = Kind(events.KIND, events.names, events.plan, events_applying.apply)
 KINDS: Final[tuple[Kind, ...]] = (_SEQUENCES, _EVENTS)

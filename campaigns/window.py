@@ -234,7 +234,7 @@ def _answers(held: Claim, window: Window) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _items(outcome: Outcome, *, sends_again: bool) -> tuple[str, ...]:
-    """What is recorded of an outcome, as items of arrays: most servers answer all messages alike."""
+    """What is recorded of an outcome, as items of arrays; kept for servers whose answers name no message."""
     recorded = _STATE_OF[outcome.state]
     state = State.DEFERRED if sends_again and recorded is State.UNKNOWN else recorded
     by_server = outcome.state is not OutcomeState.NOT_SENT

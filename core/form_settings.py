@@ -10,6 +10,9 @@ from core.names import did_you_mean
 from core.units import Duration, Unfit, format_duration, parse_duration, quoted
 from core.yaml_files import Section
 
+#: Fields of every page's own: who fills in the first is taken for a program, and the second chooses the language. A
+#: field of such a name in a file would cost what people send.
+PAGE_FIELDS: Final = frozenset({"homepage", "lang"})
 #: The key of a text that is the same in every language.
 ANY_LANGUAGE: Final = "any"
 _LANGUAGE: Final = r"^[a-z]{2,3}$"

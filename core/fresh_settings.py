@@ -1,4 +1,4 @@
-"""The settings as they stand now: who mends `clarion.yaml` does not have to start the workers again."""
+"""The settings as they stand now: who mends `clarion.yaml` does not start workers, scheduler and web again."""
 
 import logging
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from core.errors import ConfigError
 if TYPE_CHECKING:
     from core.workspace import Workspace
 
-_log = logging.getLogger("clarion.worker")
+_log = logging.getLogger("clarion.settings")
 _Print = tuple[int, int, int]
 
 
@@ -47,7 +47,7 @@ class FreshWorkspace:
         before, after = self.current.settings, fresh.settings
         started_with = ("database", "broker")
         if changed := [name for name in started_with if getattr(before, name) != getattr(after, name)]:
-            _log.warning("`%s` of clarion.yaml counts from the next start of this worker", "`, `".join(changed))
+            _log.warning("`%s` of clarion.yaml counts from the next start of this process", "`, `".join(changed))
         _log.info("clarion.yaml was changed: its settings are in force from now on")
 
     def _print(self) -> _Print | None:

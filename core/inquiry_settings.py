@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.field_types import Email, Name
-from core.form_settings import Captcha, Words
+from core.form_settings import PAGE_FIELDS, Captcha, Words
 from core.local_time import Weekday
 from core.names import did_you_mean
 from core.pressure_settings import ClockTime
@@ -26,6 +26,9 @@ def _within_a_month(length: timedelta) -> timedelta:
         raise Unfit(quoted(format_duration(length)), f"at most '{format_duration(_LONGEST)}'")
     return length
 
+
+#: Names of the form itself: what is typed into a field of such a name could not be told from them.
+_TAKEN: Final = PAGE_FIELDS | {"email", "subject", "content", "page", "call", "call_day", "call_time"}
 
 AnswerTime = Annotated[Duration, AfterValidator(_within_a_month)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -138,13 +141,20 @@ def acknowledging(desks: Desks) -> Iterator[tuple[tuple[str | int, ...], str]]:
 
 
 def inquiry_mistakes(desks: Desks, tasks: Tasks, staff: Staff) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Employees who are nobody, fields that are none, and addresses of two desks: place, text and hint."""
+    """Employees who are nobody, fields that are none or the page's own, and addresses of two desks.
+
+    Each as its place, text and hint.
+    """
     first: dict[str, str] = {}
     for name, desk in desks.items():
         for place, owner in _employees(desk):
             if owner not in staff:
                 path = ("inquiries", name, *place)
                 yield path, f"inquiries.{name}: {owner!r} is no entry of staff", did_you_mean(owner, staff)
+        for field in desk.fields:
+            if field in _TAKEN:
+                text = f"inquiries.{name}: a field cannot be called {field!r}"
+                yield ("inquiries", name, "fields", field), text, "choose another name"
         for number, rule in enumerate(desk.owners):
             yield from _rule_mistakes(name, desk, number, rule)
         for number, address in enumerate(desk.addresses):

@@ -17,11 +17,15 @@ def _as_expression(given: object) -> object:
     return str(given).lower() if isinstance(given, bool) else given
 
 
+#: A rule in the language of segments, as files hold it.
+Expression = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True), BeforeValidator(_as_expression)]
+
+
 class SegmentFile(Section):
     """What a file in `segments/` may hold."""
 
     description: str = ""
-    where: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True), BeforeValidator(_as_expression)]
+    where: Expression
 
 
 @dataclass(frozen=True, slots=True)

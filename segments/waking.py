@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from segments.functions import PURCHASE
 from segments.membership import Rule
@@ -28,7 +29,7 @@ def _of(condition: Condition) -> Wakers:
         case Did(behaviour):
             return _told(behaviour.name, behaviour.before is None)
         case Compare(Measured(Measure.COUNT, behaviour), Operator.GREATER | Operator.GREATER_OR_EQUAL, right):
-            return _told(behaviour.name, behaviour.before is None and not isinstance(right, Measured))
+            return _told(behaviour.name, behaviour.before is None and isinstance(right, Decimal))
     return Wakers(frozenset(), alone=False)
 
 

@@ -3,8 +3,6 @@
 GET shows; POST takes it: somebody has it as a task from then on, and a mail says that it arrived.
 """
 
-from typing import Final
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,14 +15,12 @@ from web.content import digest_of
 from web.form_fields import Sent, last
 from web.inquiry_form import Written
 from web.languages import Words
-from web.limits import count_for, limit_key, lock_mailbox
+from web.limits import limit_key, lock_mailbox
 from web.pages import NOTHING, fragment
 from web.reading import is_programs, read_all
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
 from web.widgets import Problems
-
-_KIND: Final = "inquiry"
 
 
 async def inquiry_page(request: Request) -> Response:
@@ -71,19 +67,17 @@ async def _taken(
 
 
 def _received(site: Site, name: str, desk: Desk, written: Written, words: Words) -> None:
-    """The inquiry is on record. A mailbox in whose name many came of late gets no mail, and the inquiry counts all the
-    same (S-9.10)."""
-    limits, now = site.workspace.settings.pages.limits, site.clock.now()
+    """The inquiry is on record."""
+    now = site.clock.now()
     standing = site.orders.ready(desk.acknowledge)
     key = limit_key(site.workspace.secret, written.address)
     with site.transaction() as connection:
         people_stay(connection)
         lock_mailbox(connection, key)
-        is_mailed = count_for(connection, _KIND, key, limits.inquiries, limits.mail_every, now)
         wanted = NewInquiry(
             key=f"form:{name}:{written.token}:{_digest(site, written)}", desk=name, source=Source.FORM,
             subject=written.subject, content=written.content, email=written.address.email, fields=written.fields,
-            language=words.code, call_at=written.call_at, is_answerable=is_mailed,
+            language=words.code, call_at=written.call_at,
         )  # fmt: skip
         receive(connection, site.circumstances, wanted, now, acknowledge_by=standing)
 

@@ -14,12 +14,12 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, insert, select, text
 
 from core.form_settings import PageLimits
-from core.mailboxes import count_for, limit_key, lock_mailbox
+from core.mailboxes import limit_key, lock_mailbox
 from core.schema import public_count
 from web.visitors import neighbourhoods
 
 __all__ = [
-    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "count_for", "forget", "is_within", "limit_key",
+    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "forget", "is_within", "limit_key",
     "limits_of", "lock_mailbox", "may_mail", "remember_mail",
 ]  # fmt: skip
 SIGN_UP: Final = "sign-up"

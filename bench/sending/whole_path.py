@@ -81,7 +81,7 @@ class Crew:
         run_id = _one(shop, _RUN, campaign=campaign).id
         groups = self._groups()
         before = usage.cpu_by_group(groups)
-        with _clarion(shop, "scheduler") as scheduler:
+        with process_of(shop, "scheduler") as scheduler:
             told = _told(shop, run_id)
             _finish(shop, campaign)
             cpu = {name: used - before[name] for name, used in usage.cpu_by_group(groups).items()}
@@ -108,12 +108,12 @@ class Crew:
 @contextlib.contextmanager
 def crew(shop: Shop, sink: int) -> Iterator[Crew]:
     """`clarion worker` runs for the shop until the block ends."""
-    with _clarion(shop, "worker") as process:
+    with process_of(shop, "worker") as process:
         yield Crew(shop, process.pid, sink)
 
 
 @contextlib.contextmanager
-def _clarion(shop: Shop, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def process_of(shop: Shop, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """`clarion worker` or `clarion scheduler`, ready."""
 
     def ready() -> bool:

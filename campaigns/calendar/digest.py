@@ -22,10 +22,10 @@ _WEEK: Final = timedelta(days=7)
 
 
 def run(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
-    """Everybody it is for has this week's mail under way, once its time has come; how many mails, at least 1 where
-    there was something to do.
+    """Everybody it is for has this week's mail under way, once its time has come; for how many people that is.
 
-    The time before it is looked at first is never made up for. Repeat: safe, also concurrently.
+    The time before it is looked at first is never made up for: it is done without a mail, and counts as one that was
+    told. Repeat: safe, also concurrently.
     """
     digest = circumstances.settings.calendar.digest
     at = _due(connection, circumstances, now) if digest is not None else None

@@ -13,7 +13,6 @@ from core.errors import ConfigError
 from core.workspace import Workspace
 
 DAYS: Final = 14
-MOST_DAYS: Final = 366
 
 
 def gather(connection: Connection, workspace: Workspace, now: datetime, days: int = DAYS) -> Calendar:

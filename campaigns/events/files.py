@@ -3,16 +3,20 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from campaigns.events.definition import FOLDER, EventFile
 from campaigns.events.weighing import heaviest
 from core.errors import Problem
 from core.field_types import NAME_PATTERN
+from core.form_settings import PAGE_FIELDS
 from core.names import did_you_mean
 from core.units import quoted
 from core.workspace import Workspace
 from core.yaml_files import Document, Path_, build, read_document
+
+#: Names of the form itself: what is typed into a field of such a name could not be told from them.
+_TAKEN: Final = PAGE_FIELDS | {"email", "language", "agree", "order", "people", "action", "wording"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ def templates_of(events: Iterable[EventSource]) -> set[str]:
 
 
 def event_mistakes(events: Iterable[EventSource], names: Names, templates: Mapping[str, object]) -> Iterator[Problem]:
-    """Names that nobody knows. Works on the raw content, so that it speaks beside other mistakes."""
+    """Names that nobody knows, and fields that cannot be told from the page's own.
+
+    Works on the raw content, so that it speaks beside other mistakes.
+    """
     for event in events:
         content, document = event.document.content, event.document
         if not isinstance(content, dict):
@@ -68,10 +75,20 @@ def event_mistakes(events: Iterable[EventSource], names: Names, templates: Mappi
             ("transport", "transport", names.transports),
         ):
             yield from _unknown(document, (key,), content.get(key), noun, known, known)
+        yield from _taken(document, content.get("registration"))
         yield from _too_heavy(event)
         mailings = [name for name in templates if "/" not in name] or list(templates)
         for path, value in _templates(content):
             yield from _unknown(document, path, value, "template", templates, mailings)
+
+
+def _taken(document: Document, registration: object) -> Iterator[Problem]:
+    """Fields of the form that are called like something of the page."""
+    fields = registration.get("fields") if isinstance(registration, dict) else None
+    for name in fields if isinstance(fields, dict) else ():
+        if name in _TAKEN:
+            path = ("registration", "fields", name)
+            yield document.problem(path, f"a field cannot be called {name!r}", "choose another name")
 
 
 def _too_heavy(event: EventSource) -> Iterator[Problem]:

@@ -17,7 +17,8 @@ from campaigns.inquiries.states import ANSWERS
 from campaigns.transactional import Standing
 from core.addresses import parse_address
 from core.errors import AddressError, EngineError
-from core.mailboxes import count, counted, limit_key, lock_mailbox
+from core.form_settings import PageLimits
+from core.mailboxes import count, counted, limit_key
 from core.units import format_duration
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ _log = logging.getLogger("clarion.inquiries")
 _KIND: Final = "acknowledged"
 #: Mail that answers mail goes to an address at most once in this time (S-4.8).
 _ANSWERED_EVERY: Final = timedelta(days=7)
-#: What was sent by a form, or taken by telephone, is acknowledged each time; but not without end.
-_MOST_A_DAY: Final = 5
 #: Mailboxes of programs, to which nothing is answered (RFC 3834 section 2).
 _NOBODY: Final = re.compile(
     r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-(owner|request|bounces?))@", re.IGNORECASE
 )
 #: Sources that vouch for what they pass on.
-_TRUSTED: Final = frozenset({"api", "operator"})
+TRUSTED: Final = frozenset({"api", "operator"})
 
 
 def acknowledge(
@@ -43,6 +42,8 @@ def acknowledge(
 ) -> tuple[int | None, str]:  # fmt: skip
     """The message that says so, and why there is none or why it will not be sent; empty: all is well.
 
+    Call under the mailbox's lock, unless the source vouches for what it passes on.
+
     Atomic with the connection's transaction.
     """
     desk = circumstances.settings.inquiries[row.desk]
@@ -50,10 +51,10 @@ def acknowledge(
         return None, ""
     if row.customer_id is None:
         return None, "they had themselves erased, so nothing is sent to them by itself"
-    mailbox = _mailbox(circumstances, row)
+    mailbox, limits = _mailbox(circumstances, row), circumstances.settings.pages.limits
     if mailbox is None:
         return None, "there is no address to write to"
-    reason = _why_not(circumstances, row, wanted) or _too_many(connection, mailbox, wanted, now)
+    reason = _why_not(circumstances, row, wanted) or _too_many(connection, mailbox, wanted, limits, now)
     if reason is not None:
         return None, reason
     try:
@@ -74,7 +75,7 @@ def acknowledge(
         return None, f"the campaign {desk.acknowledge} cannot be sent: {error.message.splitlines()[0]}"
     if posted.skip_reason is not None:
         return None, posted.skip_reason
-    count(connection, _KIND, mailbox, _ANSWERED_EVERY, now)
+    count(connection, _KIND, mailbox, max(_ANSWERED_EVERY, limits.mail_every), now)
     return posted.message_id, ""
 
 
@@ -87,14 +88,16 @@ def _why_not(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") 
     return None
 
 
-def _too_many(connection: Connection, key: UUID, wanted: "NewInquiry", now: datetime) -> str | None:
+def _too_many(
+    connection: Connection, key: UUID, wanted: "NewInquiry", limits: PageLimits, now: datetime
+) -> str | None:  # fmt: skip
     """What of the mailbox's limits forbids one more; whatever tags and dots an address is spelled with (S-9.10)."""
-    if wanted.source not in _TRUSTED:  # a form or a mail may come from anybody, in anybody's name, any number at once
-        lock_mailbox(connection, key)
     if wanted.source == "mail" and counted(connection, _KIND, key, _ANSWERED_EVERY, now):
         return f"another mail of theirs was answered in the last {_ANSWERED_EVERY.days} days"
-    today = counted(connection, _KIND, key, timedelta(days=1), now)
-    return f"{today} inquiries of theirs were acknowledged today" if today >= _MOST_A_DAY else None
+    of_late = counted(connection, _KIND, key, limits.mail_every, now)
+    if of_late < limits.inquiries:
+        return None
+    return f"{of_late} inquiries of theirs were acknowledged in the last {format_duration(limits.mail_every)}"
 
 
 def _mailbox(circumstances: Circumstances, row: Row[Any]) -> UUID | None:
@@ -113,6 +116,6 @@ def _given(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") ->
     return {
         "number": row.id, "desk": title_of(desk, row.language), "language": row.language or "",
         "within": format_duration(desk.deadline), "due_date": f"{due:%Y-%m-%d}", "due_time": f"{due:%H:%M}",
-        "subject": row.subject if wanted.source in _TRUSTED else "",
+        "subject": row.subject if wanted.source in TRUSTED else "",
         ANSWERS: str(wanted.source) if wanted.source == "mail" else "",
     }  # fmt: skip

@@ -27,6 +27,7 @@ from core.addresses import Address, parse_address
 from core.errors import AddressError, PlanError, UsageError
 from core.ids import address_key
 from core.inquiry_settings import Desk
+from core.mailboxes import limit_key, lock_mailbox
 from core.people_lock import people_stay
 from core.schema import activity, customer, inquiry
 from customers.joining import customer_at
@@ -106,6 +107,9 @@ def receive(
         _check_same(known, wanted, key)
         return _as_received(known, is_new=False)
     people_stay(connection)
+    if address is not None and wanted.source not in acknowledging.TRUSTED:
+        # Such may come in anybody's name, any number at once; before the lock of the address, as everywhere.
+        lock_mailbox(connection, limit_key(circumstances.workspace.secret, address))
     person = _person(connection, wanted, address, key, now)
     row = _written(connection, circumstances, desk, wanted, address, key, person, now)
     if row.customer_id is not None:

@@ -10,6 +10,7 @@ from sqlalchemy.types import Text
 
 from campaigns import tasks
 from campaigns.duty import Circumstances
+from campaigns.sequences.definition import SequenceFile
 from campaigns.sequences.passages import Passage
 from campaigns.sequences.sending import Post
 from campaigns.sequences.steps import OWNER, Step
@@ -29,6 +30,13 @@ _TASKS_AT_ONCE: Final = 500
 def reached(event: str) -> str:
     """The rule that the goal was reached since the passage began."""
     return f'did({json.dumps(event)}, since="enrolment")'
+
+
+def leaving_rules(definition: SequenceFile) -> list[tuple[str, str]]:
+    """What lets people out before their next action, in the order in which it is asked: why, and the rule."""
+    goal, exit_when = definition.goal, definition.exit_when
+    rules = [("goal", reached(goal.event))] if goal is not None and goal.ends else []
+    return [*rules, ("exit_when", exit_when)] if exit_when is not None else rules
 
 
 def give_tasks(post: Post, around: Circumstances, name: str, step: Step, people: Sequence[Passage]) -> None:

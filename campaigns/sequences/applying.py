@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, update
 
 from campaigns.catalogue import Catalogue
 from campaigns.runs import lock_campaign
@@ -115,18 +115,6 @@ def _begin(connection: Connection, found: Examined, now: datetime) -> None:
     records.register(connection, found.plan.name, standing.id, now)
 
 
-_CANCELLED: Final = text("""
-    UPDATE enrolment SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = 'cancelled'
-    WHERE sequence = :sequence AND state = 'active'
-""")
-
-
-def _begin_again(connection: Connection, found: Examined, now: datetime) -> None:
-    """Whom the cancellation has not reached yet does not come back to life."""
-    connection.execute(_CANCELLED, {"sequence": found.plan.name, "now": now})
-    _begin(connection, found, now)
-
-
 def _edit(connection: Connection, found: Examined, now: datetime) -> None:
     assert found.pinned is not None and found.standing is not None  # noqa: S101, PT018  as the intent says
     standing = versions.store(connection, found.pinned, now)
@@ -142,7 +130,7 @@ def _end(connection: Connection, found: Examined, _now: datetime) -> None:
     connection.execute(update(sequence).where(mine).values(state="cancelled", fault=None))
 
 
-_CARRY_OUT: Final = {Intent.START: _begin, Intent.RESTART: _begin_again, Intent.EDIT: _edit, Intent.END: _end}
+_CARRY_OUT: Final = {Intent.START: _begin, Intent.RESTART: _begin, Intent.EDIT: _edit, Intent.END: _end}
 
 
 def _note(connection: Connection, plan: SequencePlan, actor: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from campaigns.definition import CampaignFile, Goal, Limits
 from campaigns.sequences.steps import Rule, Step
@@ -89,7 +89,11 @@ class StepCost(Section):
 
 
 class SequenceLimits(Limits):
-    """What must not be exceeded. `max_audience`: of people who enter in one day; above it the sequence is paused."""
+    """What must not be exceeded.
+
+    `max_audience`: of people who enter in one day where a segment brings them; above it the sequence is paused. Where
+    people enter one by one it is a mistake.
+    """
 
 
 class SequenceFile(Section):
@@ -110,8 +114,6 @@ class SequenceFile(Section):
     # The same of people who wait at a step whose order among the others changed, where it matters to them.
     when_reordered: dict[Name, Move | Literal["stay", "exit", "finish"]] = Field({})
 
-    model_config = ConfigDict(extra="forbid")
-
     @property
     def order(self) -> tuple[str, ...]:
         """The steps' names as they follow each other in the file."""
@@ -131,18 +133,18 @@ class SequenceFile(Section):
         named = step.named_targets
         return (*named, self.following[name]) if step.falls_through else named
 
-    def rules(self) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
-        """Every rule of the file: its place, its text, and whether it may ask what happened since the step began."""
+    def rules(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every rule of the file: its place and its text."""
         if self.enrol.where is not None:
-            yield ("enrol", "where"), self.enrol.where, False
+            yield ("enrol", "where"), self.enrol.where
         if self.exit_when is not None:
-            yield ("exit_when",), self.exit_when, True
+            yield ("exit_when",), self.exit_when
         for name, step in self.steps.items():
             for place, fork in enumerate(step.branch or ()):
                 if fork.when is not None:
-                    yield ("steps", name, "branch", place, "when"), fork.when, True
+                    yield ("steps", name, "branch", place, "when"), fork.when
             if step.wait is not None and step.wait.rule is not None:
-                yield ("steps", name, "wait", "for"), step.wait.rule, True
+                yield ("steps", name, "wait", "for"), step.wait.rule
 
     @property
     def sends(self) -> tuple[str, ...]:

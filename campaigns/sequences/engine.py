@@ -122,11 +122,7 @@ class _Pass:
 
     def _leave(self, people: Sequence[Passage]) -> frozenset[int]:
         """Those who reached the goal or fit `exit_when` are out; their ids."""
-        goal, rules = self._definition.goal, []
-        if goal is not None and goal.ends:
-            rules.append(("goal", actions.reached(goal.event)))
-        if self._definition.exit_when is not None:
-            rules.append(("exit_when", self._definition.exit_when))
+        rules = actions.leaving_rules(self._definition)
         for passage in people:
             passage.is_asked = True
         fit = self._fitting([condition for _, condition in rules], people)

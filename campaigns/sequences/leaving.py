@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from campaigns.sequences.actions import reached
+from campaigns.sequences.actions import leaving_rules
 from campaigns.sequences.telling import Effect, Told
 from campaigns.sequences.versions import SequenceVersion, Standing
 from core.schema import customer, enrolment
@@ -25,7 +25,7 @@ def told(
     """How many of those who wait at these steps, and go over to the new version, its changed rules keep from more."""
     there = _there(standing, steps)
     if _asks_otherwise(standing.version, pinned):
-        for because, rule in _rules(pinned):
+        for because, rule in leaving_rules(pinned.definition):
             yield from _leaving(connection, pinned, there, because, rule, now)
     if standing.definition.topic != pinned.definition.topic:
         yield from _forbidden(connection, standing, pinned, there, policy, now)
@@ -39,15 +39,12 @@ def _there(standing: Standing, steps: Collection[str]) -> ColumnElement[bool]:
 
 def _asks_otherwise(was: SequenceVersion, now: SequenceVersion) -> bool:
     """Others than before may fit what lets people out: by its words, or by what segments mean."""
-    before = [*_rules(was), *sorted((name, segment.where) for name, segment in was.segments.items())]
-    return before != [*_rules(now), *sorted((name, segment.where) for name, segment in now.segments.items())]
+    return _asked(was) != _asked(now)
 
 
-def _rules(version: SequenceVersion) -> list[tuple[str, str]]:
-    """What lets people out before their next action, in the order in which it is asked."""
-    goal, exit_when = version.definition.goal, version.definition.exit_when
-    rules = [("goal", reached(goal.event))] if goal is not None and goal.ends else []
-    return [*rules, ("exit_when", exit_when)] if exit_when is not None else rules
+def _asked(version: SequenceVersion) -> list[tuple[str, str]]:
+    segments = sorted((name, segment.where) for name, segment in version.segments.items())
+    return [*leaving_rules(version.definition), *segments]
 
 
 def _leaving(

@@ -46,6 +46,7 @@ def sequence_mistakes(
     """Every such mistake of every sequence. `vocabulary`: that of rules within sequences."""
     for document in documents.values():
         yield from _unknown_names(document, vocabulary, names, templates)
+        yield from _unasked_limit(document)
         yield from _rules(document, vocabulary)
         yield from _moves(document)
         yield from _dead_steps(document)
@@ -111,6 +112,16 @@ def _unknown_names(
 
 def _has_sender(content: Any, here: Path_) -> bool:
     return any(_at(content, path) is not None for path in ((*here, "send", "from"), ("send", "from")))
+
+
+def _unasked_limit(document: Document) -> Iterator[Problem]:
+    """A limit of people at once is asked only where a segment brings them."""
+    path, ways = ("limits", "max_audience"), ("event", "by")
+    way = next((name for name in ways if _at(document.content, ("enrol", name)) is not None), None)
+    if way is None or _at(document.content, path) is None:
+        return
+    hint = "remove it: such people enter one by one"
+    yield document.problem(path, f"limits.max_audience means nothing beside enrol.{way}, expected a segment", hint)
 
 
 # --- rules -------------------------------------------------------------------------------------------------------

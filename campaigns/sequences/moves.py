@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, DateTime, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from campaigns.sequences import recall
 from campaigns.sequences.fates import Fate, Lot
 from campaigns.sequences.retiming import Retimed
 from core.errors import StalePlan
@@ -41,7 +42,7 @@ _STAY: Final = text(f"""
 """)  # noqa: S608  nothing of it comes from outside
 _EXIT: Final = text(f"""
     UPDATE enrolment AS e SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = :because
-    WHERE {_THERE}
+    WHERE {_THERE} RETURNING id
 """).bindparams(bindparam("now", type_=_INSTANT))  # noqa: S608
 _TIMES: Final = (
     bindparam("now", type_=_INSTANT),
@@ -102,7 +103,9 @@ def _one(connection: Connection, crossing: Crossing, lot: Lot, times: Retimed | 
         return 0
     values = crossing.values(step=lot.step)
     if lot.fate is Fate.EXITS:
-        return connection.execute(_EXIT, values | {"because": EDITED}).rowcount
+        gone = connection.execute(_EXIT, values | {"because": EDITED}).scalars().all()
+        recall.call_back(connection, gone, crossing.now)
+        return len(gone)
     if times is None:
         return connection.execute(_STAY, values | {"to": lot.to}).rowcount
     rests = times.rests

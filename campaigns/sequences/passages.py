@@ -4,7 +4,7 @@ Writes `enrolment` and `enrolment_step`. Nobody does a step twice: the key of `e
 whatever else goes wrong.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,14 +23,6 @@ class EnrolmentState(StrEnum):
     ACTIVE = "active"  #: it goes on
     COMPLETED = "completed"  #: it came past the last step
     EXITED = "exited"  #: it ended before that, with a reason
-
-
-#: Which state may follow which.
-TRANSITIONS: Final[Mapping[EnrolmentState, frozenset[EnrolmentState]]] = {
-    EnrolmentState.ACTIVE: frozenset({EnrolmentState.COMPLETED, EnrolmentState.EXITED}),
-    EnrolmentState.COMPLETED: frozenset(),
-    EnrolmentState.EXITED: frozenset(),
-}
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import Connection, func, select
 
@@ -24,8 +23,6 @@ from core.errors import ConfigError, Problem
 from core.schema import enrolment
 from segments.membership import segments_used
 from suppression.policy import Policy
-
-KIND: Final = "sequence"
 
 
 @dataclass(frozen=True, slots=True)

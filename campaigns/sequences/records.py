@@ -14,13 +14,12 @@ from sqlalchemy import Connection, RowMapping, Select, case, select, text, updat
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
+from campaigns.runs import WORK_CHANNEL
 from core.database import is_gone
 from core.errors import EngineError
 from core.schema import sequence
 
 _log = logging.getLogger("clarion.sequences")
-#: PostgreSQL channel on which the scheduler hears that there is work.
-_WORK_CHANNEL = "clarion_work"
 
 
 class SequenceState(StrEnum):
@@ -61,7 +60,7 @@ def register(connection: Connection, name: str, version_id: int, now: datetime) 
     }
     connection.execute(begun.on_conflict_do_update(index_elements=["name"], set_=again))
     connection.execute(_READ_FROM_HERE)
-    connection.execute(text(f"NOTIFY {_WORK_CHANNEL}"))
+    connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     return known(connection, [name])[0]
 
 
@@ -71,9 +70,10 @@ _END_LEFT: Final = text("""
     WHERE sequence = :name AND state = 'active'
       AND EXISTS (SELECT FROM sequence WHERE name = :name AND state = 'cancelled')
 """)
+#: One that a worker has in its hands at this instant is made; one whose worker was lost is not made again.
 _END_CALLS: Final = text("""
     UPDATE webhook_call SET state = 'failed', fault = 'the sequence was cancelled', answered_at = :now
-    WHERE state = 'planned' AND content ->> 'sequence' = :name
+    WHERE (state = 'planned' OR state = 'handed_over' AND not_before <= :now) AND content ->> 'sequence' = :name
       AND EXISTS (SELECT FROM sequence WHERE name = :name AND state = 'cancelled')
 """)
 #: What was done before a first sequence began is not read.
@@ -112,8 +112,9 @@ def _record(row: RowMapping) -> Record:
 
 
 def stop(connection: Connection, name: str, fault: str) -> None:
-    """The sequence is paused, and says why."""
-    connection.execute(update(sequence).where(sequence.c.name == name).values(state="paused", fault=fault))
+    """The sequence is paused, and says why. One that was paused or cancelled stays so."""
+    is_active = (sequence.c.name == name) & (sequence.c.state == SequenceState.ACTIVE)
+    connection.execute(update(sequence).where(is_active).values(state=SequenceState.PAUSED, fault=fault))
 
 
 def looked(connection: Connection, name: str, now: datetime) -> None:

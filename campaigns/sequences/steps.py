@@ -9,6 +9,7 @@ from core.local_time import Span, Weekday, parse_span
 from core.pressure_settings import ClockTime
 from core.units import Duration, Share, Unfit, parse_duration, parse_zone, quoted
 from core.yaml_files import Section
+from segments.definition import Expression
 
 #: What every step is one of, in the order in which docs tell of them.
 ACTIONS: Final = ("send", "wait", "branch", "split", "task", "update", "webhook", "exit")
@@ -16,13 +17,8 @@ ACTIONS: Final = ("send", "wait", "branch", "split", "task", "update", "webhook"
 OWNER: Final = "owner"
 
 
-def _as_rule(given: object) -> object:
-    """YAML reads `true` without quotes as a truth value, which is a rule as well."""
-    return str(given).lower() if isinstance(given, bool) else given
-
-
 #: A rule in the language of segments. It may name `given.…`, and `since="enrolment"` or `since="step"`.
-Rule = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True), BeforeValidator(_as_rule)]
+Rule = Expression
 Filled = Annotated[str, StringConstraints(min_length=1)]
 Scalar = str | bool | int | float | None
 

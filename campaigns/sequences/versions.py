@@ -111,14 +111,14 @@ def pin(catalogue: Catalogue, name: str) -> SequenceVersion:
 def _segments_of(catalogue: Catalogue, file: SequenceFile) -> Iterable[str]:
     vocabulary = catalogue.passage_vocabulary
     chosen = [file.enrol.segment, *file.enrol.exclude] if file.enrol.segment else []
-    named = [name for _, rule, _ in file.rules() for name in segments_named(rule, vocabulary)]
+    named = [name for _, rule in file.rules() for name in segments_named(rule, vocabulary)]
     return segments_used([*chosen, *named], vocabulary)
 
 
 def _chosen_by_behaviour(catalogue: Catalogue, file: SequenceFile) -> bool:
     """What people did decides who enters, or who gets what. What only lets them out is no choice against them."""
     vocabulary = catalogue.passage_vocabulary
-    rules = [rule for place, rule, _ in file.rules() if place[0] == "steps"]
+    rules = [rule for place, rule in file.rules() if place[0] == "steps"]
     named = {name for rule in rules for name in segments_named(rule, vocabulary)}
     entering = [file.enrol.segment, *file.enrol.exclude] if file.enrol.segment else []
     asked = {name: catalogue.segments[name] for name in segments_used([*entering, *named], vocabulary)}

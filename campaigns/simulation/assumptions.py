@@ -70,6 +70,4 @@ def told(assumptions: Assumptions) -> str:
     shares: Mapping[str, float] = assumptions.document()
     if not any(shares.values()):
         return "nobody answers, and every address exists"
-    return ", ".join(
-        f"{name} {share:.3g}%".replace("e+02", "00") for name, share in ((n, s * 100) for n, s in shares.items())
-    )
+    return ", ".join(f"{name} {share * 100:.3g}%" for name, share in shares.items())

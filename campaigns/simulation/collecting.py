@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from campaigns.simulation.courier import NAME
 from campaigns.simulation.figures import Day, Due, Moment, Pressed, StepFigures, TransportDay, TransportFigures
+from campaigns.status import TAKEN
 from core.local_time import zone_or
 from core.settings import Settings
 
@@ -103,7 +104,6 @@ _HELD: Final = """
     SELECT m.campaign, m.step, h.reason, count(*) AS heads
     FROM rehearsal_hold AS h JOIN rehearsal_message AS m ON m.id = h.message_id GROUP BY 1, 2, 3
 """
-_WENT: Final = ("accepted", "delivered", "bounced", "complained")
 
 
 def steps(connection: Connection) -> tuple[StepFigures, ...]:
@@ -131,7 +131,7 @@ def _step(
     key: tuple[str, str], states: Counter[str], skipped: Counter[str], held: Counter[str],
     times: tuple[datetime | None, datetime | None], kind: str, fault: str | None,
 ) -> StepFigures:  # fmt: skip
-    accepted = sum(states[state] for state in _WENT)
+    accepted = sum(states[state] for state in TAKEN)
     waiting = states["planned"] + states["deferred"] + states["handed_over"]
     bounced, total = states["failed"], states.total()
     return StepFigures(

@@ -23,7 +23,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
-    """One step of one campaign. `messages` = accepted + bounced + waiting + failed + the sum of `skipped`."""
+    """One step of one campaign. `messages` = accepted + bounced + waiting + other + the sum of `skipped`."""
 
     campaign: str
     step: str
@@ -52,10 +52,10 @@ class TransportDay:
 
 @dataclass(frozen=True, slots=True)
 class TransportFigures:
-    """One transport."""
+    """One transport. `mails`: handed over, also those that bounce."""
 
     transport: str
-    accepted: int
+    mails: int
     busiest_day: date
     busiest_day_count: int
     busiest_hour: datetime

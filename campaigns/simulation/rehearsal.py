@@ -70,6 +70,7 @@ def rehearse(
         take_over(connection, now)
         if wish.start > now:
             clock.go(now, wish.start)
+            clock.responses.noted.clear()  # answers count from the start on, as mails do
         collecting.begin(connection)
         applied, refused = apply_files(connection, catalogue, wish.names, wish.start)
         clock.go(wish.start, wish.until)

@@ -8,12 +8,13 @@ from typing import Final
 from campaigns.surveys.definition import FOLDER, SurveyFile
 from core.errors import NotFound, Problem
 from core.field_types import NAME_PATTERN
+from core.form_settings import PAGE_FIELDS
 from core.names import did_you_mean
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 
-#: Properties of the activity that an answer is: a question of such a name could not be told from them.
-_TAKEN: Final = frozenset({"token", "language"})
+#: Names of the page itself, and of what its link says: a question of such a name could not be told from them.
+_TAKEN: Final = PAGE_FIELDS | {"token", "language"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
@@ -235,7 +235,3 @@ class WorkspaceTestFile(Section):
     def begins(self, case: Case) -> Instant:
         """When the files are applied."""
         return case.clock or self.clock
-
-    def stored(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.model_dump(mode="json", exclude_defaults=True)

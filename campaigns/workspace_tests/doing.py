@@ -78,17 +78,13 @@ def _change(stage: Stage, number: int, step: Happening, now: datetime) -> None:
     for name, value in (step.fields or {}).items():
         if name.startswith("attributes."):
             attributes[name.removeprefix("attributes.")] = value
-        elif name in _COLUMNS:
+        elif name in given.COLUMNS:
             values[name] = value  # type: ignore[assignment]
         else:
-            raise UsageError(f"no field {name!r} of customers", hint=f"{', '.join(_COLUMNS)}, or attributes.<name>")
+            known = ", ".join(given.COLUMNS)
+            raise UsageError(f"no field {name!r} of customers", hint=f"{known}, or attributes.<name>")
     changed: dict[str, Any] = values | {"attributes": attributes}
     stage.connection.execute(update(customer).where(customer.c.id == number).values(changed))
-
-
-_COLUMNS: Final = (
-    "first_name", "last_name", "company", "phone", "country", "language", "zone", "owner", "person", "household",
-)  # fmt: skip
 
 
 def _answer(stage: Stage, number: int, step: Happening, now: datetime) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from campaigns.status import TAKEN
 from campaigns.workspace_tests.definition import (
     ExpectedEnrolment,
     ExpectedMessage,
@@ -20,8 +21,6 @@ from core.instants import Instant
 
 #: Nobody means this to happen: it is told unless it is expected.
 RENDER_FAILED: Final = "render_failed"
-#: In these states a message went.
-_WENT: Final = ("accepted", "delivered", "bounced", "complained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _messages(case: TestCase, found: Found) -> Iterator[Finding]:
         yield from _none(case.line("expect", "none", number), unwanted, found.messages)
     if expect.others == "none":
         for other in left:
-            if other.state in _WENT:
+            if other.state in TAKEN:
                 yield Finding(case.line("expect"), "a message goes that is not expected", None, shown(other))
     for other in left:
         if other.skipped == RENDER_FAILED:
@@ -85,7 +84,7 @@ def shown(message: FoundMessage) -> str:
     head = f"{message.customer}  {local:%a %Y-%m-%d %H:%M} {message.zone}  {message.campaign}{step}"
     if message.skipped is not None:
         return f"{head}  skipped: {message.skipped}" + (f" ({message.fault})" if message.fault else "")
-    if message.state not in _WENT:
+    if message.state not in TAKEN:
         return f"{head}  {message.state}"
     return f"{head}  {message.subject!r}"
 
@@ -112,7 +111,7 @@ def _message(line: int, expected: ExpectedMessage, left: list[FoundMessage]) -> 
 
 def _wrong(expected: ExpectedMessage, message: FoundMessage) -> list[str]:
     """What of the message is not as expected."""
-    went = message.state in _WENT
+    went = message.state in TAKEN
     tests: Mapping[str, bool] = {
         "step": expected.step in (None, message.step),
         "outcome": went if expected.skipped is None else message.skipped is not None,
@@ -142,7 +141,7 @@ def _said(expected: ExpectedMessage) -> str:
 def _none(line: int, unwanted: Unexpected, messages: Sequence[FoundMessage]) -> Iterator[Finding]:
     for message in messages:
         names_it = unwanted.campaign in (None, message.campaign) and unwanted.step in (None, message.step)
-        if message.customer == unwanted.customer and names_it and message.state in _WENT:
+        if message.customer == unwanted.customer and names_it and message.state in TAKEN:
             yield Finding(line, "a message goes that must not", "none", shown(message))
 
 

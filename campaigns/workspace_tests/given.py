@@ -19,6 +19,10 @@ from suppression.record import suppress
 #: Words about topics that have no time of their own were said so long before the clock.
 _LONG_AGO: Final = timedelta(days=365)
 _SOURCE: Final = "test"
+#: Columns of a customer that a test sets and changes.
+COLUMNS: Final = (
+    "first_name", "last_name", "company", "phone", "country", "language", "zone", "owner", "person", "household",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +53,7 @@ def email_of(name: str, person: Customer) -> Address | None:
 
 def _add(place: Place, name: str, person: Customer, now: datetime) -> int:
     address = email_of(name, person)
-    columns = (
-        "first_name",
-        "last_name",
-        "company",
-        "phone",
-        "country",
-        "language",
-        "zone",
-        "owner",
-        "person",
-        "household",
-    )
-    values: dict[str, Any] = {column: getattr(person, column) for column in columns}
+    values: dict[str, Any] = {column: getattr(person, column) for column in COLUMNS}
     values |= {"external_id": name, "attributes": dict(person.attributes), "source": _SOURCE}
     values |= {"created_at": now, "updated_at": now}
     if address is not None:

@@ -172,14 +172,14 @@ def _due(figures: Figures) -> str:
 
 def _ways(figures: Figures) -> str:
     rows = [
-        [f'<th scope="row">{escape(way.transport)}</th>', number_cell(way.accepted),
+        [f'<th scope="row">{escape(way.transport)}</th>', number_cell(way.mails),
          f"{number_cell(way.busiest_day_count)}<td>{way.busiest_day}</td>",
          f"{number_cell(way.busiest_hour_count)}<td>{local(way.busiest_hour, figures.zone)}</td>"]
         for way in figures.transports
     ]  # fmt: skip
     if not rows:
         return ""
-    total = sum(way.accepted for way in figures.transports)
+    total = sum(way.mails for way in figures.transports)
     large = [(domain, count) for domain, count in figures.domains.items() if count > _LARGE * total]
     bars = [Bar(domain, count, f"{count:,}") for domain, count in large[:8]]
     heads = ("Transport", "Mails", "Busiest day", "", "Busiest hour", "")

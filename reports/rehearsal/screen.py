@@ -84,12 +84,12 @@ def _ways(figures: Figures) -> Iterator[str]:
             f", {way.lasts_s / 60:,.0f} min by its rate" if way.lasts_s else ""
         )
         yield (
-            f"transport {way.transport}: {way.accepted:,} mails, at most {way.busiest_day_count:,} a day "
+            f"transport {way.transport}: {way.mails:,} mails, at most {way.busiest_day_count:,} a day "
             f"({way.busiest_day}) and {way.busiest_hour_count:,} an hour ({hour})"
         )
     for over in figures.exceeded:
         yield f"  TOO MUCH for {over.transport} on {over.day}: {over.wanted:,} mails, {over.allowed:,} allowed"
-    total = sum(way.accepted for way in figures.transports)
+    total = sum(way.mails for way in figures.transports)
     large = [f"{domain} {count:,}" for domain, count in figures.domains.items() if count > total / 200]
     if large:
         yield "  to " + ", ".join(large[:5])

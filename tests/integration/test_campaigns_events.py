@@ -456,6 +456,8 @@ def test_plan_of_a_file_that_changed_since_is_refused(hall):
         ("capacity: 2\n", "", "needs a 'capacity'"),
         ('place: "Mill Lane 1, Papertown"\n', "", "expected 'place', 'online' or both"),
         ("before: 1d", "before: 7d", "the same 'before'"),
+        ("fields: {company", "fields: {homepage: {}, company", "a field cannot be called 'homepage'"),
+        ("fields: {company", "fields: {people: {}, company", "a field cannot be called 'people'"),
     ],
 )
 def test_mistakes_in_event_files_are_told_at_their_line(make_workspace, old, new, told):

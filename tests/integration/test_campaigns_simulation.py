@@ -302,6 +302,29 @@ def test_what_is_under_way_goes_on_before_the_files_are_applied(office, database
     assert () == found.applied  # everybody has the piece by then: the two of the mailing before were sent
 
 
+def test_answers_before_the_start_are_not_counted(office, database, clock):
+    """
+    From a day to come: what people do before it happens, and is no figure; nor are the mails they answered.
+    """
+    apply_of(office, database, clock, plan_of(office, database, clock, "weekly"))
+    everybody_opens = Assumptions(opens=1, clicks=0, replies=0, converts=0, bounces=0, unsubscribes=0)
+    found = rehearse(database, office, Wish(START + timedelta(days=11), 10, assumptions=everybody_opens), START)
+
+    assert [(17, 30)] == [(day.day.day, day.accepted) for day in found.days]
+    assert {"open": 30} == found.answers
+
+
+def test_a_transport_counts_what_was_handed_over(office, database):
+    """
+    Mails that bounce were the transport's to carry: they count there, and not as accepted.
+    """
+    found = rehearsed(database, office, days=1, names=("spring-paper",), assumptions=Assumptions(bounces=1))
+
+    assert [("main", 30)] == [(way.transport, way.mails) for way in found.transports]
+    assert [(0, 30)] == [(day.accepted, day.bounced) for day in found.days]
+    assert 30 == found.document()["transports"][0]["mails"]
+
+
 _IN_HANDS = (
     """
     UPDATE batch SET state = 'claimed', claim_count = 1, worker = 'w', published_at = now(),

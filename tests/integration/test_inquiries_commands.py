@@ -192,6 +192,8 @@ def test_task_given_to_somebody_is_told_once(database: Database, run: Callable[.
         ("nobodys: dan", "nobodys: don", "tasks.nobodys: 'don' is no entry of staff"),
         ("deadline: 4h", "deadline: 90d", "at most '30d'"),
         ('to: "17:00"', 'to: "09:30"', "'to' is not an hour after 'from'"),
+        ("fields:\n", "fields:\n      homepage: {{label: Page}}\n", "a field cannot be called 'homepage'"),
+        ("fields:\n", "fields:\n      call_day: {{label: Day}}\n", "a field cannot be called 'call_day'"),
         ("kind: choice, choices: {{paper: {{en: Paper}}, ink: {{en: Ink}}}}", "kind: choice", "expected 'choices'"),
     ],
 )

@@ -116,6 +116,23 @@ def test_acknowledgements_of_one_address_have_an_end(take: Callable[..., Receive
     assert all(one.task_id for one in by_mail)
 
 
+def test_acknowledgements_of_one_address_are_as_many_as_the_settings_say(
+    database: Database, make_workspace: Callable[..., Workspace]
+) -> None:
+    """
+    Seven in two days, where `pages.limits` says so; then what counts is what was acknowledged since.
+    """
+    limited = SETTINGS + "pages: {{limits: {{inquiries: 7, mail_every: 2d}}}}\n"
+    circumstances = Circumstances.of(make_workspace(database=database, files=FILES, settings=limited))
+    hours = (*range(8), 47, 48, 49)
+    with database.begin() as connection:
+        received = [
+            receive(connection, circumstances, asked(key=f"f{hour}"), NOW + timedelta(hours=hour)) for hour in hours
+        ]
+
+    assert [True] * 7 + [False] * 2 + [True] * 2 == [one.is_acknowledged for one in received]
+
+
 @pytest.mark.parametrize("address", ["MAILER-DAEMON@x.example", "list-request@x.example", "anna@paper.example"])
 def test_nothing_is_answered_to_programs_and_ourselves(
     database: Database, take: Callable[..., Received], address: str

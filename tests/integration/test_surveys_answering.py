@@ -215,6 +215,8 @@ def test_required_question_wants_an_answer() -> None:
             "choices",
         ),
         ("  why: {ask", "  token: {ask", 13, "token"),
+        ("  why: {ask", "  homepage: {ask", 13, "a question cannot be called 'homepage'"),
+        ("  why: {ask", "  lang: {ask", 13, "a question cannot be called 'lang'"),
         ("max_length: 200", "max_length: 0", 13, "1"),
         ("title:", "titel:", 1, "title"),
     ],

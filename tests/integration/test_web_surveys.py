@@ -143,3 +143,14 @@ def test_inquiries_of_a_flooded_mailbox_count_and_are_not_acknowledged(event: Ev
     assert 1 == len({answer.body for answer in (*answers, trapped)})
     assert 7 == len(event.pages.rows(schema.inquiry))
     assert 5 == len(event.pages.mails("received"))
+
+
+def test_form_pressed_again_uses_up_no_acknowledgement(event: EventPages) -> None:
+    """
+    One form sent six times is one inquiry with one mail; the next form has its own.
+    """
+    for page in (*("p" * 20,) * 6, "q" * 20):
+        event.pages.post("/i/sales", {**ASKED, "page": page})
+
+    assert 2 == len(event.pages.rows(schema.inquiry))
+    assert 2 == len(event.pages.mails("received"))

@@ -79,6 +79,8 @@ def test_a_good_file_has_no_mistake(tmp_path: Path) -> None:
         ("{segment: everybody}", "{segment: everybody, again: always}", "3: enrol: who stays in the segment"),
         ("{segment: everybody}", '{event: x, where: \'did("y", since="step")\'}', "3: no step has begun here"),
         ("{exit: finished}", "{exit: finished, wait: 3d}", "9: steps.short: expected exactly one of send, wait"),
+        ("{segment: everybody}", "{by: api}\nlimits: {max_audience: 5}", "4: limits.max_audience means nothing"),
+        ("{segment: everybody}", "{event: x}\nlimits: {max_audience: 5}", "4: limits.max_audience means nothing"),
         ("note: {", "note: {renamed_from: hello, ", "13: steps.note: 'hello' is still a step"),
     ],
 )

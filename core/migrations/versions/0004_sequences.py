@@ -19,6 +19,7 @@ def upgrade() -> None:
     _leave_runs_open()
     _tell_when_activities_are_known()
     _remember_calls()
+    _leave_room_in_the_ledger()
 
 
 def _pin_sequences() -> None:
@@ -315,3 +316,8 @@ def _tell_when_activities_are_known() -> None:
         COMMENT ON TRIGGER activity_known ON activity
         IS 'who adds activities holds off whoever would read past them (campaigns.sequences)'
     """)
+
+
+def _leave_room_in_the_ledger() -> None:
+    """Messages that change their state stay on their page; those of later audiences, that is."""
+    op.execute("ALTER TABLE message SET (fillfactor = 50)")
