@@ -26,9 +26,9 @@ def _arguments() -> argparse.Namespace:
     sizes = [int(size) for size in os.environ.get("SIZES", "1000 10000 100000").split()]
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="messages planned; or $SIZES")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=20, help="of each worker process")
+    parser.add_argument("--connections", type=int, default=25, help="of each worker process; Postfix allows 50 in all")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument("--batch-size", type=int, default=1000)
     parser.add_argument("--no-rivals", action="store_true", help="only ours; nothing is stored")
     parser.add_argument("--no-far", action="store_true", help="leave out the round trip of 50 ms")
     parser.add_argument("--only-far", action="store_true", help="only the round trip of 50 ms; nothing is stored")
