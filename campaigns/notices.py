@@ -13,11 +13,14 @@ from sqlalchemy import ARRAY, BIGINT, Connection, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 
 from campaigns.message_ids import message_id_of
+from core.plain_text import one_line
 from core.schema import staff_notice
 from core.settings import Sender
 from delivery.message_bytes import AUTOMATIC_HEADERS, EncodedFile, Mail, write_message
 from delivery.smtp import Outcome, OutcomeState
 
+#: Characters of a header.
+_LONGEST: Final = 150
 #: A notice handed over to a worker that was lost is sent again after this long: rather twice than never.
 LEASE: Final = timedelta(minutes=10)
 #: Waits before the next attempts; after the last of them a notice has failed.
@@ -48,7 +51,7 @@ def order(connection: Connection, wanted: NewNotice, *, secret: bytes, sender: S
 
     Repeat: safe, also concurrently. Atomic with the connection's transaction.
     """
-    subject = _one_line(wanted.subject)
+    subject = one_line(wanted.subject)[:_LONGEST]  # it may come from strangers
     mail = Mail(
         message_id=message_id_of(secret, f"notice|{wanted.key}", sender.email),
         date=now,
@@ -56,7 +59,7 @@ def order(connection: Connection, wanted: NewNotice, *, secret: bytes, sender: S
         sender_email=sender.email,
         reply_to=wanted.reply_to,
         recipient_email=wanted.recipient,
-        recipient_name=_one_line(wanted.recipient_name),
+        recipient_name=one_line(wanted.recipient_name)[:_LONGEST],
         subject=subject,
         text=wanted.text,
         html=None,
@@ -69,11 +72,6 @@ def order(connection: Connection, wanted: NewNotice, *, secret: bytes, sender: S
     }  # fmt: skip
     added = insert(staff_notice).values(row).on_conflict_do_nothing(index_elements=["notice_key"])
     return connection.execute(added.returning(staff_notice.c.id)).first() is not None
-
-
-def _one_line(words: str) -> str:
-    """One line of printable text, at most 150 characters: it may come from strangers."""
-    return " ".join("".join(char if char.isprintable() else " " for char in words).split())[:150]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from core import advisory
 from core.addresses import Address
+from core.plain_text import one_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, ScalarSelect
@@ -127,12 +128,7 @@ def fill_in(connection: "Connection", customer_id: int, told: Mapping[str, str],
 
     filled = {
         name: func.coalesce(func.nullif(func.btrim(customer.c[name]), ""), said)
-        for name in FIELDS if (said := _one_line(told.get(name, "")))
+        for name in FIELDS if (said := one_line(told.get(name, "")))
     }  # fmt: skip
     if filled:
         connection.execute(update(customer).where(customer.c.id == customer_id).values(**filled, updated_at=now))
-
-
-def _one_line(text: str) -> str:
-    """The text as the header of a mail can hold it."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

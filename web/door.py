@@ -18,9 +18,9 @@ from campaigns.events.held import HeldEvent, event_of
 from campaigns.events.states import Seat
 from core import audit
 from core.errors import NotFound
+from core.plain_text import one_line
 from core.schema import customer, registration
 from tracking.timed_tokens import TimedPurpose
-from web.form_fields import one_line
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_fields

@@ -21,10 +21,9 @@ from core.form_settings import Captcha, in_language
 from core.people_lock import people_stay
 from web import captchas, event_form, widgets
 from web.content import people_digest
-from web.form_fields import Sent, last
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import is_programs, read_all
+from web.reading import Sent, is_programs, last, read_all
 from web.registration_limits import admitted, remember
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of

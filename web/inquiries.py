@@ -12,12 +12,11 @@ from core.inquiry_settings import Desk
 from core.people_lock import people_stay
 from web import captchas, inquiry_form
 from web.content import digest_of
-from web.form_fields import Sent, last
 from web.inquiry_form import Written
 from web.languages import Words
 from web.limits import limit_key, lock_mailbox
 from web.pages import NOTHING, fragment
-from web.reading import is_programs, read_all
+from web.reading import Sent, is_programs, last, read_all
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
 from web.widgets import Problems

@@ -1,7 +1,5 @@
 """The form of a desk: how it is shown, and what is made of what was filled in."""
 
-import re
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,15 +11,13 @@ from core.form_settings import in_language
 from core.inquiry_settings import Desk, InquiryField
 from core.units import local_instant
 from web import form_fields, widgets
-from web.form_fields import FormField, Sent, last, personal
+from web.form_fields import FormField, personal
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import LONGEST, address_in
+from web.reading import LONGEST, Sent, address_in, last, token_in
 from web.widgets import Asked, Choice, Problems
 
-#: Names the form, so that sending it twice is sending it once.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_NAME: Final = "page"
+_NAME: Final = "page"  # names the form
 _CALL: Final = "call"
 _DAY: Final = "call_day"
 _TIME: Final = "call_time"
@@ -57,13 +53,7 @@ def read(desk: Desk, zone: str, words: Words, sent: Sent, now: datetime) -> Writ
         return problems
     subject, content = found.pop("subject"), found.pop("content")
     told = {name: value for name, value in found.items() if value}
-    return Written(token_in(sent), address, subject, content, told, call_at)
-
-
-def token_in(sent: Sent) -> str:
-    """What names the form; one that has no name of ours gets a new one."""
-    token = last(sent, _NAME)
-    return token if _TOKEN.fullmatch(token) else secrets.token_urlsafe(18)
+    return Written(token_in(sent, _NAME), address, subject, content, told, call_at)
 
 
 def _call_at(
@@ -105,7 +95,7 @@ def shown(desk: Desk, zone: str, words: Words, sent: Sent, problems: Problems, n
     parts += [form_fields.shown(field, words, sent, problems) for field in _fields(desk, words, wants_call=False)]
     if desk.call_back:
         parts += _call(desk, zone, words, sent, problems, now)
-    parts.append(fragment("hidden.html", {"name": _NAME, "value": token_in(sent)}))
+    parts.append(fragment("hidden.html", {"name": _NAME, "value": token_in(sent, _NAME)}))
     intro = in_language(desk.intro, words.code)
     values = {
         "heading": heading_of(desk, words), "alert": widgets.alert(words, problems), "fields": joined(parts),

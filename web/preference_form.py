@@ -14,6 +14,7 @@ from web.choices import Choices, Offer, Wishes
 from web.languages import Words
 from web.mailboxes import Person
 from web.pages import NOTHING, Html, fragment, joined
+from web.reading import last
 from web.speaking import shown_address, shown_date, topic_description, topic_label
 from web.widgets import Choice
 
@@ -31,12 +32,12 @@ def read(fields: Mapping[str, list[str]], settings: Settings, words: Words, now:
 
     Without what was shown nothing is switched on, and what is not ticked is switched off.
     """
-    often, pause = fields.get("often", [""])[-1], fields.get("pause", [""])[-1]
+    often, pause = last(fields, "often"), last(fields, "pause")
     lengths = {format_duration(length): length for length in settings.pages.pauses}
     most = _parsed_often(often)
     if (most is None and often != _NONE) or pause not in {_NONE, _KEEP, *lengths}:
         return None
-    shown_at = _instant(fields.get("shown_at", [""])[-1], now)
+    shown_at = _instant(last(fields, "shown_at"), now)
     was_often, was_pause = fields.get("was_often", [_NONE])[-1], fields.get("was_pause", [_NONE])[-1]
     return Wishes(
         _offers(fields, "topics"), _offers(fields, "off"), shown_at, keeps_most=often == was_often, most=most,

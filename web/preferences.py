@@ -20,7 +20,7 @@ from web.languages import Words
 from web.limits import answered, limit_key
 from web.mailboxes import Mailbox, Person
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import read_all
+from web.reading import last, read_all
 from web.rights import on_its_way
 from web.rights_requests import Kind
 from web.site import Site, site_of
@@ -45,7 +45,7 @@ async def preferences_sent(request: Request) -> Response:
     if isinstance(token, Response):
         return token
     fields = await read_all(request)
-    action, now = fields.get("action", [""])[-1], site.clock.now()
+    action, now = last(fields, "action"), site.clock.now()
     if action in tuple(Kind):
         return await _link_sent(site, request, token, Kind(action))
     wishes = (

@@ -1,5 +1,7 @@
 """What a form sent: its fields, whichever of the two encodings they came in."""
 
+import re
+import secrets
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -18,9 +20,12 @@ _MAX_FIELDS: Final = 200
 LONGEST: Final = 300
 #: A field of `html/form.html` that people do not see; programs fill it in (S-9.10).
 _TRAP: Final = "homepage"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+#: What a form sent: a field may have several values.
+Sent = Mapping[str, list[str]]
 
 
-async def read_all(request: Request) -> Mapping[str, list[str]]:
+async def read_all(request: Request) -> Sent:
     """The form's fields with all their values, names in lower case, as `multipart/form-data` or
     `application/x-www-form-urlencoded`; a body without a type counts as the latter. Empty when it cannot be read."""
     found: dict[str, list[str]] = {}
@@ -34,18 +39,29 @@ async def read_fields(request: Request) -> Mapping[str, str]:
     return {name: values[-1] for name, values in (await read_all(request)).items()}
 
 
-def address_in(fields: Mapping[str, list[str]]) -> Address | None:
-    """The address that was entered as `email`; None when it is none."""
-    text = fields.get("email", [""])[-1]
+def last(sent: Sent, name: str) -> str:
+    """The last value of a field; empty when there is none."""
+    return sent.get(name, [""])[-1]
+
+
+def address_in(sent: Sent, name: str = "email") -> Address | None:
+    """The address that was entered as `name`; None when it is none."""
+    text = last(sent, name)
     try:
         return parse_address(text) if len(text) <= LONGEST else None
     except AddressError:
         return None
 
 
-def is_programs(fields: Mapping[str, list[str]]) -> bool:
+def token_in(sent: Sent, name: str) -> str:
+    """What names the form, so that sending it twice is sending it once; one without a name of ours gets a new one."""
+    token = last(sent, name)
+    return token if _TOKEN.fullmatch(token) else secrets.token_urlsafe(18)
+
+
+def is_programs(sent: Sent) -> bool:
     """Whether the field nobody sees was filled in."""
-    return any(fields.get(_TRAP, ()))
+    return any(sent.get(_TRAP, ()))
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:

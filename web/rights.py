@@ -13,7 +13,7 @@ from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import pages, rights_requests, widgets
 from web.languages import Words
 from web.pages import fragment, joined
-from web.reading import LONGEST, address_in, is_programs, read_all
+from web.reading import LONGEST, address_in, is_programs, last, read_all
 from web.rights_requests import Asked, Kind, Outcome, campaign_of, life_of
 from web.signing_up import is_allowed, too_many
 from web.site import Site, site_of
@@ -60,7 +60,7 @@ def _read(
     site: Site, words: Words, fields: Mapping[str, list[str]]
 ) -> tuple[Kind | None, Address | None, Problems]:  # fmt: skip
     problems: dict[str, str] = {}
-    what = fields.get("what", [""])[-1]
+    what = last(fields, "what")
     address, kind = address_in(fields), next((kind for kind in _offered(site) if kind == what), None)
     if address is None:
         problems["email"] = words.say("form_email_problem")
@@ -76,10 +76,10 @@ def _offered(site: Site) -> list[Kind]:
 def _ask_page(
     site: Site, request: Request, words: Words, fields: Mapping[str, list[str]], problems: Problems
 ) -> Response:  # fmt: skip
-    heading, chosen = words.say("my_heading"), fields.get("what", [""])[-1]
+    heading, chosen = words.say("my_heading"), last(fields, "what")
     offered = [Choice(kind, words.say(f"my_{kind}"), kind == chosen) for kind in _offered(site)]
     email = widgets.text_field(
-        "email", words.say("form_email"), fields.get("email", [""])[-1][:LONGEST], kind="email", autocomplete="email",
+        "email", words.say("form_email"), last(fields, "email")[:LONGEST], kind="email", autocomplete="email",
         problems=problems,
     )  # fmt: skip
     values = {

@@ -7,11 +7,12 @@ from typing import Final
 
 from core.addresses import Address
 from core.form_settings import Form, in_language
+from core.plain_text import one_line
 from core.settings import Settings
 from web import widgets
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import LONGEST, address_in
+from web.reading import LONGEST, address_in, last
 from web.speaking import topic_description, topic_label
 from web.widgets import Choice, Problems
 
@@ -47,18 +48,13 @@ def read(form: Form, settings: Settings, words: Words, fields: Mapping[str, list
         problems["agree"] = words.say("form_agree_problem")
     if address is None or problems:
         return problems
-    told: dict[str, str] = {name: text for name in form.fields if (text := _one_line(fields, name))}
+    told: dict[str, str] = {name: text for name in form.fields if (text := one_line(last(fields, name))[:LONGEST])}
     return Entered(address, chosen, told, wording_of(form, settings, words), words.code)
 
 
 def _only(form: Form) -> tuple[str, ...]:
     """The topic of a form that has one: there it is not asked for."""
     return form.topics if len(form.topics) == 1 else ()
-
-
-def _one_line(fields: Mapping[str, list[str]], name: str) -> str:
-    printable = "".join(char if char.isprintable() else " " for char in fields.get(name, [""])[-1])
-    return " ".join(printable.split())[:LONGEST]
 
 
 def wording_of(form: Form, settings: Settings, words: Words) -> str:
@@ -99,7 +95,7 @@ def shown(
 def _text(words: Words, name: str, fields: Mapping[str, list[str]], problems: Problems) -> Html:
     is_address = name == "email"
     return widgets.text_field(
-        name, words.say(f"form_{name}"), fields.get(name, [""])[-1][:LONGEST], kind="email" if is_address else "text",
+        name, words.say(f"form_{name}"), last(fields, name)[:LONGEST], kind="email" if is_address else "text",
         autocomplete="email" if is_address else _AUTOCOMPLETE[name],
         mark="" if is_address else words.say("form_optional"), problems=problems,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from web import captchas, sign_up_form, sign_ups
 from web.languages import Words
 from web.limits import is_within, limits_of
 from web.pages import NOTHING, fragment
-from web.reading import is_programs, read_all
+from web.reading import is_programs, last, read_all
 from web.sign_up_form import Entered
 from web.site import Site, site_of
 from web.widgets import Problems
@@ -59,7 +59,7 @@ async def _taken(
     if is_programs(fields):
         return None
     if form.captcha is not None:
-        answer = fields.get(form.captcha.answer.lower(), [""])[-1]
+        answer = last(fields, form.captcha.answer.lower())
         if not await captchas.is_person(site.threads, form.captcha, answer, visitor):
             return "captcha"
     await site.off_loop(sign_ups.take, site, name, form, entered, visitor)

@@ -21,10 +21,9 @@ from core.form_settings import in_language
 from core.schema import customer, message, survey_answer
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import widgets
-from web.form_fields import Sent, last
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import is_programs, read_all
+from web.reading import Sent, is_programs, last, read_all
 from web.site import Site, site_of
 from web.timed_links import has_ended, opened
 from web.widgets import Asked, Choice, Problems, Scale

@@ -29,6 +29,7 @@ from core.ids import address_key
 from core.inquiry_settings import Desk
 from core.mailboxes import limit_key, lock_mailbox
 from core.people_lock import people_stay
+from core.plain_text import one_line, plain
 from core.schema import activity, customer, inquiry
 from customers.joining import customer_at
 
@@ -136,7 +137,7 @@ def _checked(wanted: NewInquiry) -> Address | None:
         )
     if (size := len(json.dumps(dict(wanted.fields)))) > MOST_GIVEN:
         raise UsageError(f"the fields are too large (got {size:,} characters, expected {MOST_GIVEN:,})")
-    if not _one_line(wanted.subject) and not _plain(wanted.content):
+    if not one_line(wanted.subject) and not plain(wanted.content):
         raise UsageError("the inquiry is empty (expected a subject or a text)")
     if wanted.email is None:
         if wanted.customer_id is None:
@@ -160,16 +161,16 @@ def _check_same(known: Row[Any], wanted: NewInquiry, key: UUID | None) -> None:
     same_person = known.address_key == key if key is not None else known.customer_id == wanted.customer_id
     told = (known.desk, known.subject, known.fields, known.call_at)
     again = (wanted.desk, _subject(wanted), _fields(wanted), wanted.call_at)
-    if not same_person or told != again or not known.content.startswith(_plain(wanted.content)):
+    if not same_person or told != again or not known.content.startswith(plain(wanted.content)):
         raise PlanError("the key was used for another inquiry", hint="give every inquiry a key of its own")
 
 
 def _subject(wanted: NewInquiry) -> str:
-    return _one_line(wanted.subject) or _one_line(wanted.content)[:80]
+    return one_line(wanted.subject) or one_line(wanted.content)[:80]
 
 
 def _fields(wanted: NewInquiry) -> dict[str, Any]:
-    return {name: _plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()}
+    return {name: plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()}
 
 
 def _as_received(row: Row[Any], *, is_new: bool) -> Received:
@@ -207,7 +208,7 @@ def _written(
         "inquiry_key": wanted.key, "desk": wanted.desk, "source": wanted.source, "customer_id": person,
         "email": address.email if address else (who.email if who else None),
         "address_key": key or (who.address_key if who else None), "language": language,
-        "subject": _subject(wanted), "content": _plain(wanted.content), "fields": _fields(wanted),
+        "subject": _subject(wanted), "content": plain(wanted.content), "fields": _fields(wanted),
         "mail_ids": list(wanted.mail_ids),
         "owner": owner_of(desk, circumstances.settings.staff, asking), "received_at": now, "due_at": due_at,
         "escalates_at": due_at, "call_at": wanted.call_at,
@@ -242,11 +243,3 @@ def _given_out(
             connection, circumstances, row, row.owner, key="received", subject=subject, text=letter.body, now=now,
             reply_to=row.email,
         )  # fmt: skip
-
-
-def _one_line(words: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in words).split())
-
-
-def _plain(words: str) -> str:
-    return "".join(char for char in words.replace("\r\n", "\n") if char.isprintable() or char in "\n\t").strip()

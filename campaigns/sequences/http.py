@@ -19,6 +19,8 @@ from threading import Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from core.plain_text import one_line
+
 #: What an answer may have; the rest is not read.
 _LONGEST_ANSWER: Final = 2_000
 _NAT64: Final = IPv6Network("64:ff9b::/96")
@@ -32,7 +34,7 @@ class Refused(Exception):
     """The call was not taken. `is_final`: to try again is no use. `was_heard`: there was an answer."""
 
     def __init__(self, why: str, *, is_final: bool = False, was_heard: bool = False) -> None:
-        super().__init__("".join(char if char.isprintable() else " " for char in why))
+        super().__init__(one_line(why))
         self.is_final, self.was_heard = is_final, was_heard
 
 

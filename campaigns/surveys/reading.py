@@ -1,12 +1,12 @@
 """Answers as a page or a program gives them, checked against the survey's questions."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from campaigns.surveys.definition import HIGHEST, Question, SurveyFile
+from core.plain_text import plain
 
 #: A rating, the names of the choices, or words.
 Answer = int | tuple[str, ...] | str
@@ -60,7 +60,7 @@ def _answer(question: Question, values: Sequence[str]) -> Answer | Mistake | Non
             chosen = tuple(choice for choice in question.choices if choice in values)
             return chosen if set(values) <= set(question.choices) else Mistake.NO_CHOICE
         case "text":
-            words = _plain(values[0])
+            words = plain(values[0])
             if len(words) > question.max_length:
                 return Mistake.TOO_LONG
             return words or (Mistake.MISSING if question.required else None)
@@ -69,9 +69,3 @@ def _answer(question: Question, values: Sequence[str]) -> Answer | Mistake | Non
 def _rating(text: str) -> int | Mistake:
     is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS
     return int(text) if is_number and int(text) <= HIGHEST else Mistake.NO_RATING
-
-
-def _plain(text: str) -> str:
-    """Without characters that no text has; line ends are `\\n`."""
-    kept = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(char for char in kept if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs")).strip()

@@ -19,10 +19,11 @@ from pydantic import (
 from core.addresses import Address, parse_address
 from core.errors import AddressError
 from core.ids import address_key
+from core.plain_text import one_line
 from customers.activities import Person
 from customers.importing.values import MAX_KEY, Rejected, clean_key
 from web.api.answers import Refusal
-from web.form_fields import PERSONAL, one_line
+from web.form_fields import PERSONAL
 
 _LARGEST: Final = 2**63
 _YEARS: Final = range(1900, 3000)

@@ -140,6 +140,7 @@ _SHOWN_CHARACTERS = 1000
 
 def _print_beginning(content: bytes | None) -> None:
     """Who wrote, about what, and the beginning of the text; `--raw` has all of it."""
+    from core.plain_text import one_line, plain
     from tracking.inbound.leaving import words_of
     from tracking.inbound.reading import read
 
@@ -148,10 +149,5 @@ def _print_beginning(content: bytes | None) -> None:
         return
     mail = read(content).mail
     for name in ("from", "subject"):
-        click.echo(f"\n{name.title()}: {_printable(mail.top.first(name))}", nl=False)
-    click.echo(f"\n\n{_printable(words_of(mail, _SHOWN_CHARACTERS))}")
-
-
-def _printable(text: str) -> str:
-    """The text without characters that would steer a terminal."""
-    return "".join(char for char in text if char.isprintable() or char == "\n")
+        click.echo(f"\n{name.title()}: {one_line(mail.top.first(name))}", nl=False)
+    click.echo(f"\n\n{plain(words_of(mail, _SHOWN_CHARACTERS))}")
