@@ -18,8 +18,9 @@ from core.field_types import NAME_PATTERN
 from core.form_settings import campaigns_named
 from core.inquiry_settings import acknowledging
 from core.names import did_you_mean
-from core.settings import Attachments, Settings
+from core.settings import Settings
 from core.settings_mistakes import token_mistakes
+from core.sound_part import sound_part
 from core.units import quoted
 from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
@@ -119,11 +120,11 @@ def load(workspace: Workspace) -> Catalogue:
 def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     """The definitions, or None where they cannot be used, and every problem of every file, sorted by place."""
     settings, document = workspace.read_settings()
+    sound = settings or sound_part(Settings, document)
     names = _names_in(document)
     segments, segment_problems = load_segments(workspace)
     templates, template_problems = load_templates(workspace)
-    largest = (settings.attachments if settings else Attachments()).max_size
-    files = Folder(workspace.root / TEMPLATES_FOLDER, largest)
+    files = Folder(workspace.root / TEMPLATES_FOLDER, sound.attachments.max_size)
     campaigns, campaign_problems = _load_campaigns(workspace)
     surveys, survey_problems = load_surveys(workspace)
     events, event_problems = load_events(workspace)
@@ -131,8 +132,8 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     used_by = _templates_by_class(campaigns)
     problems = [
         *document.problems,
-        *(_check_keys(settings, document, workspace) if settings is not None and settings.dkim else ()),
-        *(token_mistakes(settings, document, workspace.root) if settings is not None else ()),
+        *_check_keys(sound, document, workspace),
+        *token_mistakes(sound, document, workspace.root),
         *segment_problems,
         *template_problems,
         *campaign_problems,
@@ -141,8 +142,8 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *event_mistakes(events.values(), names, templates),
         *page_link_mistakes(templates, surveys, events),
         *check_segments(vocabulary),
-        *(_check_pages(settings, document, campaigns) if settings is not None else ()),
-        *(_check_permitted(settings.transactional, document, campaigns) if settings is not None else ()),
+        *_check_pages(sound, document, campaigns),
+        *_check_permitted(sound.transactional, document, campaigns),
         *check_templates(
             templates,
             settings.organisation if settings else None,
@@ -188,20 +189,17 @@ def _templates_by_class(campaigns: Mapping[str, Campaign]) -> dict[str, set[str]
 
 
 def _check_keys(settings: Settings, document: Document, workspace: Workspace) -> list[Problem]:
+    """The keys that sign are there, and of the senders' domains; of a sender with a mistake that is not known."""
+    if not settings.dkim or settings.senders.keys() != document.names("senders"):
+        return []
     from delivery.dkim.problems import dkim_problems  # only who signs loads `cryptography`
 
     return dkim_problems(settings, document, workspace.root)
 
 
 def _names_in(document: Document) -> _Names:
-    content = document.content if isinstance(document.content, dict) else {}
-
-    def keys(section: str) -> frozenset[str]:
-        part = content.get(section)
-        return frozenset(part) if isinstance(part, dict) else frozenset()
-
-    ways = keys("transports") | keys("routes")
-    return _Names(keys("topics"), keys("senders"), ways, keys("staff"), keys("endpoints"))
+    topics, senders, staff, endpoints = map(document.names, ("topics", "senders", "staff", "endpoints"))
+    return _Names(topics, senders, document.names("transports") | document.names("routes"), staff, endpoints)
 
 
 def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str, Campaign]) -> list[Problem]:

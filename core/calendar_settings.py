@@ -1,6 +1,6 @@
 """`calendar` in `clarion.yaml`: who is told once a week what goes out, and the links to the feed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import time
 from typing import Annotated
 
@@ -10,7 +10,6 @@ from core.field_types import Name
 from core.local_time import Weekday
 from core.names import did_you_mean
 from core.pressure_settings import ClockTime
-from core.staff_settings import Staff
 from core.units import Duration, ZoneName, parse_duration
 from core.yaml_files import Section
 
@@ -33,7 +32,9 @@ class CalendarSettings(Section):
     links_last: Duration = parse_duration("365d")  # how long a link that is given out now is good
 
 
-def calendar_mistakes(calendar: CalendarSettings, staff: Staff) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def calendar_mistakes(
+    calendar: CalendarSettings, staff: Collection[str]
+) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Employees who are nobody: place, text and hint."""
     for place, name in enumerate(calendar.digest.to if calendar.digest is not None else ()):
         if name not in staff:

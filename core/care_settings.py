@@ -1,6 +1,6 @@
 """`care` and `addresses` in `clarion.yaml`: whom mass mail leaves to a person, and which addresses it never goes to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
@@ -69,7 +69,7 @@ class Duplicates(Section):
     piece_memory: PieceMemory = "ever"  # nobody gets one piece twice within it, by any campaign
 
 
-def care_mistakes(care: Care, topics: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def care_mistakes(care: Care, topics: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Topics and levels that are none: place, text and hint."""
     for place, topic in enumerate(care.promotions):
         if topic not in topics:

@@ -1,6 +1,7 @@
 """`forms` and `pages` in `clarion.yaml`: sign-up forms, the pages people manage their mail on, and their limits."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
@@ -32,6 +33,9 @@ Words = Annotated[
     WithJsonSchema(_TEXT_SCHEMA),
 ]
 
+#: What people read in any case: there is at least one text.
+Label = Annotated[Words, Field(min_length=1)]
+
 
 def in_language(words: Mapping[str, str], code: str) -> str | None:
     """The text in the language `code`, else the one for every language, else English, else the first; None: none."""
@@ -39,6 +43,11 @@ def in_language(words: Mapping[str, str], code: str) -> str | None:
         if key in words:
             return words[key]
     return None
+
+
+def label_in(words: Mapping[str, str], code: str, name: str) -> str:
+    """The text in the language `code`, as `in_language`; without any, the name of what it is about in words."""
+    return in_language(words, code) or re.sub("[_-]+", " ", name).strip().capitalize()
 
 
 class Wording(Section):
@@ -127,7 +136,7 @@ class PublicPages(Section):
 Forms = Mapping[str, Form]
 
 
-def form_mistakes(forms: Forms, topics: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def form_mistakes(forms: Forms, topics: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Topics nobody has heard of: place, text and hint."""
     for name, form in forms.items():
         for index, topic in enumerate(form.topics):

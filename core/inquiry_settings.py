@@ -1,17 +1,16 @@
 """`inquiries` and `tasks` in `clarion.yaml`: who answers what people ask, by when, and who is told when nobody does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.field_types import Email, Name
-from core.form_settings import PAGE_FIELDS, Captcha, Words
+from core.form_settings import PAGE_FIELDS, Captcha, Label, Words
 from core.local_time import Weekday
 from core.names import did_you_mean
 from core.pressure_settings import ClockTime
-from core.staff_settings import Staff
 from core.units import Duration, Unfit, ZoneName, format_duration, parse_duration, quoted
 from core.yaml_files import Section
 
@@ -57,9 +56,9 @@ class OfficeHours(Section):
 class InquiryField(Section):
     """One thing a form asks for, beside address, subject and text."""
 
-    label: Words
+    label: Label
     kind: Literal["line", "text", "choice"] = "line"
-    choices: dict[Name, Words] = Field({})  # of a choice: what is kept → what is shown
+    choices: dict[Name, Label] = Field({})  # of a choice: what is kept → what is shown
     required: bool = False
     max_length: Annotated[int, Field(ge=1, le=10_000)] = 500
 
@@ -95,7 +94,7 @@ class Escalation(Section):
 class Desk(Section):
     """What people may ask, and who answers it."""
 
-    title: Words
+    title: Label
     intro: Words = Field({})
     thanks: Words = Field({})  # shown once it was sent; empty: the pages' own words
     fields: dict[Name, InquiryField] = Field({})
@@ -112,6 +111,10 @@ class Desk(Section):
     addresses: tuple[Email, ...] = ()  # what is written there is an inquiry
     replies: bool = False  # so are answers of customers to mailings, whatever address they came to
     tagged: bool = False  # the mail server takes local+anything@ too: an employee's answer there ends the inquiry
+
+    def zone(self, organisations: str) -> str:
+        """The zone of its clock: `organisations`, unless its hours name another one."""
+        return (self.office_hours.zone if self.office_hours else None) or organisations
 
 
 #: Name → desk, as `inquiries:` lists them.
@@ -140,7 +143,9 @@ def acknowledging(desks: Desks) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield ("inquiries", name, "acknowledge"), desk.acknowledge
 
 
-def inquiry_mistakes(desks: Desks, tasks: Tasks, staff: Staff) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def inquiry_mistakes(
+    desks: Desks, tasks: Tasks, staff: Collection[str]
+) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Employees who are nobody, fields that are none or the page's own, and addresses of two desks.
 
     Each as its place, text and hint.

@@ -1,7 +1,7 @@
 """`pressure` and `quiet_hours` in `clarion.yaml`: how often people are written to, and at what hours they are not."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import time
 from typing import Annotated, Final, Literal
 
@@ -98,9 +98,7 @@ class QuietHours(Section):
         return self
 
 
-def pressure_mistakes(
-    pressure: Pressure, topics: Mapping[str, object]
-) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def pressure_mistakes(pressure: Pressure, topics: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Caps of topics that are none: place, text and hint."""
     for name, cap in pressure.caps.items():
         if cap.topic is not None and cap.topic not in topics:

@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,28 +26,30 @@ Mistake = tuple[tuple[str | int, ...], str, str]
 
 
 def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]:
-    """Every such mistake; nothing of an address that may hold a password is in them."""
+    """Every such mistake in `settings`, which may be the sound part of `document` alone; nothing of an address that may
+    hold a password is in them."""
+    transports, topics, staff = (document.names(section) for section in ("transports", "topics", "staff"))
     found: list[Mistake] = []
     for name, transport in settings.transports.items():
         path = ("transports", name)
         found += [((*path, *place), f"transports.{name}: {text}", hint) for place, text, hint in _login(transport)]
         found += _twice(document, (*path, "warm_up", "domains"))
-    found += [*_routes(settings), *_twice(document, ("domains",)), *staff_mistakes(settings.staff), *_replies(settings)]
-    found += _webhooks(settings)
-    found += form_mistakes(settings.forms, settings.topics)
-    found += pressure_mistakes(settings.pressure, settings.topics)
-    found += care_mistakes(settings.care, settings.topics)
-    found += calendar_mistakes(settings.calendar, settings.staff)
-    found += inquiry_mistakes(settings.inquiries, settings.tasks, settings.staff)
+    found += [*_routes(settings, transports), *_twice(document, ("domains",)), *_webhooks(settings)]
+    found += [*staff_mistakes(settings.staff, staff), *_replies(settings, staff)]
+    found += form_mistakes(settings.forms, topics)
+    found += pressure_mistakes(settings.pressure, topics)
+    found += care_mistakes(settings.care, topics)
+    found += calendar_mistakes(settings.calendar, staff)
+    found += inquiry_mistakes(settings.inquiries, settings.tasks, staff)
     return [document.problem(path, text, hint) for path, text, hint in found]
 
 
-def _replies(settings: "Settings") -> Iterator[Mistake]:
+def _replies(settings: "Settings", staff: Collection[str]) -> Iterator[Mistake]:
     """Whoever gets replies is somebody."""
     name = settings.feedback.replies_to
-    if name is not None and name not in settings.staff:
+    if name is not None and name not in staff:
         text = f"feedback.replies_to: {name!r} is no entry of staff"
-        yield ("feedback", "replies_to"), text, did_you_mean(name, settings.staff)
+        yield ("feedback", "replies_to"), text, did_you_mean(name, staff)
 
 
 def _webhooks(settings: "Settings") -> Iterator[Mistake]:
@@ -96,8 +98,7 @@ def _can_run(command: str, root: Path) -> bool:
     return shutil.which(str(root / program) if "/" in program else program) is not None
 
 
-def _routes(settings: "Settings") -> Iterator[Mistake]:
-    known = settings.transports
+def _routes(settings: "Settings", known: Collection[str]) -> Iterator[Mistake]:
     for name, ways in settings.routes.items():
         if name in known:
             yield ("routes", name), f"routes: {name!r} is a transport already, expected another name", ""

@@ -1,6 +1,6 @@
 """`staff` in `clarion.yaml`: the employees who own key customers, answer replies and do tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from core.field_types import Email, HeaderText, Name
 from core.names import did_you_mean
@@ -44,12 +44,12 @@ def _entry(staff: Staff, owner: str | None) -> str | None:
     return None
 
 
-def staff_mistakes(staff: Staff) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Deputies who are nobody, or the employee in person: place, text and hint."""
+def staff_mistakes(staff: Staff, named: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Deputies who are none of those `named`, or the employee in person: place, text and hint."""
     for name, employee in staff.items():
         path = ("staff", name, "deputy")
         if employee.deputy == name:
             yield path, f"staff.{name}: deputy is the same employee, expected another one", ""
-        elif employee.deputy is not None and employee.deputy not in staff:
+        elif employee.deputy is not None and employee.deputy not in named:
             text = f"staff.{name}: deputy {employee.deputy!r} is no entry of staff"
-            yield path, text, did_you_mean(employee.deputy, staff)
+            yield path, text, did_you_mean(employee.deputy, named)

@@ -13,6 +13,7 @@ from core.errors import ConfigError, NotFound, Problem
 from core.essentials import Essentials, essentials
 from core.settings import Settings
 from core.settings_mistakes import settings_mistakes
+from core.sound_part import sound_part
 from core.yaml_files import Document, build, read_document
 
 SETTINGS_FILE = "clarion.yaml"
@@ -128,10 +129,10 @@ class Workspace:
 
 
 def checked_settings(document: Document) -> tuple[Settings | None, Document]:
-    """What `document` sets, or None, and the document with its problems."""
+    """What `document` sets, or None, and the document with its problems: those between its values, too, of all that
+    are right one by one."""
     settings = build(Settings, document)
-    if settings is not None:
-        document.problems += settings_mistakes(settings, document)
+    document.problems += settings_mistakes(settings or sound_part(Settings, document), document)
     return settings, document
 
 

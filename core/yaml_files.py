@@ -54,6 +54,11 @@ class Document:
                 return self.lines[path[:end]]
         return 1
 
+    def names(self, section: str) -> frozenset[str]:
+        """The entries of a section, right or wrong: what refers to a wrong one is not wrong by that."""
+        entries = self.content.get(section) if isinstance(self.content, dict) else None
+        return frozenset(entries) if isinstance(entries, dict) else frozenset()
+
     def problem(self, path: Path_, message: str, hint: str = "", excerpt: str = "") -> Problem:
         """A mistake at `path` in this file."""
         return Problem(self.file, self.line(path), message, hint, excerpt)

@@ -112,3 +112,75 @@ def test_relay_of_the_page_is_read(tmp_path, monkeypatch):
 
     assert [] == examine(Workspace(tmp_path))[1]
     assert 10.0 == Workspace(tmp_path).settings.transports["relay"].rate
+
+
+TANGLED = """\
+staff:
+  anna: {name: Anna, email: anna@paper.example, deputy: bne}
+  ben: {name: Ben, email: nowhere}
+  ben: {name: Ben, email: ben@paper.example}
+routes:
+  road: {main: 1, mian: 2}
+inquiries:
+  sales: {title: Ask, owner: ben, escalation: [{to: carl}]}
+  help: {title: Help, owner: dora, deadline: soon}
+forms:
+  letter: {topics: [news, gone], campaign: confirm}
+pressure: {caps: {all: {most: 0, within: 7d}, few: {most: 1, within: 7d, topic: old}}}
+feedback: {replies_to: eve, repeat: 3}
+dkim: {mill.example: {keys: [{selector: s1, file: no-such-key.pem}]}}
+"""
+
+
+def test_no_mistake_hides_another_one(tmp_path):
+    """
+    A wrong value, a name that is there twice, an unknown key, and what contradicts what else is right: all in one go.
+    Who refers to an entry with a mistake has made none.
+    """
+    found = _problems(tmp_path, ["url: smtp://h", "tls: never"], TANGLED)
+
+    assert [
+        "clarion.yaml:7: transports.main.tls is wrong (got 'never', expected 'starttls', 'implicit' or 'none')",
+        "clarion.yaml:10: staff.anna: deputy 'bne' is no entry of staff",
+        "clarion.yaml:11: staff.ben.email: got 'nowhere', expected an e-mail address; not an e-mail address: An email"
+        " address must have an @-sign.",
+        "clarion.yaml:12: duplicate name 'ben' (first at line 11)",
+        "clarion.yaml:14: routes.road names no transport 'mian', expected one of `transports`",
+        "clarion.yaml:16: inquiries.sales: 'carl' is no entry of staff",
+        "clarion.yaml:17: inquiries.help.deadline: got 'soon', expected a duration such as '90m', '14d' or '1d 12h'",
+        "clarion.yaml:19: forms.letter: no topic 'gone'",
+        "clarion.yaml:19: no campaign 'confirm'",
+        "clarion.yaml:20: pressure.caps.all.most is wrong (got 0, expected at least 1)",
+        "clarion.yaml:20: pressure.caps.few: there is no topic 'old', expected one of `topics`",
+        "clarion.yaml:21: feedback.replies_to: 'eve' is no entry of staff",
+        "clarion.yaml:21: unknown key 'repeat' in feedback",
+        "clarion.yaml:22: dkim: mill.example: selector 's1': the key file no-such-key.pem cannot be read: No such"
+        " file or directory",
+        "clarion.yaml:22: dkim: no sender has an address at mill.example",
+    ] == found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mistakes"),
+    [
+        ("organisation: {", "organisation: {zoen: UTC, ", ["1: unknown key 'zoen' in organisation"]),
+        ("email: offers@paper.example", "mail: x", ["2: senders.offers.email is missing", "2: unknown key 'mail' in"]),
+        ("topics: {news: {label: News}}", "topics: 5", ["3: topics is wrong (got 5, expected a mapping)"]),
+        ("url: smtp://h", "url: ${NOWHERE}", ["6: the environment variable NOWHERE is not set"]),
+        ("  main:\n", "  - main:\n", ["4: transports is wrong (expected a mapping)"]),
+    ],
+)
+def test_section_that_cannot_be_used_hides_no_other(tmp_path, old, new, mistakes):
+    """
+    Whatever section is wrong, the rest is judged, and nothing is said of what cannot be known.
+    """
+    after = "staff: {anna: {name: Anna, email: anna@paper.example}}\nfeedback: {replies_to: eve}\n"
+    text = BASE.replace("URL", "url: smtp://h") + after + "dkim: {mill.example: {keys: [{selector: s, key: x}]}}\n"
+    assert old in text
+    (tmp_path / "clarion.yaml").write_text(text.replace(old, new))
+    found = [f"{p.line}: {p.message}" for p in examine(Workspace(tmp_path))[1]]
+
+    assert "9: feedback.replies_to: 'eve' is no entry of staff" in found
+    for mistake in mistakes:
+        assert 1 == sum(line.startswith(mistake) for line in found), found
+    assert ("mail: x" in new) == ("no sender has an address" not in "".join(found))
