@@ -1,4 +1,4 @@
-"""`feedback` in `clarion.yaml`: what bounces, complaints and replies lead to."""
+"""`feedback` in `clarion.yaml`: what bounces, complaints (S-3.11) and replies lead to."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ class SoftBounces(Section):
 
 
 class Complaints(Section):
-    """Which share of a day's messages to one domain may be reported as spam (S-3.11)."""
+    """Which share of a day's messages to one domain may be reported as spam."""
 
     warn: Share = 0.001
     pause: Share = 0.003  # from here on no bulk mail goes to the domain, for `lasts`

@@ -1,4 +1,4 @@
-"""`refusals` in `clarion.yaml`: what a receiving server's refusals lead to, beside the message that was refused."""
+"""`refusals` in `clarion.yaml`: what a server's refusals lead to, beside the message that was refused (S-1.43)."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ class Repeated(Section):
 
 
 class Outage(Section):
-    """A domain that refuses this share of so many attempts as unknown is taken to be out of order (S-1.43)."""
+    """A domain that refuses this share of so many attempts as unknown is taken to be out of order."""
 
     share: Share = 0.05
     attempts: Annotated[int, Field(ge=1)] = 50

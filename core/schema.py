@@ -637,6 +637,7 @@ schedule = Table(
     Column("zone", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'active'")),
     _at("since", nullable=False, comment="times before it are never made up for"),
+    Column("fault", Text, comment="why the run that is due could not be started; NULL: it could"),
     CheckConstraint("state IN ('active', 'paused', 'cancelled')", name="state"),
     comment="the recurring campaigns that were applied",
 )
@@ -815,7 +816,7 @@ registration = Table(
         comment="who registered them; NULL: they did",
     ),
     Column("address_key", UUID, nullable=False, comment="of the attendee, when they registered"),
-    Column("uid", Text, nullable=False, comment="of the calendar entry, for life (S-7.2)"),
+    Column("uid", Text, nullable=False, comment="of the calendar entry, for life"),
     Column(
         "revision",
         Integer,

@@ -22,8 +22,8 @@ _IN_REPOSITORY = re.compile(
     r"(?:bench|campaigns|core|customers|delivery|demo|docs|examples|reports|segments|suppression|templates|tests|"
     r"tracking|web|workers)/[\w./-]+"
 )
-#: Reminders, folders of somebody's machine, options that name where packages come from.
-_FORBIDDEN = re.compile(r"TODO|FIXME|XXX\b|(?<![\w.])/(?:home|root|work)/|--(?:extra-)?index-url")
+#: Reminders, folders of somebody's machine, options that name where packages come from, numbers of our own rules.
+_FORBIDDEN = re.compile(r"TODO|FIXME|XXX\b|(?<![\w.])/(?:home|root|work)/|--(?:extra-)?index-url|\bS-\d")
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+)")
 #: Whom pages may point to: examples that exist nowhere, this machine, the makers of formats we follow, and captchas.
 _WELCOME_HOST = re.compile(

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _answer_inquiries()
     _know_who_leads()
     _leave_runs_open()
+    _say_what_schedules_lack()
     _tell_when_activities_are_known()
     _remember_calls()
     _leave_room_in_the_ledger()
@@ -161,7 +162,7 @@ def _hold_events() -> None:
     sa.Column('customer_id', sa.BigInteger(), nullable=False, comment='who attends'),
     sa.Column('registrant_id', sa.BigInteger(), nullable=True, comment='who registered them; NULL: they did'),
     sa.Column('address_key', sa.UUID(), nullable=False, comment='of the attendee, when they registered'),
-    sa.Column('uid', sa.Text(), nullable=False, comment='of the calendar entry, for life (S-7.2)'),
+    sa.Column('uid', sa.Text(), nullable=False, comment='of the calendar entry, for life'),
     sa.Column('revision', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='SEQUENCE of the last calendar entry that was sent'),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('party', sa.Text(), nullable=False, comment='the same in all registrations of one order'),
@@ -282,6 +283,11 @@ def _leave_runs_open() -> None:
         UPDATE run SET open_ended = true FROM campaign_version AS v
         WHERE v.id = run.version_id AND v.message_class = 'transactional'
     """)
+
+
+def _say_what_schedules_lack() -> None:
+    """Why a recurring campaign does not begin can be read where its runs are."""
+    op.add_column('schedule', sa.Column('fault', sa.Text(), nullable=True, comment='why the run that is due could not be started; NULL: it could'))
 
 
 def _remember_calls() -> None:
