@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.inquiries.receiving import LONGEST_CONTENT, LONGEST_SUBJECT
 from core.addresses import Address
-from core.form_settings import in_language
+from core.form_settings import in_language, label_in
 from core.inquiry_settings import Desk, InquiryField
 from core.units import local_instant
 from web import form_fields, widgets
@@ -35,11 +35,6 @@ class Written:
     call_at: datetime | None
 
 
-def zone_of(desk: Desk, zone: str) -> str:
-    """The zone in which the desk calls back; `zone` is the organisation's."""
-    return (desk.office_hours.zone if desk.office_hours else None) or zone
-
-
 def read(desk: Desk, zone: str, words: Words, sent: Sent, now: datetime) -> Written | Problems:
     """What was entered, or what is wrong with it, field by field in the order of the form."""
     problems: dict[str, str] = {}
@@ -62,7 +57,7 @@ def _call_at(
     """When to call, by the clock of the desk; one that a clock change skips is the one after it (S-8.2)."""
     try:
         wall = datetime.fromisoformat(f"{last(sent, _DAY)}T{last(sent, _TIME)}")
-        at = local_instant(wall, zone_of(desk, zone)) if wall.tzinfo is None else None
+        at = local_instant(wall, desk.zone(zone)) if wall.tzinfo is None else None
     except (ValueError, OverflowError):
         at = None
     if at is None or at <= now or at.year > now.year + 2:
@@ -83,8 +78,8 @@ def _fields(desk: Desk, words: Words, wants_call: bool) -> list[FormField]:
 
 
 def _own(name: str, field: InquiryField, words: Words) -> FormField:
-    choices = {key: in_language(shown, words.code) or key for key, shown in field.choices.items()}
-    label = in_language(field.label, words.code) or name
+    choices = {key: label_in(shown, words.code, key) for key, shown in field.choices.items()}
+    label = label_in(field.label, words.code, name)
     return FormField(name, label, field.kind, choices, field.required, field.max_length)
 
 
@@ -117,9 +112,9 @@ def _call(desk: Desk, zone: str, words: Words, sent: Sent, problems: Problems, n
     choices = [
         Choice("no", words.say("inquiry_call_no"), not wants), Choice("yes", words.say("inquiry_call_yes"), wants)
     ]  # fmt: skip
-    today = now.astimezone(ZoneInfo(zone_of(desk, zone)))
+    today = now.astimezone(ZoneInfo(desk.zone(zone)))
     day = Asked(_DAY, words.say("inquiry_call_day"), last(sent, _DAY)[:20], is_free=True)
-    time = Asked(_TIME, words.say("inquiry_call_time", zone=zone_of(desk, zone)), last(sent, _TIME)[:20], is_free=True)
+    time = Asked(_TIME, words.say("inquiry_call_time", zone=desk.zone(zone)), last(sent, _TIME)[:20], is_free=True)
     return [
         widgets.options(_CALL, words.say("inquiry_call"), choices, problems),
         fragment("two.html", {"fields": joined([

@@ -17,7 +17,7 @@ from campaigns.surveys.definition import HIGHEST
 from campaigns.surveys.definition import Question as Asking
 from campaigns.surveys.files import Survey
 from campaigns.surveys.reading import Answer, Mistake, read
-from core.form_settings import in_language
+from core.form_settings import in_language, label_in
 from core.schema import customer, message, survey_answer
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import widgets
@@ -60,11 +60,13 @@ async def survey_sent(request: Request) -> Response:
     if understood.mistakes:
         problems = {name: _problem(survey, name, mistake, words) for name, mistake in understood.mistakes.items()}
         return _page(site, request, words, survey, sent, problems, NOTHING)
-    if not is_programs(sent) and understood.answers:
+    has_corrected = about.has_answered  # what a program is told
+    if not is_programs(sent):
         recorded = await site.off_loop(_recorded, site, survey, token, understood.answers)
         if recorded is None:
             return has_ended(site, request)
-    return _thanks(site, request, words, survey, has_corrected=about.has_answered)
+        has_corrected = bool(recorded.corrected)
+    return _thanks(site, request, words, survey, has_corrected=has_corrected)
 
 
 async def _opened(request: Request) -> tuple[Survey, TimedToken] | Response:
@@ -123,13 +125,13 @@ def _problem(survey: Survey, name: str, mistake: Mistake, words: Words) -> str:
     if mistake is Mistake.TOO_LONG:
         return words.say("survey_long_problem", most=str(question.max_length))
     which = "missing" if mistake is Mistake.MISSING else "choice"
-    return words.say(f"survey_{which}_problem", question=in_language(question.ask, words.code) or name)
+    return words.say(f"survey_{which}_problem", question=label_in(question.ask, words.code, name))
 
 
 def _page(
     site: Site, request: Request, words: Words, survey: Survey, given: Sent, problems: Problems, status: Html
 ) -> Response:  # fmt: skip
-    heading = in_language(survey.definition.title, words.code) or survey.name
+    heading = label_in(survey.definition.title, words.code, survey.name)
     intro = in_language(survey.definition.intro, words.code)
     told = [fragment("paragraph.html", {"words": intro})] if intro else []
     asked = [
@@ -145,7 +147,7 @@ def _page(
 
 
 def _question(name: str, question: Asking, words: Words, given: Sent, problems: Problems) -> Html:
-    label = in_language(question.ask, words.code) or name
+    label = label_in(question.ask, words.code, name)
     value = last(given, name) if given.get(name) else ""
     mark = "" if question.required else words.say("form_optional")
     asked = Asked(name, label, value[: question.max_length], mark, question.max_length)
@@ -156,9 +158,7 @@ def _question(name: str, question: Asking, words: Words, given: Sent, problems: 
     if question.kind == "text":
         return widgets.lines(asked, problems)
     values = given.get(name, [])
-    choices = [
-        Choice(key, in_language(shown, words.code) or key, key in values) for key, shown in question.choices.items()
-    ]
+    choices = [Choice(key, label_in(shown, words.code, key), key in values) for key, shown in question.choices.items()]
     return widgets.group(asked, choices, problems, several=question.kind == "choices")
 
 

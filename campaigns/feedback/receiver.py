@@ -37,10 +37,11 @@ class Receiver:
         known = [employee.email for employee in self.staff.values()]
         for sender in self.senders.values():
             known += [sender.email, sender.reply_to or sender.email]
-        return _comparable(email) in {_comparable(one) for one in known}
+        return comparable(email) in {comparable(one) for one in known}
 
 
-def _comparable(email: str) -> str:
+def comparable(email: str) -> str:
+    """The address as it is compared; of what is none, small letters."""
     try:
         return parse_address(email).comparable
     except AddressError:

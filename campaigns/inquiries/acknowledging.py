@@ -111,8 +111,7 @@ def _given(circumstances: Circumstances, row: Row[Any], wanted: "NewInquiry") ->
     """What the campaign's template may name as `given.…`."""
     settings = circumstances.settings
     desk = settings.inquiries[row.desk]
-    hours = desk.office_hours
-    due = row.due_at.astimezone(ZoneInfo((hours.zone if hours else None) or settings.organisation.zone))
+    due = row.due_at.astimezone(ZoneInfo(desk.zone(settings.organisation.zone)))
     return {
         "number": row.id, "desk": title_of(desk, row.language), "language": row.language or "",
         "within": format_duration(desk.deadline), "due_date": f"{due:%Y-%m-%d}", "due_time": f"{due:%H:%M}",

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Row, select, update
 
 from campaigns.duty import Circumstances
 from campaigns.feedback.answering import original_part
-from campaigns.feedback.receiver import Receiver
+from campaigns.feedback.receiver import Receiver, comparable
 from campaigns.inquiries import letters
-from campaigns.inquiries.desk_mail import Written, comparable, thread_of
+from campaigns.inquiries.desk_mail import Written, thread_of
 from campaigns.inquiries.receiving import LONGEST_CONTENT, LONGEST_SUBJECT, NewInquiry, Source, receive
 from campaigns.inquiries.states import InquiryState
 from campaigns.inquiries.tags import inquiry_named

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from campaigns.duty import Circumstances
 from campaigns.feedback.matching import match
-from campaigns.feedback.receiver import Receiver
+from campaigns.feedback.receiver import Receiver, comparable
 from campaigns.inquiries.receiving import Source
 from campaigns.inquiries.states import InquiryState
 from campaigns.inquiries.tags import inquiry_named
@@ -93,13 +93,6 @@ def _addressed(settings: Settings, addresses: Iterable[str]) -> str | None:
         if untagged is not None and untagged[1]:
             return untagged[0]
     return None
-
-
-def comparable(email: str) -> str:
-    try:
-        return parse_address(email).comparable
-    except AddressError:
-        return email.casefold()
 
 
 def _is_too_many(connection: Connection, circumstances: Circumstances, written: Written, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """The desks of clarion.yaml, by name and by the addresses that are theirs."""
 
 from core.errors import NotFound
-from core.form_settings import in_language
+from core.form_settings import in_language, label_in
 from core.inquiry_settings import Desk
 from core.names import did_you_mean
 from core.settings import Settings
@@ -26,3 +26,9 @@ def title_of(desk: Desk, language: str | None) -> str:
     """What the desk is called in the language, such as `de` or `de-AT`."""
     code = (language or STAFF_LANGUAGE).split("-")[0].lower()
     return in_language(desk.title, code) or ""
+
+
+def field_label(desk: Desk | None, name: str) -> str:
+    """What employees call a field of the desk's form, or one that a program told of."""
+    asked = desk.fields.get(name) if desk is not None else None
+    return label_in(asked.label if asked is not None else {}, STAFF_LANGUAGE, name)

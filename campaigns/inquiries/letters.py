@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from campaigns import notices
 from campaigns.duty import Circumstances
-from campaigns.inquiries.desks import STAFF_LANGUAGE, title_of
+from campaigns.inquiries.desks import STAFF_LANGUAGE, field_label, title_of
 from campaigns.inquiries.tags import tagged_address
 from core.schema import customer
 from customers.identity import shown_name
@@ -76,9 +76,7 @@ def _head(circumstances: Circumstances, row: Row[Any], person: str, asker: Row[A
         yield f"Phone: {asker.phone}"
     yield f"Subject: {row.subject}"
     for name, value in row.fields.items():
-        label = desk.fields[name].label if desk is not None and name in desk.fields else {}
-        shown = label.get(STAFF_LANGUAGE) or next(iter(label.values()), name.replace("_", " ").capitalize())
-        yield f"{shown}: {value}"
+        yield f"{field_label(desk, name)}: {value}"
 
 
 def _theirs(at: datetime, zone: str | None) -> str:

@@ -170,7 +170,9 @@ def _subject(wanted: NewInquiry) -> str:
 
 
 def _fields(wanted: NewInquiry) -> dict[str, Any]:
-    return {name: plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()}
+    """What was filled in: an empty field and a box that nobody ticked say nothing."""
+    told = {name: plain(value) if isinstance(value, str) else value for name, value in wanted.fields.items()}
+    return {name: value for name, value in told.items() if value is not None and value is not False and value != ""}
 
 
 def _as_received(row: Row[Any], *, is_new: bool) -> Received:

@@ -1,5 +1,5 @@
 """Surveys: what customers are asked, and what they answered.
 
-`definition` and `files` (of surveys/), `reading` (answers as a page or a program gives them), `answering` (written
-down, and known to segments), `figures` (told by `commands`).
+`definition` (one file), `files` (all of surveys/), `reading` (answers as a page gives them), `answering` (written down,
+and known to segments). What they come to is told by `reports/surveys/`.
 """

@@ -45,24 +45,25 @@ def record(
     """The answers are the customer's on this occasion, and activities tell segments and sequences of them.
 
     `occasion` tells one asking from the next, such as the message that asked; a survey with `once` has one for all. A
-    second answer takes the place of the first; questions that are left out keep theirs. Repeat: safe, also
-    concurrently: the last one counts. Atomic with the connection's transaction.
+    second answer takes the place of the first; questions that are left out keep theirs, and so do those whose answer
+    says nothing. Repeat: safe, also concurrently: the last one counts. Atomic with the connection's transaction.
 
     Raises:
         NotFound: there is no such customer.
         UsageError: a question is none of the survey's, or `occasion` cannot be kept.
     """
     asked = _checked(survey, answers, occasion)
+    said = {question: answer for question, answer in answers.items() if _says_something(answer)}
     people_stay(connection)
     _lock(connection, customer_id)
     rows = [
-        _row(survey.name, question, answer, customer_id, asked, message_id, now) for question, answer in answers.items()
+        _row(survey.name, question, answer, customer_id, asked, message_id, now) for question, answer in said.items()
     ]
     before = _questions_before(connection, survey.name, customer_id, asked)
     for row in rows:
         _write(connection, row)
     _tell(connection, rows)
-    return Recorded(tuple(answers), tuple(name for name in answers if name in before))
+    return Recorded(tuple(said), tuple(name for name in said if name in before))
 
 
 def _checked(survey: Survey, answers: Mapping[str, Answer], occasion: str) -> str:
@@ -73,6 +74,11 @@ def _checked(survey: Survey, answers: Mapping[str, Answer], occasion: str) -> st
     if not occasion.strip() or len(occasion) > LONGEST_OCCASION or not occasion.isprintable() or "|" in occasion:
         raise UsageError(f"this is no occasion (expected 1 to {LONGEST_OCCASION} printable characters without '|')")
     return ONCE if survey.definition.once else occasion
+
+
+def _says_something(answer: Answer) -> bool:
+    """Whether it is more than a box that nobody ticked, or an empty line. A rating of 0 says a lot."""
+    return answer is not False and answer not in ("", ())
 
 
 def _lock(connection: Connection, customer_id: int) -> None:

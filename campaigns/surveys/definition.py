@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from core.field_types import Name
-from core.form_settings import Words
+from core.form_settings import Label, Words
 from core.units import Duration, parse_duration
 from core.yaml_files import Section
 
@@ -20,9 +20,9 @@ Kind = Literal["rating", "choice", "choices", "text"]
 class Question(Section):
     """One question. `rating`: a number from 0 to 10; `choice`: one of `choices`; `choices`: any of them."""
 
-    ask: Words
+    ask: Label
     kind: Kind
-    choices: dict[Name, Words] = Field({})  # what is kept → what is shown
+    choices: dict[Name, Label] = Field({})  # what is kept → what is shown
     lowest: Words = Field({})  # what 0 means
     highest: Words = Field({})  # what 10 means
     max_length: Annotated[int, Field(ge=1, le=10_000)] = 2000  # of a text
@@ -42,15 +42,10 @@ class Question(Section):
 class SurveyFile(Section):
     """What people are asked by a link in a mail, and for how long."""
 
-    title: Words
+    title: Label
     intro: Words = Field({})
     thanks: Words = Field({})  # shown once it was answered; empty: the pages' own words
     description: str = ""
     questions: Annotated[dict[Name, Question], Field(min_length=1, max_length=20)]
     once: bool = True  # of a customer one answer counts, the last; False: one for each mail that asked
     expires: Duration = parse_duration("60d")  # after the link was made
-
-    @property
-    def rating_question(self) -> str | None:
-        """The first question with a rating: the one that links in mails answer with one press."""
-        return next((name for name, question in self.questions.items() if question.kind == "rating"), None)

@@ -1,1 +1,5 @@
-"""What customers answered to surveys: `intervals`, `figures` (counted), `screen`, `page`, `texts` (exported)."""
+"""What customers answered to surveys.
+
+`figures` (counted), with `intervals` (how far they can be trusted); shown by `screen` and `page`, with every answer
+written out by `texts`; asked for by `commands`.
+"""

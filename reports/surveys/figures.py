@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from campaigns.surveys.definition import DETRACTOR_TO, HIGHEST, PROMOTER_FROM, Question
 from campaigns.surveys.files import Survey
-from core.form_settings import in_language
+from core.form_settings import label_in
 from reports.surveys.intervals import Interval, net_promoter, of_net_promoter, of_share
 
 #: Customers who were never ranked.
@@ -101,6 +101,11 @@ class SurveyReport:
         """Of the share."""
         return of_share(self.answered, self.asked)
 
+    @property
+    def rating(self) -> Rating | None:
+        """That of the first question with one."""
+        return next((answers.rating for answers in self.questions if answers.rating is not None), None)
+
 
 _HEADS: Final = text("""
     WITH asking AS MATERIALIZED (
@@ -137,7 +142,7 @@ def survey_report(connection: Connection, survey: Survey, *, language: str, now:
         _answers(name, question, said[name], language, _latest(connection, survey.name, name, question))
         for name, question in survey.definition.questions.items()
     )
-    title = in_language(survey.definition.title, language) or survey.name
+    title = label_in(survey.definition.title, language, survey.name)
     return SurveyReport(
         survey.name, title, now, heads.asked, heads.answered, heads.first_at, heads.last_at, answers
     )  # fmt: skip
@@ -156,14 +161,14 @@ def _latest(connection: Connection, survey: str, name: str, question: Question) 
 
 
 def _answers(name: str, question: Question, rows: Sequence[Any], language: str, latest: tuple[str, ...]) -> Answers:
-    ask = in_language(question.ask, language) or name
+    ask = label_in(question.ask, language, name)
     if question.kind == "rating":
         tiers = sorted({row.tier for row in rows})
         by_tier = {tier: _rating(row.rating for row in rows if row.tier == tier) for tier in tiers}
         return Answers(name, ask, question.kind, len(rows), _rating(row.rating for row in rows), (), by_tier)
     counted = Counter(choice for row in rows for choice in row.choices or ())
     choices = tuple(
-        Choice(key, in_language(words, language) or key, counted[key], of_share(counted[key], len(rows)))
+        Choice(key, label_in(words, language, key), counted[key], of_share(counted[key], len(rows)))
         for key, words in question.choices.items()
     )
     return Answers(name, ask, question.kind, len(rows), None, choices, latest=latest)
@@ -176,8 +181,7 @@ def _rating(ratings: Iterable[int | None]) -> Rating:
 
 def summary(report: SurveyReport) -> dict[str, Any]:
     """The report in one line; the score is that of the first question with a rating."""
-    rated = next((answers.rating for answers in report.questions if answers.rating is not None), None)
-    score = rated.score if rated is not None else None
+    score = report.rating.score if report.rating is not None else None
     heads = {name: getattr(report, name) for name in ("survey", "title", "asked", "answered", "share")}
     return heads | {"net_promoter_score": score, "last_at": report.last_at}
 

@@ -36,7 +36,7 @@ def page(report: SurveyReport, organisation: Organisation) -> str:
 def _cards(report: SurveyReport) -> Iterator[tuple[str, str, str]]:
     yield "Asked", f"{report.asked:,}", "customers"
     yield "Answered", f"{report.answered:,}", f"{percent(report.share)}{shares(report.interval)}"
-    rated = next((answers.rating for answers in report.questions if answers.rating is not None), None)
+    rated = report.rating
     if rated is not None and rated.score is not None and rated.interval is not None:
         ends = f"95 % interval {rated.interval.lowest:+.0f} to {rated.interval.highest:+.0f}"
         yield "Net Promoter Score", f"{rated.score:+.0f}", ends

@@ -194,6 +194,9 @@ def test_task_given_to_somebody_is_told_once(database: Database, run: Callable[.
         ('to: "17:00"', 'to: "09:30"', "'to' is not an hour after 'from'"),
         ("fields:\n", "fields:\n      homepage: {{label: Page}}\n", "a field cannot be called 'homepage'"),
         ("fields:\n", "fields:\n      call_day: {{label: Day}}\n", "a field cannot be called 'call_day'"),
+        ("label: {{en: About}}", "label: {{}}", "subject_area.label is wrong (got {}, expected at least 1 entry)"),
+        ("ink: {{en: Ink}}", "ink: {{}}", "choices.ink is wrong (got {}, expected at least 1 entry)"),
+        ("title: {{en: Ask sales, de: Fragen Sie uns}}", "title: {{}}", "title is wrong (got {}, expected"),
         ("kind: choice, choices: {{paper: {{en: Paper}}, ink: {{en: Ink}}}}", "kind: choice", "expected 'choices'"),
     ],
 )

@@ -209,6 +209,20 @@ def test_known_customer_is_found(database: Database, take: Callable[..., Receive
     assert "Rita" == name
 
 
+def test_fields_that_say_nothing_are_not_kept(database: Database, take: Callable[..., Received]) -> None:
+    """
+    What was left empty or not ticked in a form elsewhere is no answer; a 0 and a ticked box are.
+    """
+    received = take(source=Source.API, fields={"a_lot": 0, "vip": True, "newsletter": False, "size": None, "note": " "})
+    with database.begin() as connection:
+        kept = connection.execute(select(inquiry.c.fields)).scalar_one()
+        body = tasks.fetch(connection, received.task_id or 0).body
+
+    assert {"a_lot": 0, "vip": True} == kept
+    assert "A lot: 0\n" in body
+    assert "Newsletter" not in body
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
