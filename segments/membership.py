@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 
 from sqlalchemy import FromClause, Select
@@ -16,12 +16,12 @@ from segments.fields import FIELDS
 from segments.functions import FUNCTIONS
 from segments.mistakes import Mistake, as_error, as_problem
 from segments.to_sql import customer_ids, passage_ids
-from segments.tree import All, AnyOf, Condition, InSegment, Not
+from segments.tree import All, AnyOf, Behaviour, Condition, InSegment, Not
 from segments.vocabulary import Vocabulary
 
 __all__ = [
-    "Rule", "Vocabulary", "audience", "check_segments", "passing", "rule", "rule_mistakes", "segments_named",
-    "segments_used",
+    "Rule", "Vocabulary", "audience", "behaviours_in", "check_segments", "passing", "rule", "rule_mistakes",
+    "segments_named", "segments_used",
 ]  # fmt: skip
 
 
@@ -107,6 +107,20 @@ def segments_named(text: str, vocabulary: Vocabulary) -> frozenset[str]:
         return frozenset({text.strip()})
     condition = read(text, vocabulary).condition
     return frozenset(reference.name for reference in _references(condition)) if condition else frozenset()
+
+
+def behaviours_in(segment: Segment, vocabulary: Vocabulary) -> Iterator[Behaviour]:
+    """What the segment's own rule asks whether, when or how often customers did it. One with mistakes asks nothing."""
+    return _behaviours(read(segment.where, vocabulary.plain).condition)
+
+
+def _behaviours(part: object) -> Iterator[Behaviour]:
+    if isinstance(part, Behaviour):
+        yield part
+    elif isinstance(part, tuple):
+        yield from (behaviour for each in part for behaviour in _behaviours(each))
+    elif is_dataclass(part):
+        yield from _behaviours(tuple(getattr(part, each.name) for each in fields(part)))
 
 
 def segments_used(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from campaigns import catalogue
+from campaigns.remarks import remarks_on
 from campaigns.surveys.answering import Recorded, record
 from campaigns.surveys.definition import SurveyFile
 from campaigns.surveys.files import Survey, load_surveys, survey_of
@@ -86,6 +87,25 @@ def test_second_answer_corrects_the_first(database: Database, survey: Survey) ->
 
     assert ("likely", "liked") == found.corrected
     assert [("liked", "service", None), ("likely", 3, 3), ("why", None, None)] == told(database)
+
+
+def test_answers_that_say_nothing_are_none(database: Database, survey: Survey) -> None:
+    """
+    A box that nobody ticked, no choices, an empty line: nothing is written, and what was said before stays. 0 is said.
+    """
+    customer_id = person(database)
+    nothing: Mapping[str, Any] = {"likely": False, "liked": (), "why": ""}
+    first = answer(database, survey, customer_id, nothing)
+    before = told(database)
+    answer(database, survey, customer_id, {"likely": 0, "why": "Slow"})
+    second = answer(database, survey, customer_id, nothing)
+    with database.begin() as connection:
+        rows = connection.execute(select(survey_answer.c.rating, survey_answer.c.words).order_by(survey_answer.c.id))
+
+        assert [(0, None), (None, "Slow")] == [tuple(row) for row in rows]
+    assert [] == before
+    assert [Recorded((), ()), Recorded((), ())] == [first, second]
+    assert [("likely", 0, 0), ("why", None, None)] == told(database)
 
 
 def test_each_occasion_counts_where_the_survey_says_so(database: Database, survey: Survey) -> None:
@@ -192,6 +212,26 @@ def test_answers_of_a_form_are_read(
     assert (answers, mistakes) == (dict(found.answers), dict(found.mistakes))
 
 
+def test_segment_that_asks_for_no_survey_is_remarked_on(make_workspace: Callable[..., Workspace]) -> None:
+    """
+    A name that no survey has is said with the nearest one, however deep in the rule; other activities do not matter.
+    """
+    asking = 'did("survey_answered", where={"survey": "%s"})'
+    segments = {
+        "good": asking % "nps",
+        "wrong": f'tier == "top" or not ({asking % "nsp"} and {asking % "nps"})',
+        "latest": 'latest("survey_answered", where={"survey": ["nps", "other"], "question": "likely"}) <= 6',
+        "shop": 'did("opened_case", where={"survey": "nsp"})',
+    }
+    files = FILES | {f"segments/{name}.yaml": f"where: |\n  {where}\n" for name, where in segments.items()}
+    workspace = make_workspace(files=files)
+
+    assert [
+        "segments/latest.yaml: it asks for answers to 'other', and there is no such survey (known: nps)",
+        "segments/wrong.yaml: it asks for answers to 'nsp', and there is no such survey (did you mean 'nps'?)",
+    ] == sorted(remarks_on(workspace, catalogue.load(workspace)))
+
+
 def test_required_question_wants_an_answer() -> None:
     """
     A question that is required and left empty is a mistake.
@@ -219,6 +259,8 @@ def test_required_question_wants_an_answer() -> None:
         ("  why: {ask", "  lang: {ask", 13, "a question cannot be called 'lang'"),
         ("max_length: 200", "max_length: 0", 13, "1"),
         ("title:", "titel:", 1, "title"),
+        ('ask: {en: "Why?"}', "ask: {}", 13, "at least 1 entry"),
+        ("service: {en: The service}", "service: {}", 12, "at least 1 entry"),
     ],
 )
 def test_mistakes_of_a_survey_are_told_by_line(
