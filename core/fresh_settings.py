@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from core.essentials import Essentials
     from core.workspace import Workspace
 
 _log = logging.getLogger("clarion.settings")
@@ -19,9 +20,10 @@ class FreshWorkspace:
 
     current: "Workspace"
     _seen: _Print | None = field(init=False)
+    _essentials: "Essentials" = field(init=False)  # what the process began with, and goes on with
 
     def __post_init__(self) -> None:
-        self._seen = self._print()
+        self._seen, self._essentials = self._print(), self.current.essentials
 
     def renew(self) -> bool:
         """`current` has the settings of the file as it is now; True: they are others than at the last call.
@@ -40,12 +42,13 @@ class FreshWorkspace:
             return False
         if is_new:
             self._tell(fresh)
+            vars(fresh)["essentials"] = self._essentials
             self.current = fresh
         return is_new
 
     def _tell(self, fresh: "Workspace") -> None:
         before, after = self.current.settings, fresh.settings
-        started_with = ("database", "broker")
+        started_with = ("broker", *type(self._essentials).model_fields)
         if changed := [name for name in started_with if getattr(before, name) != getattr(after, name)]:
             _log.warning("`%s` of clarion.yaml counts from the next start of this process", "`, `".join(changed))
         _log.info("clarion.yaml was changed: its settings are in force from now on")

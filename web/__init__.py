@@ -1,8 +1,9 @@
 """Web: the public pages, one ASGI app. Each page has a file of its own; what several share has one beside them.
 
-`app` has the routes, `server` the socket, `commands` the command line. `site` is what every page works with, `pages`
-the frame and what all answers share, `widgets` the parts of forms, `reading` what a form sent, `threads` where pages
-wait. `languages` has their words (`texts/`, and `pages/` of the workspace), `speaking` names topics, addresses, days.
+`app` has the routes, `server` the socket, `commands` the command line. `site` is what every page works with, by the
+settings as they are now (`renewing`); `pages` has the frame and what all answers share, `widgets` the parts of forms,
+`reading` what a form sent, `threads` where pages wait. `languages` has their words (`texts/`, and `pages/` of the
+workspace), `speaking` names topics, addresses, days.
 
 - Links in mailings: `tracked` (pixel, clicks, view in browser) and `unsubscribing`, whose tokens never end.
 - Links that end (`timed_links`): `confirming` a sign-up, `preferences` (shown and read by `preference_form`), and

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from core.clock import Clock
 from core.database import Database
 from core.errors import ConfigError, NotFound, PlanError, ServiceError
+from core.fresh_settings import FreshWorkspace
 from core.workspace import Workspace
 from web import pages, webhooks
 from web.api import routes as api
@@ -26,6 +28,7 @@ from web.events import event_form_sent, event_page
 from web.inquiries import inquiry_page, inquiry_sent
 from web.preferences import preference_page, preferences_sent
 from web.registrations import registration_calendar, registration_page, registration_sent
+from web.renewing import Renewing
 from web.rights import ask_page, asked, erase_page, erased, export_page, exported
 from web.signing_up import form_page, form_sent
 from web.site import Site, site_of
@@ -45,6 +48,7 @@ _log = logging.getLogger("clarion.web")
 def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starlette:
     """The application. Its lifespan ends when every hit that arrived is committed."""
     site = Site.of(workspace, database, clock)
+    fresh = FreshWorkspace(workspace)  # now: Starlette makes what stands before the routes with the first request
     app = Starlette(
         routes=[
             *_at("/o/{token}.gif", {"GET": opened}),
@@ -78,12 +82,12 @@ def create_app(workspace: Workspace, database: Database, clock: Clock) -> Starle
             PlanError: _not_ready,
             Exception: _failed,
         },
+        middleware=[Middleware(Renewing, site=site, fresh=fresh)],
         lifespan=_lifespan,
         max_body_size=MAX_BODY,
     )
     app.router.redirect_slashes = False  # a one-click request must never be redirected (S-2.16)
     app.state.site = site
-    app.state.hooks = webhooks.reader_of(workspace)
     return app
 
 

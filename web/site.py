@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -24,6 +24,8 @@ from tracking.hits import Hit
 from tracking.machines import request_evidence
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
+from tracking.webhooks import Reader
+from tracking.webhooks.proof import Tokens
 from web import pages
 from web.kept import Kept, event_files
 from web.languages import Words, languages_of, words_for
@@ -53,6 +55,7 @@ class Site:
     signer: Signer
     timed: TimedTokens
     hits: HitWriter
+    hooks: Reader
     languages: Mapping[str, Words]
     orders: Orders
     surveys: Kept[Mapping[str, Survey]]
@@ -70,10 +73,14 @@ class Site:
             workspace, database, clock,
             Signer(workspace.token_secret, retired=workspace.retired_secrets),
             TimedTokens(workspace.token_secret, retired=workspace.retired_secrets),
-            HitWriter(database), languages_of(workspace), Orders(workspace, database),
+            HitWriter(database), _hooks(workspace), languages_of(workspace), Orders(workspace, database),
             Kept(lambda: surveys_of(Workspace(workspace.root))),
             Kept(event_files(workspace.root)),
         )  # fmt: skip
+
+    def renewed(self, workspace: Workspace) -> "Site":
+        """The same site by the settings of `workspace`, which were read later."""
+        return replace(self, workspace=workspace, hooks=_hooks(workspace))
 
     async def off_loop(
         self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
@@ -207,7 +214,13 @@ class Site:
         return self.message_page(request, "not_found", 404)
 
 
+def _hooks(workspace: Workspace) -> Reader:
+    settings = workspace.settings
+    tokens = Tokens(workspace.token_secret, settings.senders, retired=workspace.retired_secrets)
+    return Reader(settings.webhooks, tokens)
+
+
 def site_of(request: Request) -> Site:
-    """The site a request came to."""
-    site: Site = request.app.state.site
+    """The site a request came to, the same until it is answered (`web.renewing`)."""
+    site: Site = request.state.site
     return site

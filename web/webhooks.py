@@ -14,9 +14,7 @@ from starlette.routing import Route
 from campaigns.feedback import Receiver, take
 from core import audit
 from core.schema import used_token
-from core.workspace import Workspace
-from tracking.webhooks import Arrived, NotGenuine, Reader, Report, Unreadable
-from tracking.webhooks.proof import Tokens
+from tracking.webhooks import Arrived, NotGenuine, Report, Unreadable
 from tracking.webhooks.sns import fetch
 from web import pages
 from web.site import Site, site_of
@@ -26,13 +24,6 @@ from web.visitors import visitor_of
 MAX_BODY: Final = 2 * 1024 * 1024
 _log = logging.getLogger("clarion.webhooks")
 _METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-
-
-def reader_of(workspace: Workspace) -> Reader:
-    """The reader of the workspace's webhooks."""
-    settings = workspace.settings
-    tokens = Tokens(workspace.token_secret, settings.senders, retired=workspace.retired_secrets)
-    return Reader(settings.webhooks, tokens)
 
 
 def routes() -> list[Route]:
@@ -47,15 +38,14 @@ async def reported(request: Request) -> Response:
     """The events are taken and committed: 200. Unsigned: 401, wrongly signed: 403, senseless: 400; then nothing has
     changed."""
     site, provider = site_of(request), request.path_params["provider"]
-    reader: Reader = request.app.state.hooks
-    if not reader.is_set(provider):
+    if not site.hooks.is_set(provider):
         return site.not_found(request)
     if request.method != "POST":
         return pages.plain("method not allowed", 405, allow="POST")
     visitor = visitor_of(request, site.workspace.settings.web)
     arrived = Arrived(_headers(request), await request.body(), site.clock.now(), visitor)
     try:
-        report = await site.off_loop(reader.read, provider, arrived)
+        report = await site.off_loop(site.hooks.read, provider, arrived)
         words = await site.off_loop(_taken, site, provider, arrived, report)
     except NotGenuine as error:
         _log.warning("a request to the webhook %s was refused: %s", provider, error.message)

@@ -51,10 +51,11 @@ def test_feed_opens_to_no_other_token(pages):
     assert 404 == pages.get(f"/calendar/{good}").status
 
 
-def test_raising_the_number_of_links_ends_those_given_out_before(pages):
+def test_raising_the_number_of_links_ends_those_given_out_before(pages, monkeypatch):
     """
-    `calendar.links` counts at once, without a new start of the web process; links made afterwards work.
+    `calendar.links` counts without a new start of the web process; links made afterwards work.
     """
+    monkeypatch.setattr("web.renewing._EVERY_S", 0.0)
     path = path_of(pages, days=2)
     assert 200 == pages.get(path).status
     settings = pages.workspace.root / "clarion.yaml"
@@ -65,10 +66,11 @@ def test_raising_the_number_of_links_ends_those_given_out_before(pages):
     assert 200 == pages.get(renewed.removeprefix(pages.workspace.settings.tracking.base_url)).status
 
 
-def test_settings_with_mistakes_leave_links_as_they_were(pages):
+def test_settings_with_mistakes_leave_links_as_they_were(pages, monkeypatch):
     """
     A mistake in clarion.yaml neither ends links nor opens any.
     """
+    monkeypatch.setattr("web.renewing._EVERY_S", 0.0)
     path = path_of(pages, days=2)
     assert 200 == pages.get(path).status
     settings = pages.workspace.root / "clarion.yaml"

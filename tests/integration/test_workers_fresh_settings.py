@@ -67,6 +67,22 @@ def test_settings_with_a_mistake_leave_the_old_ones_in_force(make_workspace, cap
     assert not fresh.renew()
 
 
+def test_secret_counts_from_the_next_start(make_workspace, caplog):
+    """
+    The process goes on with the one it began with, whatever else it reads anew: the database knows people by it.
+    """
+    workspace = make_workspace()
+    fresh, old = FreshWorkspace(workspace), workspace.token_secret
+    file, text = workspace.root / "clarion.yaml", (workspace.root / "clarion.yaml").read_text()
+    assert 4 == workspace.settings.transports["main"].connections
+    file.write_text(text.replace(old.decode(), "f" * 32).replace("connections: 4", "connections: 9"))
+
+    assert fresh.renew()
+    assert 9 == fresh.current.settings.transports["main"].connections
+    assert [old, old] == [fresh.current.secret, fresh.current.token_secret]
+    assert "`secret` of clarion.yaml counts from the next start" in caplog.text
+
+
 def test_file_that_is_away_for_a_moment_changes_nothing(make_workspace):
     """
     Editors put a new file in place of the old one.
