@@ -1,26 +1,21 @@
 """The form of an event: how it is shown, and what is made of what was filled in."""
 
-import re
-import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from campaigns.events.answers import read as read_answers
 from campaigns.events.definition import EventFile, Question
 from campaigns.events.held import HeldEvent
 from campaigns.events.registering import Attendee, Order, Source
-from core.addresses import Address, parse_address
-from core.errors import AddressError
-from core.form_settings import Captcha, in_language
+from core.form_settings import Captcha, in_language, label_in
 from web import form_fields, widgets
-from web.form_fields import PERSONAL, FormField, Sent, last
+from web.form_fields import PERSONAL, FormField
 from web.languages import Words
 from web.pages import NOTHING, Html, fragment, joined
-from web.reading import LONGEST
+from web.reading import LONGEST, Sent, address_in, last, token_in
 from web.widgets import Asked, Choice, Problems
 
-#: Names the form, so that sending it twice is sending it once (S-7.10).
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_ORDER: Final = "order"
+_ORDER: Final = "order"  # names the form (S-7.10)
 _PEOPLE: Final = "people"
 #: So many people fit on a page, whatever the event allows a program.
 MOST_PEOPLE: Final = 10
@@ -56,13 +51,7 @@ def read(definition: EventFile, words: Words, sent: Sent) -> Order | Problems:
         problems["agree"] = words.say("form_agree_problem")
     if problems:
         return problems
-    return Order(tuple(attendees), Source.PAGE, f"page:{token_in(sent)}")
-
-
-def token_in(sent: Sent) -> str:
-    """What names the form; one that has no name of ours gets a new one."""
-    token = last(sent, _ORDER)
-    return token if _TOKEN.fullmatch(token) else secrets.token_urlsafe(18)
+    return Order(tuple(attendees), Source.PAGE, f"page:{token_in(sent, _ORDER)}")
 
 
 def _suffix(number: int) -> str:
@@ -76,24 +65,19 @@ def _is_filled(definition: EventFile, sent: Sent, suffix: str) -> bool:
 def _attendee(
     definition: EventFile, words: Words, sent: Sent, problems: dict[str, str], suffix: str
 ) -> Attendee | None:
-    address = _address(last(sent, f"email{suffix}"))
+    address = address_in(sent, f"email{suffix}")
     if address is None:
         problems[f"email{suffix}"] = words.say("form_email_problem")
-    answers = {
-        each.name: value for each in _fields(definition, words)
-        if (value := form_fields.read(each, words, sent, problems, suffix))
-    }  # fmt: skip
+    fields = {each.name: each for each in _fields(definition, words)}
+    answers, mistakes = read_answers(definition, {name: last(sent, name + suffix) for name in fields}, is_asked=True)
+    faults = {one.name: one.fault for one in mistakes}
+    problems |= {
+        name + suffix: form_fields.wrong(field, faults[name], words) for name, field in fields.items() if name in faults
+    }
     wording = definition.registration.wording
     if wording.text:
         answers["wording"] = wording.version
     return None if address is None else Attendee(address, answers, words.code)
-
-
-def _address(text: str) -> Address | None:
-    try:
-        return parse_address(text.strip()) if len(text) <= LONGEST else None
-    except AddressError:
-        return None
 
 
 def _fields(definition: EventFile, words: Words) -> list[FormField]:
@@ -101,9 +85,8 @@ def _fields(definition: EventFile, words: Words) -> list[FormField]:
 
 
 def _field(name: str, asked: Question, words: Words) -> FormField:
-    label = in_language(asked.label, words.code)
-    if label is None:
-        label = words.say(f"form_{name}") if name in PERSONAL else name
+    is_personal = name in PERSONAL and not asked.label
+    label = words.say(f"form_{name}") if is_personal else label_in(asked.label, words.code, name)
     return FormField(
         name, label, "choice" if asked.choices else "line", {choice: choice for choice in asked.choices},
         asked.required, asked.longest, PERSONAL.get(name, "off"),
@@ -121,7 +104,7 @@ def shown(held: HeldEvent, words: Words, sent: Sent, problems: Problems, captcha
         parts.append(widgets.box("agree", agreed, problems))
     else:
         parts.append(fragment("hint.html", {"words": words.say("event_note")}))
-    hidden = [(_ORDER, token_in(sent)), (_PEOPLE, str(count))]
+    hidden = [(_ORDER, token_in(sent, _ORDER)), (_PEOPLE, str(count))]
     more = fragment("more_button.html", {"label": words.say("event_more")})
     values = {
         "heading": words.say("event_register"), "fields": joined(parts), "button": words.say("event_button"),

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.plain_text import one_line, plain
 from web import widgets
 from web.languages import Words
 from web.pages import Html
+from web.reading import Sent, last
 from web.widgets import Asked, Choice, Problems
 
 #: What people tell of themselves: a field of such a name needs no label, and browsers fill it in.
@@ -15,8 +17,6 @@ PERSONAL: Final[Mapping[str, str]] = {
 }  # fmt: skip
 #: More choices than these are a list to open.
 _MOST_SHOWN: Final = 6
-#: What a form sent: a field may have several values.
-Sent = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,6 @@ def personal(name: str, words: Words, *, missing: str = "") -> FormField:
     return FormField(name, label, required=bool(missing), autocomplete=PERSONAL[name], missing=missing)
 
 
-def last(sent: Sent, name: str) -> str:
-    """The last value of a field; empty when there is none."""
-    return sent.get(name, [""])[-1]
-
-
 def shown(field: FormField, words: Words, sent: Sent, problems: Problems, suffix: str = "") -> Html:
     """The field with what was filled in already; `suffix` tells it from the same one of somebody else."""
     name, value = field.name + suffix, last(sent, field.name + suffix)[: field.longest]
@@ -59,28 +54,22 @@ def shown(field: FormField, words: Words, sent: Sent, problems: Problems, suffix
     return widgets.menu(asked, [Choice("", "", not value), *choices], problems)
 
 
-def read(field: FormField, words: Words, sent: Sent, problems: dict[str, str], suffix: str = "") -> str:
+def read(field: FormField, words: Words, sent: Sent, problems: dict[str, str]) -> str:
     """What was entered, without what no text has; what is wrong with it joins `problems`."""
-    name = field.name + suffix
-    value = _plain(last(sent, name)) if field.kind == "text" else one_line(last(sent, name))
+    name, entered = field.name, last(sent, field.name)
+    value = plain(entered) if field.kind == "text" else one_line(entered)
     if not value:
         if field.required:
-            problems[name] = field.missing or words.say("event_missing_problem", field=_named(field))
+            problems[name] = wrong(field, "missing", words)
     elif field.kind == "choice" and value not in (field.choices or {}):
-        problems[name] = words.say("event_choice_problem", field=_named(field))
+        problems[name] = wrong(field, "choice", words)
     elif len(value) > field.longest:
-        problems[name] = words.say("event_long_problem", field=_named(field))
+        problems[name] = wrong(field, "long", words)
     return value
 
 
-def _named(field: FormField) -> str:
-    return field.label.rstrip("?？:： ")
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and characters nobody sees."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def _plain(text: str) -> str:
-    return "".join(char for char in text.replace("\r\n", "\n") if char.isprintable() or char in "\n\t").strip()
+def wrong(field: FormField, fault: str, words: Words) -> str:
+    """What is said of what was entered: it is `missing`, no `choice`, or too `long`."""
+    if fault == "missing" and field.missing:
+        return field.missing
+    return words.say(f"event_{fault}_problem", field=field.label.rstrip("?？:： "))

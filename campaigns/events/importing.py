@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 
 from campaigns.duty import Circumstances
 from campaigns.events import seats
+from campaigns.events.answers import read
 from campaigns.events.definition import EventFile
 from campaigns.events.held import event_of
 from campaigns.events.registering import Answer, Attendee, Order, Source, hold, may_come, register, registered
@@ -194,18 +195,6 @@ def _attendee(told: Mapping[str, str], definition: EventFile) -> Attendee | str:
     except AddressError as error:
         return error.message
     known = {*definition.registration.fields, *FIELDS}
-    answers = {name: value for name, value in told.items() if name in known and value}
-    mistake = next(mistakes(definition, answers), None)
-    return mistake or Attendee(address, answers, told.get(_LANGUAGE) or None)
-
-
-def mistakes(definition: EventFile, answers: Mapping[str, str]) -> Iterator[str]:
-    """What the event's fields do not take. What is required of strangers is not required of staff."""
-    for name, value in answers.items():
-        question = definition.registration.fields.get(name)
-        if question is None and name not in FIELDS:
-            yield f"the event has no field {name!r}"
-        elif question is not None and question.choices and value not in question.choices:
-            yield f"{name}: got {value!r}, expected {', '.join(question.choices)}"
-        elif question is not None and len(value) > question.longest:
-            yield f"{name}: got {len(value)} characters, expected at most {question.longest}"
+    columns = {name: value for name, value in told.items() if name in known}
+    answers, mistakes = read(definition, columns, is_asked=False)
+    return "; ".join(map(str, mistakes)) or Attendee(address, answers, told.get(_LANGUAGE) or None)

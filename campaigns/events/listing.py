@@ -60,9 +60,9 @@ def attendees(connection: Connection, name: str) -> list[dict[str, Any]]:
     last = _last_mail(name).lateral("last")
     columns = (
         registration.c.id.label("registration"), registration.c.state, customer.c.external_id.label("customer"),
-        customer.c.email, customer.c.first_name, customer.c.last_name, registration.c.source,
-        registration.c.registered_at, registration.c.offered_until, registration.c.checked_in_at,
-        registration.c.answers, last.c.step.label("last_mail"),
+        customer.c.email, customer.c.first_name, customer.c.last_name, customer.c.company, registration.c.source,
+        registration.c.language, registration.c.registered_at, registration.c.offered_until,
+        registration.c.checked_in_at, registration.c.answers, last.c.step.label("last_mail"),
         func.coalesce(last.c.skip_reason, cast(last.c.state, Text)).label("mail_state"),
     )  # fmt: skip
     query = select(*columns).join(customer, customer.c.id == registration.c.customer_id)

@@ -1,6 +1,8 @@
 """`clarion event` and what the other commands say of events, typed by hand."""
 
+import csv
 import json
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
@@ -97,6 +99,41 @@ def test_list_from_a_file_is_registered_once(typed):
     assert "expected everything, vegetarian" in first["rejected"][1]["why"]
 
 
+def test_guests_are_written_as_a_table(typed):
+    """
+    Names as they registered, else as we know them; a column for each field; no cell that a spreadsheet runs (S-9.6).
+    """
+    typed("apply", "--yes")
+    typed("event", "register", "paper-evening", "C1", "--answer", "diet=vegetarian", "--answer", "company==Ash")
+    typed("event", "register", "paper-evening", BEN, CLEO)
+    file = typed.root / "guests.csv"
+    told = typed("event", "show", "paper-evening", "--csv", str(file))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+
+    assert f"wrote 3 registrations to {file}" in told
+    expected = [
+        ("confirmed", ANN, "Ann", "'=Ash", "vegetarian"), ("confirmed", BEN, "", "", ""), ("waiting", CLEO, "", "", ""),
+    ]  # fmt: skip
+    shown = ("state", "email", "first_name", "company", "diet")
+    assert expected == [tuple(row[name] for name in shown) for row in rows]
+
+
+def test_check_in_on_another_day_is_done_and_remarked(typed, clock):
+    """
+    It may be the list of another event that somebody has in hands.
+    """
+    typed("apply", "--yes")
+    typed("event", "register", "paper-evening", "C1", BEN)
+    early = typed("event", "check-in", "paper-evening", "C1")
+    clock.instant = datetime(2026, 3, 20, 8, tzinfo=UTC)
+    on_the_day = typed("event", "check-in", "paper-evening", BEN)
+
+    assert "paper-evening begins on Friday, 20 March 2026, 18:00 (Europe/Berlin, UTC+01:00)" in early
+    assert "begins on" not in on_the_day
+    assert 2 == typed("event", "show", "paper-evening", "--json")["checked_in"]
+
+
 def test_cancelled_event_is_told_to_everybody(typed, database):
     """
     At once and for good.
@@ -163,6 +200,11 @@ def test_other_commands_know_the_mails_of_events(typed):
         (("event", "show", "paper-evning"), "did you mean"),
         (("event", "withdraw", "paper-evening", "C1"), "did not register"),
         (("event", "register", "paper-evening", "C1", "--answer", "diet=soup"), "expected everything, vegetarian"),
+        (
+            ("event", "register", "paper-evening", "C1", "--answer", "food=soup"),
+            "food: the event has no such field; known: company, diet, first_name, last_name",
+        ),
+        (("event", "register", "paper-evening", "C9"), "no customer 'C9'"),
     ],
 )
 def test_mistakes_at_the_keyboard_are_told(typed, arguments, told):

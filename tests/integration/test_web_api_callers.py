@@ -112,13 +112,16 @@ def test_answers_are_those_the_event_asks_for(api: Api) -> None:
     A field it has not, a choice that is none, one that is missing: each is named, and nobody is registered.
     """
     person = {"email": "ann@customers.example", "answers": {"last_name": "Ash", "meal": "Stones", "shoe": "42"}}
-    wrong = api.post("registrations", {**ORDER, "attendees": [person, {**person, "answers": {}}]})
+    registrant = {"email": "dan@customers.example", "answers": {"first_name": "Dan", "shoe": "42"}}
+    attendees = [person, {**person, "answers": {"meal": " "}}]
+    wrong = api.post("registrations", {**ORDER, "attendees": attendees, "registrant": registrant})
     api.pages.clock.instant = api.pages.clock.instant.replace(year=2027)
     late = api.post("registrations", ORDER)
 
-    assert [f"attendees.{place}" for place in (
-        "0.answers.meal", "0.answers.shoe", "1.answers.last_name", "1.answers.meal",
-    )] == [problem["at"] for problem in wrong.content["error"]["problems"]]  # fmt: skip
+    assert [
+        "attendees.0.answers.meal", "attendees.0.answers.shoe", "attendees.1.answers.last_name",
+        "attendees.1.answers.meal", "registrant.answers.shoe",
+    ] == [problem["at"] for problem in wrong.content["error"]["problems"]]  # fmt: skip
     assert (422, 409, "closed") == (wrong.status, late.status, late.content["error"]["code"])
     assert [] == api.pages.rows(schema.registration)
 

@@ -1,11 +1,10 @@
 """`/api/v1/registrations`: people register for events, and withdraw."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from campaigns.events import afterwards, looking_up, registering
+from campaigns.events import afterwards, answers, looking_up, registering
 from campaigns.events.afterwards import Change
 from campaigns.events.definition import EventFile
 from campaigns.events.held import event_of
@@ -16,7 +15,6 @@ from web.api.answers import Mistake, Refusal
 from web.api.bodies import Body, Email, Line, Text
 from web.api.calls import Call, Done
 from web.content import people_digest
-from web.form_fields import one_line
 
 _DIGITS: Final = 15
 _WHY_NOT: Final = {
@@ -45,14 +43,7 @@ class Registration(Body):
 
 def register(call: Call, body: Registration) -> Done:
     """The attendees are registered, and told by mail."""
-    held = event_of(call.connection, body.event)
-    mistakes = [
-        one for number, person in enumerate(body.attendees) for one in _mistakes(held.definition, number, person)
-    ]
-    if mistakes:
-        raise Refusal(422, "invalid", f"{len(mistakes)} of the answers cannot be taken", mistakes=mistakes)
-    attendees = tuple(_attendee(person) for person in body.attendees)
-    registrant = _attendee(body.registrant) if body.registrant is not None else None
+    attendees, registrant = _people(event_of(call.connection, body.event).definition, body)
     content = people_digest(call.site.workspace.secret, [*attendees, *([registrant] if registrant else [])])
     order = Order(attendees, Source.API, f"api:{call.caller.name}:{body.key}", registrant, content)
     done = registering.register(call.connection, call.site.circumstances, body.event, order, call.now)
@@ -66,25 +57,24 @@ def register(call: Call, body: Registration) -> Done:
     return Done(201 if is_new else 200, {"event": body.event, "registrations": placed})
 
 
-def _attendee(person: Person) -> Attendee:
-    answers = {name: one_line(value) for name, value in person.answers.items()}
-    return Attendee(parse_address(person.email), answers, person.language)
+def _people(definition: EventFile, body: Registration) -> tuple[tuple[Attendee, ...], Attendee | None]:
+    """Who is to come, and who registers them.
 
+    Raises:
+        Refusal: the event's fields do not take their answers.
+    """
+    mistakes: list[Mistake] = []
 
-def _mistakes(definition: EventFile, number: int, person: Person) -> Iterator[Mistake]:
-    """What the event's fields do not take."""
-    fields, at = definition.registration.fields, f"attendees.{number}.answers"
-    for name, value in person.answers.items():
-        asked = fields.get(name)
-        if asked is None:
-            yield Mistake(f"{at}.{name}", "the event has no such field")
-        elif asked.choices and one_line(value) not in asked.choices:
-            yield Mistake(f"{at}.{name}", "expected one of its choices")
-        elif len(value) > asked.longest:
-            yield Mistake(f"{at}.{name}", f"expected at most {asked.longest} characters")
-    for name, asked in fields.items():
-        if asked.required and not one_line(person.answers.get(name, "")):
-            yield Mistake(f"{at}.{name}", "it is required")
+    def read(person: Person, at: str, *, comes: bool) -> Attendee:
+        kept, wrong = answers.read(definition, person.answers, is_asked=comes)
+        mistakes.extend(Mistake(f"{at}.answers.{one.name}", one.message) for one in wrong)
+        return Attendee(parse_address(person.email), kept, person.language)
+
+    attendees = tuple(read(one, f"attendees.{number}", comes=True) for number, one in enumerate(body.attendees))
+    registrant = read(body.registrant, "registrant", comes=False) if body.registrant is not None else None
+    if mistakes:
+        raise Refusal(422, "invalid", f"{len(mistakes)} of the answers cannot be taken", mistakes=mistakes)
+    return attendees, registrant
 
 
 def told(call: Call, name: str) -> Done:
