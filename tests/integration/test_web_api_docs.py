@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from campaigns.events.afterwards import Change
+from campaigns.events.registering import Answer
 from core.api_settings import Api
 from core.clock import SteppedClock
 from core.database import Database
@@ -62,6 +64,8 @@ def test_figures_and_settings_are_those_of_the_code() -> None:
     assert f"up to {MOST:,} in a call" in PAGE
     assert f"within {['no', 'one', 'two'][REMEMBERED.days]} days" in PAGE
     assert f"at most {MAX_BODY // 2**20} MB" in PAGE
+    (codes,) = re.findall(r"^\| 409 \| (.*?) \| it cannot be done at present", PAGE, re.MULTILINE)
+    assert {*Answer, Change.TOO_LATE} - {Answer.RECEIVED} == set(re.findall(r"`(\w+)`", codes))
 
 
 def test_description_is_that_of_the_code_and_complete() -> None:

@@ -1,12 +1,15 @@
 """The addresses of the API, and what each does."""
 
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from campaigns.events.states import Seat
+from customers.activities import Outcome
 from web.api import activities, enrolments, inquiries, registrations
 from web.api.answers import Refusal, answer, refused
 from web.api.calls import MAX_BODY, asking, posting
@@ -20,10 +23,16 @@ BASE: Final = "/api/v1"
 _MOST_READ: Final = 4 * MAX_BODY
 _METHODS: Final = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
+
+def _either(outcomes: type[StrEnum]) -> str:
+    *others, last = (outcome.value for outcome in outcomes)
+    return f"{', '.join(others)} or {last}"
+
+
 DESCRIBED: Final = (
     Described(
         "POST", "/activities", "activities", "Record what customers did",
-        {200: "of each activity: new, changed, known, or unknown_customer"}, activities.Activities,
+        {200: f"of each activity: {_either(Outcome)}"}, activities.Activities,
     ),
     Described(
         "POST", "/enrolments", "enrolments", "Let a customer enter a sequence",
@@ -32,12 +41,12 @@ DESCRIBED: Final = (
     ),
     Described(
         "POST", "/registrations", "registrations", "Register people for an event",
-        {201: "of each: a seat, or a place on the waiting list", 200: "they were registered before"},
+        {201: f"of each, what they have: {_either(Seat)}", 200: "they were registered before"},
         registrations.Registration, (400, 401, 403, 404, 409, 415, 422, 429, 503),
     ),
     Described(
-        "GET", "/registrations/{name}", "registrations", "Tell how a registration stands", {200: "the registration"},
-        errors=(401, 403, 404, 429, 503),
+        "GET", "/registrations/{name}", "registrations", "Tell how a registration stands",
+        {200: f"the registration; its seat is {_either(Seat)}"}, errors=(401, 403, 404, 429, 503),
     ),
     Described(
         "DELETE", "/registrations/{name}", "registrations", "Withdraw a registration",
