@@ -5,7 +5,7 @@ together. Mails are remembered by mailbox and time, so that their limit rolls: t
 first, not at midnight. How many of them nobody answered is counted for more than a year, whatever is kept of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,8 +19,8 @@ from core.schema import public_count
 from web.visitors import neighbourhoods
 
 __all__ = [
-    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "forget", "is_within", "limit_key",
-    "limits_of", "lock_mailbox", "may_mail", "remember_mail",
+    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "await_answer", "forget", "is_within", "limit_key",
+    "limits_of", "lock_mailbox", "may_mail", "remember_mail", "unanswered",
 ]  # fmt: skip
 SIGN_UP: Final = "sign-up"
 REGISTRATION: Final = "registration"  # counted by themselves (`web.registration_limits`)
@@ -99,20 +99,27 @@ def may_mail(connection: Connection, kind: str, key: UUID, limits: PageLimits, n
     found = list(connection.execute(recent).scalars())
     if _mail(kind, key) in found or len(found) >= limits.mails:
         return False
-    waiting = select(counted.key, counted.count).where(
-        counted.key.in_([_unanswered(one, key) for one in KINDS]), counted.forget_at > now
-    )
-    unanswered: dict[str, int] = {key: number for key, number in connection.execute(waiting)}  # noqa: C416  rows
-    of_kind = unanswered.get(_unanswered(kind, key), 0)
-    return sum(unanswered.values()) < limits.unanswered and (kind != SIGN_UP or of_kind < limits.unconfirmed)
+    waiting = unanswered(connection, KINDS, key, now)
+    return sum(waiting.values()) < limits.unanswered and (kind != SIGN_UP or waiting[kind] < limits.unconfirmed)
 
 
 def remember_mail(connection: Connection, kind: str, key: UUID, every: timedelta, now: datetime) -> None:
     """A mail of this kind was ordered for the mailbox. Call under its lock."""
     values = {"key": _mail(kind, key), "period": now, "count": 1, "forget_at": now + every}
     connection.execute(insert(public_count).values(**values))
-    given = {"key": _unanswered(kind, key), "period": _EVER, "forget_at": now + _LONG}
-    connection.execute(_ADD, given)
+    await_answer(connection, kind, key, now)
+
+
+def unanswered(connection: Connection, kinds: Iterable[str], key: UUID, now: datetime) -> dict[str, int]:
+    """How many mails of each of the kinds wait for somebody who reads the mailbox."""
+    counted, names = public_count.c, {_unanswered(kind, key): kind for kind in kinds}
+    query = select(counted.key, counted.count).where(counted.key.in_(list(names)), counted.forget_at > now)
+    return dict.fromkeys(names.values(), 0) | {names[name]: number for name, number in connection.execute(query)}
+
+
+def await_answer(connection: Connection, kind: str, key: UUID, now: datetime) -> None:
+    """One more mail of the kind waits for somebody who reads the mailbox. Repeat: not safe, each call counts."""
+    connection.execute(_ADD, {"key": _unanswered(kind, key), "period": _EVER, "forget_at": now + _LONG})
 
 
 def answered(connection: Connection, key: UUID) -> None:

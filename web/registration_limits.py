@@ -7,22 +7,20 @@ theirs. Of anybody else's mailbox at most so many mails stay unanswered, over al
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, select, text
 
 from campaigns.events.registering import Attendee, Placed
 from core.addresses import parse_address
 from core.errors import AddressError
 from core.form_settings import PageLimits
 from core.ids import address_key
-from core.schema import customer, public_count, registration
-from web.limits import REGISTRATION, answered, limit_key, lock_mailbox
-
-_LONG: Final = timedelta(days=400)
-_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from core.mailboxes import count, counted, limit_key, lock_mailbox
+from core.schema import customer, registration
+from web.limits import REGISTRATION, answered, await_answer, unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,9 @@ class Admitted:
     is_proven: bool
 
     @property
-    def name(self) -> str:
+    def counts_by(self) -> UUID:
         """What their mails count for."""
-        return f"{REGISTRATION}|{self.key if self.is_proven else self.folded}"
+        return self.key if self.is_proven else self.folded
 
 
 def admitted(
@@ -49,13 +47,13 @@ def admitted(
     asked = [Admitted(one, key, limit_key(secret, one.address), key in proven) for key, one in keys.items()]
     for folded in sorted({one.folded for one in asked}):  # in one order, so that two forms never wait for each other
         lock_mailbox(connection, folded)
-    room: dict[str, int] = {}
+    room: dict[UUID, int] = {}
     found = []
     for one in asked:
-        if one.name not in room:
-            room[one.name] = _room(connection, one, limits, now)
-        room[one.name] -= 1
-        if room[one.name] >= 0:
+        if one.counts_by not in room:
+            room[one.counts_by] = _room(connection, one, limits, now)
+        room[one.counts_by] -= 1
+        if room[one.counts_by] >= 0:
             found.append(one)
     return tuple(found)
 
@@ -69,10 +67,9 @@ def remember(
     for one in those:
         if one.key not in mailed:
             continue
-        connection.execute(_ADD, {"key": one.name, "period": now, "forget_at": now + limits.mail_every})
+        count(connection, REGISTRATION, one.counts_by, limits.mail_every, now)
         if not one.is_proven:
-            given = {"key": _unanswered(one.folded), "period": _EVER, "forget_at": now + _LONG}
-            connection.execute(_ADD, given)
+            await_answer(connection, REGISTRATION, one.folded, now)
 
 
 def acted(connection: Connection, secret: bytes, registration_id: int) -> None:
@@ -110,21 +107,8 @@ def _proven(connection: Connection, keys: Iterable[UUID]) -> set[UUID]:
 
 
 def _room(connection: Connection, one: Admitted, limits: PageLimits, now: datetime) -> int:
-    counted = public_count.c
-    total = select(func.coalesce(func.sum(counted.count), 0))
-    recent = total.where(counted.key == one.name, counted.period > now - limits.mail_every)
-    room = limits.registrations - int(connection.execute(recent).scalar_one())
+    room = limits.registrations - counted(connection, REGISTRATION, one.counts_by, limits.mail_every, now)
     if one.is_proven:
         return room
-    ever = total.where(counted.key == _unanswered(one.folded), counted.forget_at > now)
-    return min(room, limits.unanswered - int(connection.execute(ever).scalar_one()))
-
-
-_ADD: Final = text("""
-    INSERT INTO public_count (key, period, count, forget_at) VALUES (:key, :period, 1, :forget_at)
-    ON CONFLICT (key, period) DO UPDATE SET count = public_count.count + 1, forget_at = excluded.forget_at
-""")
-
-
-def _unanswered(key: UUID) -> str:
-    return f"unanswered:{REGISTRATION}|{key}"
+    waiting = unanswered(connection, (REGISTRATION,), one.folded, now)
+    return min(room, limits.unanswered - waiting[REGISTRATION])
