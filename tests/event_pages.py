@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import update
 
 from campaigns import catalogue
-from campaigns.events import applying, planning
+from campaigns.events import applying, pinning
 from campaigns.events.held import HeldEvent, event_of
 from campaigns.sequences import records, versions
 from core import schema
@@ -185,7 +185,7 @@ class EventPages:
     def apply(self) -> None:
         """The event is as its file says."""
         files = catalogue.load(Workspace(self.pages.workspace.root))
-        pinned = planning.pin(files, "paper-day")
+        pinned = pinning.pin(files, "paper-day")
         entry = {"name": "paper-day", "pending": True, "fingerprint": pinned.fingerprint, "was": None}
         with self.pages.database.begin() as connection:
             applying.apply(connection, files, [entry], self.pages.clock.now(), "tests")

@@ -11,7 +11,8 @@ from campaigns.catalogue import Catalogue
 from campaigns.events import planning
 from campaigns.events.definition import reminder_step
 from campaigns.events.held import HeldEvent, lock_event
-from campaigns.events.planning import EventPlan, PinnedEvent
+from campaigns.events.pinning import PinnedEvent, pin
+from campaigns.events.planned import EventPlan
 from campaigns.runs import WORK_CHANNEL
 from core import advisory, audit
 from core.errors import NotFound, PlanError, StalePlan
@@ -44,7 +45,7 @@ def _applied(connection: Connection, catalogue: Catalogue, entry: Mapping[str, A
     name = str(entry.get("name"))
     advisory.hold(connection, f"event:{name}")  # two that open it make one row
     held = _locked(connection, name)
-    pinned = planning.pin(catalogue, name)
+    pinned = pin(catalogue, name)
     if pinned.fingerprint != entry.get("fingerprint"):
         raise StalePlan(f"{name}: its files changed since the plan was made", hint="make the plan again")
     if held is not None and held.fingerprint == pinned.fingerprint:
@@ -112,17 +113,11 @@ def cancel(connection: Connection, name: str, now: datetime, *, actor: str) -> b
         return False
     if held.state != "open" or held.ends_at <= now:
         raise PlanError(f"{name} is over: it cannot be cancelled any more", hint=f"clarion event show {name}")
-    shown = {str(number): known.stored() for number, known in held.shown.items()}
     revision = held.revision + 1
-    stored = event.c.definition.op("||")(_shown_json(shown | {str(revision): held.shown[held.revision].stored()}))
+    shown = {**held.shown, revision: held.shown[held.revision]}
+    stored = event.c.definition.op("||")({"shown": {str(number): known.stored() for number, known in shown.items()}})
     values = {"state": "cancelled", "revision": revision, "changed_at": now, "cancelled_at": now, "definition": stored}
     connection.execute(update(event).where(event.c.name == name).values(**values))
     audit.record(connection, actor, "event.cancel", f"event:{name}", at=now)
     connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     return True
-
-
-def _shown_json(shown: Mapping[str, Any]) -> Any:
-    from sqlalchemy import literal
-
-    return literal({"shown": dict(shown)}, event.c.definition.type)

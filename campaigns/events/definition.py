@@ -11,6 +11,8 @@ from core.form_settings import Captcha, PerHour, Wording, Words
 from core.units import Duration, Unfit, WallTime, ZoneName, format_duration, local_instant, quoted
 from core.yaml_files import Section
 
+#: What a plan calls them.
+KIND: Final = "event"
 FOLDER: Final = "events"
 #: Seats, and attendees of one order, have ends: what is typed in by mistake is found before it is sold.
 _MOST_SEATS: Final = 1_000_000
@@ -127,7 +129,7 @@ class EventFile(Section):
     calendar: Literal["request", "publish"] = (
         "request"  # for life: what came by one method is not cancelled by the other
     )
-    attach: bool = False  # the calendar entry also as a file, invite.ics
+    attach: bool = False  # the calendar entry also as a file, called as the event
     topic: Name | None = None  # what calendars and reports count it under; its mails need no consent
     mails: Mails
     reminders: tuple[Reminder, ...] = ()

@@ -1,189 +1,21 @@
 """What applying an event file would do: open it, move it, change its mails, cancel it; or why that cannot be."""
 
-import hashlib
-import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from campaigns import versions
 from campaigns.catalogue import Catalogue
-from campaigns.definition import TRANSACTIONAL, CampaignFile, Limits, Send
 from campaigns.events import seats
-from campaigns.events.definition import EventFile, MailOf, instants, reminder_step
-from campaigns.events.held import HeldEvent, Shown
-from campaigns.events.invitation import PREFIX
-from campaigns.events.wording import span
-from campaigns.versions import Version
-from core.commands import counted
+from campaigns.events.definition import EventFile
+from campaigns.events.held import HeldEvent
+from campaigns.events.pinning import PinnedEvent, pin
+from campaigns.events.planned import EventPlan
 from core.errors import PlanError
+from core.local_time import shown_in
 from core.schema import campaign_version, event
-from core.settings import Sender
 from core.units import format_duration
-
-KIND: Final = "event"
-#: What a template names to say that it tells more than its own news (`mails`, `reminding`).
-JOINS: Final[Mapping[str, str]] = {"party": "given.party", "events": "given.events"}
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedEvent:
-    """An event file with everything its mails use, pinned."""
-
-    name: str
-    definition: EventFile
-    zone: str
-    starts_at: datetime
-    ends_at: datetime
-    sender: Sender
-    mails: Mapping[str, Version]
-
-    @property
-    def shown(self) -> Shown:
-        """What calendars show of it."""
-        made = self.definition
-        return Shown(self.starts_at, self.ends_at, self.zone, made.title, made.place, made.online)
-
-    @property
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits of everything it says and sends."""
-        whole = {
-            "event": self.definition.stored(), "fields": list(self.definition.registration.fields), "zone": self.zone,
-            "sender": [self.sender.name, self.sender.email],
-            "mails": {step: version.fingerprint for step, version in sorted(self.mails.items())},
-        }  # fmt: skip
-        canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
-
-    @property
-    def joins(self) -> dict[str, list[str]]:
-        """What each mail's templates tell beside their own news."""
-        texts = {step: "".join(used.text for used in mail.templates.values()) for step, mail in self.mails.items()}
-        return {step: [told for told, name in JOINS.items() if name in text] for step, text in texts.items()}
-
-
-def pin(catalogue: Catalogue, name: str) -> PinnedEvent:
-    """The event as its file says now.
-
-    Raises:
-        NotFound: there is no such file.
-    """
-    definition = catalogue.event(name)
-    zone = definition.zone or catalogue.settings.organisation.zone
-    starts_at, ends_at = instants(definition, zone)
-    mails = {
-        step: versions.pin_as(catalogue, PREFIX + name, _sent(definition, step, mail))
-        for step, mail in definition.every_mail()
-    }
-    sender = catalogue.settings.senders[definition.organiser]
-    return PinnedEvent(name, definition, zone, starts_at, ends_at, sender, mails)
-
-
-def _sent(definition: EventFile, step: str, mail: MailOf) -> CampaignFile:
-    """The mail as a transactional campaign. A reminder that could not go before the start does not go."""
-    befores = {reminder_step(reminder.before): reminder.before for reminder in definition.reminders}
-    send = Send(
-        template=mail.template, sender=definition.organiser, subject=mail.subject, transport=definition.transport
-    )
-    return CampaignFile(kind=TRANSACTIONAL, send=send, limits=Limits(valid_for=befores.get(step)))
-
-
-@dataclass(frozen=True, slots=True)
-class EventPlan:
-    """What applying would do with one event."""
-
-    name: str
-    pinned: PinnedEvent | None  # None: its file is gone
-    held: HeldEvent | None  # None: it was not applied before
-    counts: seats.Counts
-    doing: tuple[str, ...] = ()  # open, when, title, place, online, capacity, cancel, texts
-    notes: tuple[str, ...] = field(default=())
-    is_over: bool = False  # nobody is told of anything any more
-
-    @property
-    def is_pending(self) -> bool:
-        """Applying would do something."""
-        return bool(self.doing)
-
-    @property
-    def tells(self) -> bool:
-        """Whether everybody who registered is told."""
-        return not self.is_over and bool({"when", "title", "place", "online", "cancel"}.intersection(self.doing))
-
-    @property
-    def would_send(self) -> int:
-        """How many mails of change or cancellation go out."""
-        return self.counts.confirmed + self.counts.offered + self.counts.waiting if self.tells else 0
-
-    @property
-    def cancelled_at(self) -> datetime | None:
-        """Always None: a cancelled event does not begin anew."""
-        return None
-
-    def document(self) -> dict[str, Any]:
-        """Its entry under `campaigns` of `plan --json`."""
-        return {
-            "name": self.name, "kind": KIND, "audience": self.would_send, "would_send": self.would_send, "skipped": {},
-            "doing": list(self.doing), "confirmed": self.counts.confirmed, "offered": self.counts.offered,
-            "waiting": self.counts.waiting, "capacity": self.counts.capacity,
-            "starts_at": self.pinned.starts_at if self.pinned else None, "remarks": list(self.notes),
-        }  # fmt: skip
-
-    def changes(self) -> list[dict[str, Any]]:
-        """Its entries under `changes` of `plan --json`."""
-        mails = {"mails": self.would_send} if self.tells else {}
-        return [{"campaign": self.name, "change": "event:" + what, **mails} for what in self.doing]
-
-    def reviewed(self) -> dict[str, Any]:
-        """Its entry in a plan file."""
-        return {
-            "fingerprint": self.pinned.fingerprint if self.pinned else None,
-            "was": self.held.fingerprint if self.held else None,
-            "pending": self.is_pending,
-        }
-
-    def lines(self) -> Iterator[str]:
-        """What is told on screen under its name."""
-        if self.pinned is None:
-            yield "its file is gone: registrations and mails go on as they were (to end it: cancelled: true)"
-            return
-        if self.held is not None and self.held.shown[self.held.revision] != self.pinned.shown:
-            yield f"was      {_when(self.held.shown[self.held.revision])}"
-        yield f"takes place {_when(self.pinned.shown)}"
-        yield (
-            f"seats    {_seats(self.counts)}: {self.counts.confirmed:,} confirmed, {self.counts.offered:,} offered, "
-            f"{self.counts.waiting:,} waiting"
-        )
-        for what in self.doing:
-            yield f"does     {_SAID[what]}"
-        if self.tells:
-            yield f"mails    {counted(self.would_send, 'mail')} tell of it"
-        yield from self.notes
-        if not self.doing:
-            yield "nothing to do"
-
-
-_SAID: Final = {
-    "open": "registration opens",
-    "when": "it moves: calendars follow, reminders that have not gone are planned anew",
-    "title": "its title changes",
-    "place": "its place changes",
-    "online": "its address on the web changes",
-    "capacity": "the number of seats changes",
-    "cancel": "it is cancelled, for good: calendars forget it, nothing more goes out",
-    "texts": "mails, reminders or rules of registration change, for what is sent from now on",
-}
-
-
-def _seats(counts: seats.Counts) -> str:
-    return "as many as come" if counts.capacity is None else f"{counts.capacity:,}"
-
-
-def _when(shown: Shown) -> str:
-    return span(shown.starts_at, shown.ends_at, shown.zone, "en")
 
 
 def names(connection: Connection, catalogue: Catalogue) -> Collection[str]:
@@ -313,4 +145,4 @@ def _told_apart(pinned: PinnedEvent, held: HeldEvent, now: datetime) -> Iterator
         if before.get(reminder.before) == due:
             continue
         over = "" if due > now else " is over, not sent"
-        yield f"reminder {format_duration(reminder.before)} before: {due:%Y-%m-%d %H:%M} UTC{over}"
+        yield f"reminder {format_duration(reminder.before)} before: {shown_in(pinned.zone, due)}{over}"
