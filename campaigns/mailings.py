@@ -178,7 +178,7 @@ class Studio:
             html=draft.html,
             headers=_headers(version, sheet.urls.unsubscribe, recipient.given),
             images=letter.enclosures.images_in(draft.html),
-            attachments=(*letter.enclosures.attachments, *files_of(calendar, recipient.given)),
+            attachments=(*letter.enclosures.attachments, *files_of(version.campaign, calendar, recipient.given)),
             calendar=calendar,
         )
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from campaigns.events import afterwards, looking_up, mails
 from campaigns.events.afterwards import Change
 from campaigns.events.held import HeldEvent, event_of
+from campaigns.events.invitation import file_name
 from campaigns.events.looking_up import Found
 from campaigns.events.states import Seat
 from core.schema import customer, registration
@@ -79,10 +80,11 @@ async def registration_calendar(request: Request) -> Response:
     site, token = site_of(request), opened(request, TimedPurpose.REGISTRATION)
     if isinstance(token, Response):
         return token
-    text = await site.off_loop(_entry, site, token)
-    if text is None:
+    found = await site.off_loop(_entry, site, token)
+    if found is None:
         return site.not_found(request)
-    headers = {**pages.COMMON_HEADERS, "content-disposition": 'attachment; filename="event.ics"'}
+    name, text = found
+    headers = {**pages.COMMON_HEADERS, "content-disposition": f'attachment; filename="{name}"'}
     return Response(text.encode(), media_type="text/calendar; charset=utf-8", headers=headers)
 
 
@@ -107,13 +109,15 @@ def _done(site: Site, token: TimedToken, action: str) -> Change:
         return change
 
 
-def _entry(site: Site, token: TimedToken) -> str | None:
+def _entry(site: Site, token: TimedToken) -> tuple[str, str] | None:
+    """The name and the text of the file."""
     with site.database.begin() as connection:
         row = connection.execute(select(registration).where(registration.c.id == token.subject_id)).one_or_none()
         if row is None or row.state != Seat.CONFIRMED:
             return None
         post = mails.Post(connection, site.circumstances, event_of(connection, row.event), site.clock.now())
-        return mails.entry_file(post, row)
+        text = mails.entry_file(post, row)
+        return None if text is None else (file_name(row.event), text)
 
 
 def _page(site: Site, request: Request, mine: Mine, status: Html) -> Response:

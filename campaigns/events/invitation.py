@@ -7,8 +7,6 @@ from delivery.message_bytes import CalendarText, EncodedFile, encoded_attachment
 
 #: Before the name of an event: what its mails are known by in the ledger. No campaign file can have such a name.
 PREFIX: Final = "event:"
-#: The name of the file, where the entry is attached as one too.
-FILE_NAME: Final = "invite.ics"
 
 
 def calendar_of(campaign: str, given: Mapping[str, Any]) -> CalendarText | None:
@@ -17,11 +15,17 @@ def calendar_of(campaign: str, given: Mapping[str, Any]) -> CalendarText | None:
     return CalendarText(text, method_in(text)) if isinstance(text, str) else None
 
 
-def files_of(calendar: CalendarText | None, given: Mapping[str, Any]) -> tuple[EncodedFile, ...]:
+def files_of(campaign: str, calendar: CalendarText | None, given: Mapping[str, Any]) -> tuple[EncodedFile, ...]:
     """The entry as a file beside the mail, where the event asks for that."""
     if calendar is None or not given.get("calendar_attached"):
         return ()
-    return (encoded_attachment(FILE_NAME, "application/ics", calendar.text.encode()),)
+    name = file_name(campaign.removeprefix(PREFIX))
+    return (encoded_attachment(name, "application/ics", calendar.text.encode()),)
+
+
+def file_name(event: str) -> str:
+    """What the entry is called as a file: names of events are fit for headers and for every file system."""
+    return f"{event}.ics"
 
 
 def method_in(text: str) -> str:

@@ -53,6 +53,9 @@ def test_cancelling_frees_the_seat_once(event: EventPages) -> None:
     assert {200} == {answer.status for answer in answers}
     assert all("Your registration is cancelled" in answer.text for answer in answers)
     assert ["cancelled", "confirmed", "offered"] == _states(event)
+    confirmed, withdrawn = event.pages.mails_to("ann@customers.example")
+    assert ("skipped", "planned") == (confirmed["state"], withdrawn["state"])  # the first had not left yet
+    assert "cancelled" == withdrawn["given"]["seat"]
     assert "Register again" in event.pages.get(event.registration(1)).text
 
 
@@ -89,13 +92,13 @@ def test_offer_that_ended_is_not_taken(event: EventPages) -> None:
 
 def test_calendar_entry_is_downloaded_with_a_seat(event: EventPages) -> None:
     """
-    It is a file of the attendee's own entry; who waits has none.
+    It is a file of the attendee's own entry, called as the event is; who waits has none.
     """
     entry = event.pages.get(f"{event.registration(1)}/calendar.ics")
     (row, *_) = event.pages.rows(schema.registration)
 
     assert (200, "text/calendar; charset=utf-8") == (entry.status, entry.headers["content-type"])
-    assert 'attachment; filename="event.ics"' == entry.headers["content-disposition"]
+    assert 'attachment; filename="paper-day.ics"' == entry.headers["content-disposition"]
     assert f"UID:{row['uid']}" in entry.text.replace("\r\n ", "")
     assert 404 == event.pages.get(f"{event.registration(3)}/calendar.ics").status
 
