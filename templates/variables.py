@@ -162,7 +162,7 @@ def _unknown_names(tree: nodes.Template, assigned: set[str], known: frozenset[st
 
 def _name_hint(name: str, assigned: set[str], known: frozenset[str]) -> str:
     if name == GIVEN:
-        return "only transactional campaigns and sequences are given values"
+        return "only mails of events, transactional campaigns and sequences have it: let one of them name this template"
     if name in LINKS:
         return "nobody unsubscribes from a transactional message; use a layout without that link"
     owner = next((owner for owner, fields in FIELDS.items() if name in fields), None)

@@ -10,7 +10,7 @@ from campaigns.events.weighing import heaviest
 from core.errors import Problem
 from core.field_types import NAME_PATTERN
 from core.form_settings import PAGE_FIELDS
-from core.names import did_you_mean
+from core.names import did_you_mean, near_miss
 from core.units import quoted
 from core.workspace import Workspace
 from core.yaml_files import Document, Path_, build, read_document
@@ -74,12 +74,12 @@ def event_mistakes(events: Iterable[EventSource], names: Names, templates: Mappi
             ("organiser", "sender", names.senders),
             ("transport", "transport", names.transports),
         ):
-            yield from _unknown(document, (key,), content.get(key), noun, known, known)
+            value = content.get(key)
+            if isinstance(value, str) and value not in known:
+                yield _unknown(document, (key,), value, noun, did_you_mean(value, known))
         yield from _taken(document, content.get("registration"))
         yield from _too_heavy(event)
-        mailings = [name for name in templates if "/" not in name] or list(templates)
-        for path, value in _templates(content):
-            yield from _unknown(document, path, value, "template", templates, mailings)
+        yield from _without_template(document, templates)
 
 
 def _taken(document: Document, registration: object) -> Iterator[Problem]:
@@ -104,12 +104,18 @@ def _too_heavy(event: EventSource) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def _unknown(
-    document: Document, path: Path_, value: object, noun: str, known: Iterable[str], near: Iterable[str]
-) -> Iterator[Problem]:
-    if isinstance(value, str) and value not in known:
-        named = "of this name" if document.hides(path) else quoted(value)
-        yield document.problem(path, f"no {noun} {named}", did_you_mean(value, near))
+def _without_template(document: Document, templates: Mapping[str, object]) -> Iterator[Problem]:
+    """Mails whose template is not there. One that another mail names is not what was meant: their names are alike."""
+    named = dict(_templates(document.content))
+    free = [name for name in templates if "/" not in name and name not in named.values()]
+    for path, value in named.items():
+        if value not in templates:
+            near, write = near_miss(value, free), "" if document.hides(path) else f"write it: templates/{value}"
+            yield _unknown(document, path, value, "template", f"did you mean {near!r}?" if near else write)
+
+
+def _unknown(document: Document, path: Path_, value: str, noun: str, hint: str) -> Problem:
+    return document.problem(path, f"no {noun} {'of this name' if document.hides(path) else quoted(value)}", hint)
 
 
 def _templates(content: Any) -> Iterator[tuple[Path_, str]]:
