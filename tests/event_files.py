@@ -145,9 +145,9 @@ class Hall:
             )
             return made
 
-    def check_in(self, address: str, **more: Any) -> afterwards.Change:
+    def check_in(self, address: str) -> afterwards.Change:
         with self.database.begin() as connection:
-            return afterwards.check_in(connection, "paper-evening", self.number(address), self.clock.now(), **more)
+            return afterwards.check_in(connection, "paper-evening", self.number(address), self.clock.now())
 
     def step(self, **length: float) -> int:
         """Time goes on, and everything that happens meanwhile happens when it is due; how much."""

@@ -65,8 +65,6 @@ class HeldEvent:
     zone: str
     capacity: int | None
     revision: int
-    changed_at: datetime
-    cancelled_at: datetime | None
     mails: Mapping[str, int]
     joins: Mapping[str, frozenset[str]]  # by step: what its template tells beside its own news: `party`, `events`
     organiser_name: str
@@ -80,7 +78,7 @@ class HeldEvent:
         stored = row.definition
         return cls(
             row.name, EventFile.model_validate(_in_order(stored)), row.fingerprint, row.state, row.starts_at,
-            row.ends_at, row.zone, row.capacity, row.revision, row.changed_at, row.cancelled_at, stored["mails"],
+            row.ends_at, row.zone, row.capacity, row.revision, stored["mails"],
             {step: frozenset(told) for step, told in stored["joins"].items()}, stored["sender"]["name"],
             stored["sender"]["email"],
             {int(number): Shown.of(shown) for number, shown in stored["shown"].items()},

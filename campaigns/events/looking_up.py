@@ -1,8 +1,7 @@
-"""Registrations as pages show them, found by their number or by the UID of their calendar entry."""
+"""Registrations as pages and programs are shown them, found by their number."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -17,7 +16,6 @@ class Found:
     registration_id: int
     event: str
     customer_id: int
-    uid: str
     seat: Seat
     language: str | None
     offered_until: datetime | None
@@ -27,16 +25,7 @@ class Found:
 
 def registration_of(connection: Connection, registration_id: int) -> Found | None:
     """The registration with this number; None: there is none."""
-    return _found(connection, registration.c.id == registration_id)
-
-
-def registration_by_uid(connection: Connection, uid: str) -> Found | None:
-    """The registration whose calendar entry has this UID; None: there is none."""
-    return _found(connection, registration.c.uid == uid)
-
-
-def _found(connection: Connection, which: Any) -> Found | None:
-    row = connection.execute(select(registration).where(which)).one_or_none()
+    row = connection.execute(select(registration).where(registration.c.id == registration_id)).one_or_none()
     if row is None:
         return None
     position = None
@@ -47,6 +36,6 @@ def _found(connection: Connection, which: Any) -> Found | None:
         waits = (registration.c.event == row.event) & (registration.c.state == Seat.WAITING)
         position = connection.execute(select(func.count()).where(waits, before)).scalar_one()
     return Found(
-        row.id, row.event, row.customer_id, row.uid, Seat(row.state), row.language, row.offered_until, position,
+        row.id, row.event, row.customer_id, Seat(row.state), row.language, row.offered_until, position,
         row.checked_in_at is not None,
     )  # fmt: skip

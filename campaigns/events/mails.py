@@ -100,7 +100,7 @@ class Post:
     def offered(self, rows: Sequence[Row[Any]]) -> None:
         """A seat is kept for them until a time that the mail tells."""
         told: dict[int, dict[str, Any]] = {}
-        for reader in self._readers(rows):
+        for reader in self.readers(rows):
             until = reader.row.offered_until
             told[reader.row.id] = {
                 "until": wording.moment(until, self.held.zone, reader.language), "until_at": until.isoformat(),
@@ -172,7 +172,11 @@ class Post:
 
     def readers(self, rows: Sequence[Row[Any]]) -> list[Reader]:
         """Who gets the mails of these registrations; those who are gone are left out."""
-        return self._readers(rows)
+        known = customer.c
+        columns = (known.id, known.email, known.first_name, known.last_name, known.language, known.zone)
+        query = select(*columns).where(known.id.in_({row.customer_id for row in rows}))
+        people = {row.id: row for row in self.connection.execute(query)}
+        return [self._reader(row, people[row.customer_id]) for row in rows if row.customer_id in people]
 
     def _order(
         self, step: str, rows: Sequence[Row[Any]], told: Mapping[int, Mapping[str, Any]], *, has_entry: bool = False
@@ -185,7 +189,7 @@ class Post:
                 reader.row.customer_id, self._key(step, reader.row),
                 self.given(reader, has_entry=has_entry) | dict(told.get(reader.row.id, {})),
             )
-            for reader in self._readers(rows)
+            for reader in self.readers(rows)
         ]  # fmt: skip
         return post_many(self.connection, standing, owed, self.now)
 
@@ -204,13 +208,6 @@ class Post:
         again = update(registration).where(registration.c.id.in_(ids)).values(revision=higher)
         found = {row.id: row for row in self.connection.execute(again.returning(registration))}
         return [found[number] for number in ids if number in found]
-
-    def _readers(self, rows: Sequence[Row[Any]]) -> list[Reader]:
-        known = customer.c
-        columns = (known.id, known.email, known.first_name, known.last_name, known.language, known.zone)
-        query = select(*columns).where(known.id.in_({row.customer_id for row in rows}))
-        people = {row.id: row for row in self.connection.execute(query)}
-        return [self._reader(row, people[row.customer_id]) for row in rows if row.customer_id in people]
 
     def _reader(self, row: Row[Any], person: Any) -> Reader:
         language = row.language or person.language or self.circumstances.settings.organisation.language

@@ -109,7 +109,7 @@ def register(
     if _is_known(connection, held, order):
         return Registered(Answer.RECEIVED, _as_they_are(connection, held, keys))
     counts = seats.count(connection, held)
-    answer = _answer(held, order, counts, now)
+    answer = may_come(held, order.source, counts, len(order.attendees), now)
     if answer is not Answer.RECEIVED:
         return Registered(answer)
     work = _Order(connection, circumstances, held, order, now, counts.open_seats)
@@ -127,9 +127,9 @@ def hold(connection: Connection, event: str, keys: Iterable[AddressKey]) -> Held
     return lock_event(connection, event)
 
 
-def answer_now(connection: Connection, held: HeldEvent, now: datetime, heads: int = 1) -> Answer:
-    """What an order of so many would be answered on a page; not binding. For pages that show a form, or why not."""
-    return may_come(held, Source.PAGE, seats.count(connection, held), heads, now)
+def answer_now(connection: Connection, held: HeldEvent, now: datetime) -> Answer:
+    """What one who comes now would be answered on a page; not binding. For pages that show a form, or why not."""
+    return may_come(held, Source.PAGE, seats.count(connection, held), 1, now)
 
 
 def _check(held: HeldEvent, order: Order, distinct: int) -> None:
@@ -140,10 +140,6 @@ def _check(held: HeldEvent, order: Order, distinct: int) -> None:
         raise UsageError(f"{held.name}: the same address is given for two attendees")
     if not order.party.strip() or len(_party(order)) > _LONGEST_PARTY or not order.party.isprintable():
         raise UsageError(f"{held.name}: the key of the order is not 1 to {_LONGEST_PARTY} printable characters")
-
-
-def _answer(held: HeldEvent, order: Order, counts: seats.Counts, now: datetime) -> Answer:
-    return may_come(held, order.source, counts, len(order.attendees), now)
 
 
 def may_come(held: HeldEvent, source: Source, counts: seats.Counts, heads: int, now: datetime) -> Answer:

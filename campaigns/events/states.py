@@ -14,8 +14,6 @@ class Seat(StrEnum):
     CANCELLED = "cancelled"  #: nothing: they will not come, or did not take the offer in time
 
 
-#: In these states a seat is taken.
-TAKING: Final = (Seat.CONFIRMED, Seat.OFFERED)
 #: From → to. None: they register.
 FOLLOWS: Final[Mapping[Seat | None, frozenset[Seat]]] = {
     None: frozenset({Seat.CONFIRMED, Seat.WAITING}),
