@@ -1,4 +1,4 @@
-"""A registration as a calendar entry: one iCalendar object, by RFC 5545 and RFC 5546 (S-7.1 to S-7.8).
+"""A registration as a calendar entry: one iCalendar object, by RFC 5545 and RFC 5546 (S-7.1 to S-7.3, S-7.6 to S-7.8).
 
 The library `icalendar` writes it. Time zones are made here, of the zone database that everything else goes by: the
 library gives some changes of clock an hour of their own.

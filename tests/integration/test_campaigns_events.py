@@ -9,13 +9,13 @@ from sqlalchemy import select, text
 
 from campaigns import catalogue, whole_plan
 from campaigns.events.afterwards import Change
-from campaigns.events.looking_up import registration_by_uid, registration_of
+from campaigns.events.looking_up import registration_of
 from campaigns.events.registering import Answer, Source
 from campaigns.events.states import Seat
 from core import schema
 from core.errors import ConfigError, NotFound, PlanError, StalePlan, UsageError
 from customers.rights.erase import erase_named
-from tests.event_files import EVENT, FILES, Hall, parsed
+from tests.event_files import EVENT, FILES, Hall, page, parsed
 from tests.factories import make_customer, make_suppression
 from tests.integration.test_campaigns_sending import serving
 
@@ -54,7 +54,8 @@ def two_hundred_seats(text):
 
 def test_registration_gets_a_seat_and_a_mail_with_the_calendar_entry_last(hall):
     """
-    The entry is the last form of the mail, no attachment, and its type names the method of its content.
+    The entry is the last form of the mail, no attachment (S-7.5); its type names the method of its content (S-7.4), and
+    the organiser is who the mail comes from (S-7.6).
     """
     registered = hall.register(ANN)
     with serving() as server:
@@ -67,9 +68,54 @@ def test_registration_gets_a_seat_and_a_mail_with_the_calendar_entry_last(hall):
     assert "multipart/alternative" == mail.get_content_type()
     *_, entry = parts = list(mail.iter_parts())
     assert ["text/plain", "text/html", "text/calendar"] == [part.get_content_type() for part in parts]
-    assert ("REQUEST", None) == (entry["Content-Type"].params["method"], entry.get_content_disposition())
-    assert "METHOD:REQUEST\r\n" in entry.get_payload(decode=True).decode()
+    assert {"charset": "utf-8", "method": "REQUEST"} == dict(entry["Content-Type"].params)
+    assert entry.get_content_disposition() is None
+    lines = entry.get_payload(decode=True).decode().replace("\r\n ", "").split("\r\n")
+    assert "METHOD:REQUEST" in lines
+    (organiser,) = (line for line in lines if line.startswith("ORGANIZER"))
+    assert organiser.endswith(f":mailto:{mail['From'].addresses[0].addr_spec}")
     assert "Friday, 20 March 2026, 18:00–20:30 (Europe/Berlin, UTC+01:00)" in parts[0].get_content()
+
+
+def test_entry_is_a_file_too_where_the_event_says_so(make_hall):
+    """
+    Behind the forms of the mail, which hold it as ever (S-7.5), and called as the event is.
+    """
+    hall = make_hall(lambda text: text.replace("organiser: offers", "organiser: offers\nattach: true"))
+    hall.register(ANN)
+    with serving() as server:
+        hall.deliver(server.port)
+        (mail,) = parsed([one.content for one in server.received])
+
+    assert "multipart/mixed" == mail.get_content_type()
+    forms, file = mail.iter_parts()
+    *_, entry = parts = list(forms.iter_parts())
+    assert ["text/plain", "text/html", "text/calendar"] == [part.get_content_type() for part in parts]
+    assert ("attachment", "paper-evening.ics") == (file.get_content_disposition(), file.get_filename())
+    assert entry.get_payload(decode=True) == file.get_payload(decode=True)
+
+
+def test_mail_tells_the_time_by_the_readers_clock_too(make_hall):
+    """
+    With zone and offset; only where the reader's zone is known, and its clock shows something else (S-7.9).
+    """
+    hall = make_hall(two_hundred_seats)
+    with hall.database.begin() as connection:
+        for address, zone in ((ANN, "America/New_York"), (BEN, "Europe/Paris")):
+            make_customer(connection, email=address, zone=zone)
+    for address in (ANN, BEN, CLEO):
+        hall.register(address)
+    with serving() as server:
+        hall.deliver(server.port)
+        mails = parsed([one.content for one in server.received])
+    told = {
+        mail["To"].addresses[0].addr_spec: " ".join(mail.get_body(("plain",)).get_content().split()) for mail in mails
+    }
+
+    here = "Friday, 20 March 2026, 18:00–20:30 (Europe/Berlin, UTC+01:00)"
+    there = "Friday, 20 March 2026, 13:00–15:30 (America/New_York, UTC-04:00)"
+    assert f"{here} / {there}, Mill Lane 1" in told[ANN]
+    assert [True, True] == [f"{here}, Mill Lane 1" in told[address] for address in (BEN, CLEO)]
 
 
 def test_attempt_that_failed_is_repeated_with_the_same_entry(hall):
@@ -199,6 +245,24 @@ def test_who_comes_back_keeps_the_calendar_entry(hall):
     assert ["METHOD:REQUEST", uid, "SEQUENCE:0", "STATUS:CONFIRMED"] == facts(first)
     assert ["METHOD:CANCEL", uid, "SEQUENCE:1", "STATUS:CANCELLED"] == facts(gone)
     assert ["METHOD:REQUEST", uid, "SEQUENCE:2", "STATUS:CONFIRMED"] == facts(again)
+
+
+def test_who_withdraws_leaves_the_calendar_and_is_not_reminded(hall):
+    """
+    A mail goes out whose entry is a CANCEL, and no reminder follows (S-7.12).
+    """
+    hall.register(ANN)
+    deliver(hall)
+    hall.order("withdraw", ANN)
+    with serving() as server:
+        hall.deliver(server.port)
+        (mail,) = parsed([one.content for one in server.received])
+    hall.step(days=18)
+
+    *_, entry = mail.iter_parts()
+    assert ("text/calendar", "CANCEL") == (entry.get_content_type(), entry["Content-Type"].params["method"])
+    assert "METHOD:CANCEL\r\n" in entry.get_payload(decode=True).decode()
+    assert ["confirmation", "withdrawn"] == hall.mails(ANN)
 
 
 def test_who_withdraws_before_the_first_mail_left_hears_it_once(hall):
@@ -473,6 +537,32 @@ def test_mistakes_in_event_files_are_told_at_their_line(make_workspace, old, new
     assert "events/paper-evening.yaml" in {problem.file for problem in caught.value.problems}
 
 
+def test_template_that_is_missing_is_none_that_another_mail_names(make_workspace):
+    """
+    The names of an event's templates are alike: what is not there is to be written, unless one is left over.
+    """
+    misspelt = EVENT.replace("confirmation: event-confirmed.html", "confirmation: event-confirmd.html")
+    left = {name: text for name, text in FILES.items() if name != "templates/event-confirmed.html"}
+    hints = []
+    for files in (left, FILES | {"events/paper-evening.yaml": misspelt}):
+        with pytest.raises(ConfigError) as caught:
+            catalogue.load(make_workspace(files=files))
+        hints.append([one.hint for one in caught.value.problems if one.message.startswith("no template")])
+
+    assert [["write it: templates/event-confirmed.html"], ["did you mean 'event-confirmed.html'?"]] == hints
+
+
+def test_template_that_no_mail_names_may_not_say_what_mails_of_events_know(make_workspace):
+    """
+    The hint says who may, events among them.
+    """
+    with pytest.raises(ConfigError) as caught:
+        catalogue.load(make_workspace(files=FILES | {"templates/event-later.html": page("Later")}))
+
+    told = {one.hint for one in caught.value.problems if one.file == "templates/event-later.html"}
+    assert any("mails of events" in hint and "name this template" in hint for hint in told)
+
+
 def test_registration_has_its_time(make_hall):
     """
     On a page nobody registers too early or too late; staff may, until the event ends.
@@ -534,17 +624,17 @@ def test_dead_address_gets_no_mail_but_keeps_its_seat(hall):
     assert ([], ["confirmation"]) == (hall.mails(ANN), hall.mails(BEN))
 
 
-def test_registration_is_found_by_its_number_and_its_uid(hall):
+def test_registration_is_found_by_its_number(hall):
     """
-    Pages know the number, answers of calendars the UID.
+    With how it stands; who waits, with their place.
     """
     for address in (ANN, BEN, CLEO, DORA):
         hall.register(address)
     with hall.database.begin() as connection:
         found = registration_of(connection, hall.number(DORA))
-        same = registration_by_uid(connection, found.uid)
+        nobody = registration_of(connection, 99)
 
-    assert found == same
+    assert nobody is None
     assert ("paper-evening", Seat.WAITING, 2, False) == (found.event, found.seat, found.position, found.checked_in)
 
 

@@ -1,4 +1,4 @@
-"""Calendar entries, read by a parser that did not write them: methods, times, zones, folding (S-7.1 to S-7.8)."""
+"""Calendar entries, read by a parser that did not write them (S-7.1, S-7.3, S-7.6 to S-7.8)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,8 @@ def lines_of(made):
 
 def test_entry_says_what_calendars_need():
     """
-    REQUEST: one organiser, one attendee, UID, DTSTAMP, DTSTART and SUMMARY (S-7.1).
+    REQUEST: one organiser, one attendee, UID, DTSTAMP, DTSTART and SUMMARY (S-7.1). Names stand beside the bare
+    addresses, not in them (S-7.6).
     """
     found = read(entry())
     event = found.vevent
