@@ -22,9 +22,11 @@ def _next_step(connection: Connection, around: Circumstances, now: datetime) -> 
     return at
 
 
+WHO_ENTERS: Final = Duty("sequences: who enters", looking.look, looking.next_look)
+STEPS: Final = Duty("sequences: steps", engine.advance, _next_step)
 DUTIES: Final[tuple[Duty, ...]] = (
     Duty("sequences: what people did", activities.read, activities.next_read),
-    Duty("sequences: who enters", looking.look, looking.next_look),
-    Duty("sequences: steps", engine.advance, _next_step),
+    WHO_ENTERS,
+    STEPS,
     Duty("sequences: cancelled ones", ending.end_cancelled, ending.is_left),
 )

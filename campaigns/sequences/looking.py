@@ -1,6 +1,6 @@
 """Who enters from segments: looked at live, again and again, or once at the start."""
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -35,7 +35,7 @@ def look(connection: Connection, around: Circumstances, now: datetime) -> int:
 
 def _look_at(connection: Connection, around: Circumstances, record: Record, now: datetime) -> int:
     standing = versions.fetch(connection, record.version_id)
-    at = _next_look(around, record, standing) if standing.definition.enrol.segment is not None else None
+    at = due_at(around, record, standing)
     if at is None or at > now:
         return 0
     entered = _enter(connection, record, standing, now)
@@ -46,7 +46,7 @@ def _look_at(connection: Connection, around: Circumstances, record: Record, now:
 def next_look(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
     """When a segment is to be looked at."""
     del now
-    times = [_next_look(around, record, standing) for record, standing in _looked_at(connection)]
+    times = [due_at(around, record, versions.fetch(connection, record.version_id)) for record in _active(connection)]
     return min((at for at in times if at is not None), default=None)
 
 
@@ -54,16 +54,15 @@ def _active(connection: Connection) -> list[Record]:
     return [record for record in records.known(connection) if record.state is SequenceState.ACTIVE]
 
 
-def _looked_at(connection: Connection) -> list[tuple[Record, Standing]]:
-    found = [(record, versions.fetch(connection, record.version_id)) for record in _active(connection)]
-    return [(record, standing) for record, standing in found if standing.definition.enrol.segment is not None]
-
-
-def _next_look(around: Circumstances, record: Record, standing: Standing) -> datetime | None:
+def due_at(around: Circumstances, record: Record, standing: Standing) -> datetime | None:
+    """When the segment of the sequence is to be looked at; None: never, or never again."""
     asked = standing.definition.enrol
+    if asked.segment is None:
+        return None
     if record.looked_at is None:
         return record.since
-    return record.looked_at + max(asked.look_every, around.looks_apart) if asked.mode == "live" else None
+    is_over = asked.mode == "once"
+    return None if is_over else record.looked_at.astimezone(UTC) + max(asked.look_every, around.looks_apart)
 
 
 def _enter(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:

@@ -2,11 +2,11 @@
 workers would do.
 
 What happens by itself are the duties the scheduler works through, the batches it publishes, the stages of roll-outs,
-notices, and the answers of people. All of it is asked when it comes next; in between nothing can happen.
+notices, calls, and the answers of people. All of it is asked when it comes next; in between nothing can happen.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,9 +16,13 @@ from sqlalchemy import Connection, text
 from campaigns import batches, rollout, transactional
 from campaigns.duties import DUTIES
 from campaigns.duty import Circumstances, Duty
+from campaigns.sequences.duties import STEPS, WHO_ENTERS
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.responses import Responses
+from campaigns.simulation.vain_looks import VainLooks
 
+#: What makes looks that may be left out.
+_LOOKING: Final = (WHO_ENTERS, STEPS)
 #: A duty that says it is due, and does nothing, is asked again after this long.
 _IDLE: Final = timedelta(minutes=15)
 #: At one instant nothing is done more often than this: it goes round in circles.
@@ -46,7 +50,7 @@ _ORDERS: Final = (
 
 @dataclass
 class VirtualClock:
-    """One rehearsal under way. `told` hears of each instant it comes to."""
+    """One rehearsal under way. `told` hears of each instant it comes to. `vain_looks` None: every look is made."""
 
     connection: Connection
     circumstances: Circumstances
@@ -54,6 +58,7 @@ class VirtualClock:
     responses: Responses
     told: Callable[[datetime], None] = lambda _: None
     duties: tuple[Duty, ...] = DUTIES
+    vain_looks: VainLooks | None = None
     instants: int = 0
     idle: Counter[str] = field(default_factory=Counter)  # duties that said they were due and did nothing
     _planned: dict[str, datetime | None] = field(default_factory=dict)  # when each duty is due, as it said last
@@ -65,6 +70,7 @@ class VirtualClock:
             self.told(now)
             self.instants += 1
             self.catch_up(now)
+            self._leave_out(now, until)
             now = self.next_at(now)
 
     def catch_up(self, now: datetime) -> None:
@@ -86,9 +92,7 @@ class VirtualClock:
         times: list[datetime | None] = [
             self._after_idling(name, at, now) for name, at in self._planned.items() if at is not None
         ]
-        times += [self._asked(_NEXT_BATCH, now), self._asked(_NEXT_ORDER, now), self.responses.next_at(self.connection)]
-        times += self._next_looks()
-        return min((time for time in times if time is not None and time > now), default=None)
+        return _first_after(now, [*times, *self._other_times(now)])
 
     # --- at one instant -------------------------------------------------------------------------------------------
 
@@ -143,19 +147,37 @@ class VirtualClock:
 
     # --- what comes next ------------------------------------------------------------------------------------------
 
+    def _other_times(self, now: datetime) -> list[datetime | None]:
+        """When something happens that is no duty."""
+        places = (rollout.place_of(self.connection, run_id) for run_id in rollout.staged(self.connection))
+        stages = [place.next_at for place in places if place is not None]
+        times = (self._asked(_NEXT_BATCH, now), self._asked(_NEXT_ORDER, now), self.responses.next_at(self.connection))
+        return [*times, *stages]
+
+    def _leave_out(self, now: datetime, until: datetime) -> None:
+        """Looks that can find nothing count as made, unless some duty stands still: it is tried again with each."""
+        planned = [at for at in self._planned.values() if at is not None]
+        if self.vain_looks is None or min(planned, default=now) <= now:
+            return
+        looking = {duty.name for duty in _LOOKING}
+        others = [at for name, at in self._planned.items() if name not in looking]
+        self.vain_looks.leave_out(now, until, _first_after(now, [*others, *self._other_times(now)]))
+        for duty in _LOOKING:
+            self._planned[duty.name] = self._next_of(duty, now)
+
     def _after_idling(self, name: str, at: datetime, now: datetime) -> datetime:
         if at > now:
             return at
         self.idle[name] += 1
         return now + _IDLE
 
-    def _next_looks(self) -> list[datetime | None]:
-        places = (rollout.place_of(self.connection, run_id) for run_id in rollout.staged(self.connection))
-        return [place.next_at for place in places if place is not None]
-
     def _asked(self, query: object, now: datetime) -> datetime | None:
         found: datetime | None = self.connection.execute(query, {"now": now}).scalar()  # type: ignore[call-overload]
         return found
+
+
+def _first_after(now: datetime, times: Iterable[datetime | None]) -> datetime | None:
+    return min((time for time in times if time is not None and time > now), default=None)
 
 
 def _circles(what: str, now: datetime) -> RuntimeError:

@@ -158,7 +158,7 @@ class ExpectedMessage(Section):
 
 
 class Unexpected(Section):
-    """What must not go, by nobody or by one campaign."""
+    """What must not go to somebody: anything, or what is of one campaign or step."""
 
     customer: Filled
     campaign: Filled | None = None

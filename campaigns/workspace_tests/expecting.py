@@ -34,7 +34,7 @@ class Finding:
 
 
 def compare(case: TestCase, place: Place, found: Found) -> Iterator[Finding]:
-    """Everything that is not as the case expects, in the order of its file."""
+    """Everything that is not as the case expects: messages, what stands still, then the rest."""
     yield from _messages(case, found)
     yield from _faults(case, found)
     expect = case.case.expect

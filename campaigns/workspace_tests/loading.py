@@ -86,7 +86,7 @@ def _check(file: WorkspaceTestFile, document: Document, catalogue: Catalogue) ->
 
 
 class _Known:
-    """The names that tests may use."""
+    """The names that tests may use, and the zone of times that name no place."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.steps: dict[str, set[str]] = {name: {SEND_STEP} for name in catalogue.campaigns}
@@ -98,6 +98,7 @@ class _Known:
         self.campaigns = set(catalogue.campaigns) | self.sequences
         self.applicable = self.campaigns | self.events
         self.sending = set(self.steps)  # as the campaign of a message is called
+        self.zone = catalogue.settings.organisation.zone
 
     def steps_of(self, name: str | None) -> set[str]:
         """The steps of one that may send; of any, when none is named."""
@@ -117,7 +118,7 @@ def _check_case(
             value = getattr(step, key)
             if value is not None:
                 yield from _names(document, (*at, key), [value], names, key, whole=True)
-        zone = file.zone or "UTC"
+        zone = file.zone or known.zone
         if step.at.at(zone) < file.begins(case).at(zone):
             yield document.problem((*at, "at"), f"{step.at} is before the clock ({file.begins(case)})")
     for part in ("messages", "none", "tasks", "enrolments", "registrations"):

@@ -14,6 +14,7 @@ from campaigns.simulation.assumptions import SILENCE
 from campaigns.simulation.clock import VirtualClock
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.responses import Responses
+from campaigns.simulation.vain_looks import VainLooks
 from campaigns.simulation.world import count_anew, shadow_world
 from campaigns.workspace_tests import given
 from campaigns.workspace_tests.doing import Stage, happen
@@ -104,8 +105,7 @@ def _play(place: Place, catalogue: Catalogue, circumstances: Circumstances, case
     for number, step in sorted(enumerate(case.case.steps), key=lambda one: one[1].at.at(place.zone)):
         at = step.at.at(place.zone)
         clock.go(now, at)
-        _happen(stage, case, number, at)
-        clock.catch_up(at)
+        _happen(stage, case, number, at)  # what follows at this instant comes first when the clock goes on
         now = at
     clock.go(now, max(until, now))
     found = look(place, clock)
@@ -117,7 +117,8 @@ def _clock(place: Place, circumstances: Circumstances) -> VirtualClock:
     NullCourier.prepare(place.connection)
     responses = Responses(SILENCE)
     courier = NullCourier(circumstances, responses, samples=None, watched=None)
-    return VirtualClock(place.connection, circumstances, courier, responses)
+    vain_looks = VainLooks(place.connection, circumstances)
+    return VirtualClock(place.connection, circumstances, courier, responses, vain_looks=vain_looks)
 
 
 def _happen(stage: Stage, case: TestCase, number: int, at: datetime) -> None:
