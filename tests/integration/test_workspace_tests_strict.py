@@ -9,6 +9,7 @@ from campaigns.workspace_tests.running import run
 from cli import clarion
 from core.commands import Desk
 from core.errors import ConfigError
+from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer
 from tests.integration.test_workspace_tests import HEAD, WORKSPACE, findings
 
@@ -184,3 +185,22 @@ def test_case_that_is_not_there_is_told(make_workspace, database, clock):
     assert done.exit_code != 0
     assert "no case whose name holds 'wlecome'" in done.stderr
     assert "did you mean 'welcome'?" in done.stderr
+
+
+def test_time_after_the_clock_of_the_organisation_is_no_mistake(make_workspace, database):
+    """
+    Half past nine in Berlin comes after a clock of nine, which names no place and is the organisation's.
+    """
+    cases = """\
+clock: 2026-03-02T09:00
+customers: {ann: {}}
+cases:
+  one:
+    apply: [nurture]
+    steps: [{at: "2026-03-02T08:30Z", do: activity, customer: ann, name: signed_up}]
+    expect: {}
+"""
+    settings = MINIMAL_SETTINGS.replace("{{name", "{{zone: Europe/Berlin, name", 1)
+    workspace = make_workspace(database=database, files=WORKSPACE | {"tests/one.yaml": cases}, settings=settings)
+
+    assert ["one"] == [case.name for case in load(workspace, files.load(workspace))]
