@@ -42,7 +42,7 @@ def hold_off(
     Costs nothing where no hours are quiet and nothing is capped, and for transactional mail. Atomic with the
     connection's transaction. Repeat: safe.
     """
-    if held.message_class == TRANSACTIONAL or not _is_watched(held):
+    if not people or held.message_class == TRANSACTIONAL or not _is_watched(held):
         return held, list(people)
     watch = _watch(connection, held, people, version, held.policy)
     watched = replace(held, watch=watch if watch.holds_somebody else None)
@@ -65,7 +65,7 @@ def _cleared(connection: Connection, held: Claim, free: Collection[int]) -> bool
     ids = list(connection.execute(were_held).scalars()) if free else []
     if not ids:
         return True
-    if not _in_hands(connection, held):
+    if not in_hands(connection, held):
         return False
     since = case((message.c.hold_reason != OPEN_CASE, message.c.held_at))
     connection.execute(update(message).where(among(message.c.id, ids)).values(hold_reason=None, held_at=since))
@@ -125,7 +125,7 @@ def hold_back(connection: Connection, held: Claim, ids: Sequence[int], now: date
     stays = {hold.message_id for hold in holds}.union(*skipped.values())
     if not stays:
         return list(ids)
-    if not _in_hands(connection, held):
+    if not in_hands(connection, held):
         return []
     for reason, skipping in skipped.items():
         ledger.skip(connection, skipping, reason, now)
@@ -138,7 +138,8 @@ _IN_HANDS: Final = text("""
 """)
 
 
-def _in_hands(connection: Connection, held: Claim) -> bool:
+def in_hands(connection: Connection, held: Claim) -> bool:
+    """Whether the batch is still this worker's, and stays so until the transaction ends."""
     given = {"batch_id": held.batch_id, "token": held.token}
     return connection.execute(_IN_HANDS, given).scalar() is not None
 

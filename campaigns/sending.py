@@ -20,6 +20,7 @@ from campaigns.line import Line
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
 from campaigns.putting_off import hold_off
+from campaigns.sequences import recall
 from campaigns.trip import Desk, JournalFor, Trip
 from core.arrays import among
 from core.clock import Clock
@@ -112,6 +113,7 @@ class Courier:
         journey.gone = sorted(set(journey.held.message_ids) - {person.message_id for person in people})
         if not people:
             return
+        journey.held, people = recall.leave_out(connection, journey.held, people, letter.version, self.clock.now())
         journey.held, people = hold_off(connection, journey.held, people, letter.version, self.clock.now())
         if not people:
             return

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, literal, select, text, union_all
+from sqlalchemy import Connection, text
 
 from campaigns import duplicates
 from campaigns.duty import Circumstances
@@ -22,7 +22,7 @@ from campaigns.sequences.versions import Standing
 from campaigns.sequences.waits import Clock
 from core.errors import PlanError
 from core.people_lock import people_stay
-from segments.membership import passing, rule
+from segments.membership import rule
 from segments.waking import wakers
 
 #: Passages claimed in one transaction: a pause waits for no more than these.
@@ -132,16 +132,8 @@ class _Pass:
         return frozenset(fit)
 
     def _fitting(self, conditions: Sequence[str], people: Sequence[Passage]) -> Mapping[int, int]:
-        """Those for whom one of the rules holds, and the number of the first that does."""
-        if not people or not conditions:
-            return {}
-        rows = passages.rows_of(_ids(people)).cte("passage").prefix_with("MATERIALIZED")
-        asked = [passing(each, self._standing.version.vocabulary, rows, now=self._now) for each in conditions]
-        fit = [select(query.subquery(f"fit_{number}"), literal(number)) for number, query in enumerate(asked)]
-        found: dict[int, int] = {}
-        for id_, number in self._connection.execute(union_all(*fit)).all():
-            found[id_] = min(found.get(id_, number), number)
-        return found
+        vocabulary = self._standing.version.vocabulary
+        return passages.fitting(self._connection, vocabulary, conditions, _ids(people), self._now)
 
     # --- going on --------------------------------------------------------------------------------------------
 

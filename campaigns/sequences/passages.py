@@ -4,17 +4,19 @@ Writes `enrolment` and `enrolment_step`. Nobody does a step twice: the key of `e
 whatever else goes wrong.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, DateTime, Select, Text, bindparam, select, text
+from sqlalchemy import Connection, DateTime, Select, Text, bindparam, literal, select, text, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.arrays import Ids, among
 from core.schema import enrolment
+from segments.membership import passing
+from segments.vocabulary import Vocabulary
 
 
 class EnrolmentState(StrEnum):
@@ -154,6 +156,21 @@ def rows_of(ids: Iterable[int]) -> Select[Any]:
     """SQL: the passages with these ids, as rules are asked of them (`segments.membership.passing`)."""
     columns = [enrolment.c[name] for name in ("id", "customer_id", "given", "entered_at", "step_since")]
     return select(*columns).where(among(enrolment.c.id, ids))
+
+
+def fitting(
+    connection: Connection, vocabulary: Vocabulary, rules: Sequence[str], ids: Sequence[int], now: datetime
+) -> Mapping[int, int]:
+    """Those of the passages for whom one of the rules holds, and the number of the first that does."""
+    if not ids or not rules:
+        return {}
+    rows = rows_of(ids).cte("passage").prefix_with("MATERIALIZED")
+    asked = [passing(each, vocabulary, rows, now=now) for each in rules]
+    fit = [select(query.subquery(f"fit_{number}"), literal(number)) for number, query in enumerate(asked)]
+    found: dict[int, int] = {}
+    for id_, number in connection.execute(union_all(*fit)).all():
+        found[id_] = min(found.get(id_, number), number)
+    return found
 
 
 _DID: Final = text("""

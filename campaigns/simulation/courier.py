@@ -17,6 +17,7 @@ from campaigns.duty import Circumstances
 from campaigns.ledger import Claim
 from campaigns.mailings import Letter, Recipient, Studio
 from campaigns.putting_off import hold_off
+from campaigns.sequences import recall
 from campaigns.simulation.responses import Responses
 from campaigns.window import Window, hand_over
 from core.arrays import Ids
@@ -84,6 +85,7 @@ class NullCourier:
         people = list(mailings.recipients(connection, claimed, policy=policy, now=now))
         gone = sorted(set(claimed) - {person.message_id for person in people})
         if people:
+            held, people = recall.leave_out(connection, held, people, letter.version, now)
             held, people = hold_off(connection, held, people, letter.version, now)
         failed = self._render(held.version_id, letter, people)
         accepted, refused = self._hand_over(connection, held, letter, people, failed, now)

@@ -1,15 +1,17 @@
 """What goes out of a sequence: through the same gate, courier and report as every other mail."""
 
 import email
+from datetime import timedelta
 from email import policy
 
 import pytest
 
 from campaigns import batches
 from campaigns.sending import Courier
-from campaigns.sequences import enrol
+from campaigns.sequences import enrol, overview
 from reports.funnel import campaign_report
-from tests.factories import make_customer
+from tests.conftest import MINIMAL_SETTINGS
+from tests.factories import make_activity, make_customer
 from tests.integration.test_campaigns_sending import serving
 from tests.sequence_files import ORDERED, Road, sequence
 
@@ -79,6 +81,50 @@ def test_what_comes_too_late_is_skipped(way):
         road.tick(days=5)
 
     assert [("hello", "sent"), ("pause", "waited"), ("again", "skipped:expired")] == road.done(ann)
+
+
+NIGHT = 'quiet_hours: {{from: "21:00", to: "08:00"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "ends"),
+    [("pause: {wait: 3d}", ("exited", "exit_when")), ("", ("completed", "completed"))],
+    ids=["on the way", "through"],
+)
+def test_who_comes_to_leave_while_a_mail_waits_does_not_get_it(make_workspace, database, clock, more, ends):
+    """
+    A message that quiet hours held is not sent to who fits `exit_when` by the morning, also after the last step; the
+    others get theirs.
+    """
+    text = sequence(f"hello: {{send: {{template: reminder.html}}}}\n{more}", enrol="{by: api}",
+                    exit_when='did("subscribed", since="enrolment")')  # fmt: skip
+    clock.step(timedelta(hours=11))  # it is eleven in the evening
+    with serving() as server:
+        road = Road(
+            lambda **given: make_workspace(**given, smtp_port=server.port, settings=MINIMAL_SETTINGS + NIGHT),
+            database, clock, text,
+        )  # fmt: skip
+        with database.begin() as connection:
+            ann, bob = (make_customer(connection, email=f"{name}@firm.example", consents=("promotions",))
+                        for name in ("ann", "bob"))  # fmt: skip
+            for one in (ann, bob):
+                enrol.enrol(connection, "nurture", one, now=clock.now())
+        road.tick()
+        send_due(road)
+        assert [("planned", "quiet_hours")] * 2 == road.rows("SELECT state::text, hold_reason FROM message")
+        clock.step(timedelta(hours=2))
+        with database.begin() as connection:
+            make_activity(connection, ann, "subscribed", occurred_at=clock.now())
+        road.tick(hours=8)
+        send_due(road)
+        received = [mail.recipients for mail in server.received]
+
+    assert [("RCPT TO:<bob@firm.example>",)] == received
+    skipped = road.rows("SELECT customer_id, skip_reason FROM message WHERE state = 'skipped'")
+    assert [(ann, "left_sequence")] == skipped
+    assert ends == road.passages()[0][1::2]
+    with database.begin() as connection:
+        assert [] == overview.broken(connection, "nurture")
 
 
 def enter(road, customer_id):
