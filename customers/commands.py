@@ -251,9 +251,13 @@ def _print_profile(name: str, profile: dict[str, Any], zone: str) -> None:
                     f"  {field.replace('_', ' '):<20} {_flat(value) if isinstance(value, dict) else shown(value)}"
                 )
     kept = ("consents", "suppressions", "messages", "orders", "level_changes")
-    for title in (*kept, *(name for name in ("wishes", "open_cases") if profile[name])):
+    for title in (*kept, *(name for name in _WHERE_ANY if profile[name])):
         click.echo(f"\n{title.replace('_', ' ')}")
         print_table(in_zone(profile[title], zone))
+
+
+#: Nobody reads headings of nothing.
+_WHERE_ANY = ("registrations", "inquiries", "passages", "wishes", "open_cases")
 
 
 def _flat(attributes: dict[str, Any]) -> str:

@@ -35,6 +35,19 @@ _QUERIES: Final = {
         SELECT campaign, step, state, skip_reason, state_at FROM message
         WHERE customer_id = :id ORDER BY id DESC LIMIT :last
     """,
+    "registrations": """
+        SELECT r.event, e.starts_at, r.state, r.registered_at, r.checked_in_at
+        FROM registration AS r JOIN event AS e ON e.name = r.event
+        WHERE r.customer_id = :id ORDER BY r.id DESC LIMIT :last
+    """,
+    "inquiries": """
+        SELECT id AS inquiry, desk, subject, state, owner, received_at, due_at FROM inquiry
+        WHERE customer_id = :id ORDER BY id DESC LIMIT :last
+    """,
+    "passages": """
+        SELECT sequence, entry_key AS key, state, step, entered_at, due_at, ended_because FROM enrolment
+        WHERE customer_id = :id ORDER BY id DESC LIMIT :last
+    """,
     "orders": """
         SELECT order_id, min(ordered_at) AS ordered_at, count(*) AS lines, sum(amount) AS amount, currency
         FROM purchase WHERE customer_id = :id
@@ -52,7 +65,8 @@ def customer_profile(
 ) -> dict[str, Any]:
     """The customer of `row` (a row of table `customer`) as one document: `customer`, `metrics` (None before the
     first refresh), `consents` (the latest per topic), `suppressions` in force, `wishes` (how often they want mail),
-    `open_cases` by the rule `cases`, and the last ten `messages`, `orders` and `level_changes`."""
+    `open_cases` by the rule `cases`, and the last ten `messages`, `registrations` for events, `inquiries`, `passages`
+    through sequences, `orders` and `level_changes`."""
     from sqlalchemy import text
 
     parameters = {"id": row["id"], "key": row["address_key"], "now": now, "last": _LAST}

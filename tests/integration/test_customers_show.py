@@ -17,6 +17,7 @@ from core.schema import preference
 from core.workspace import Workspace
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_activity, make_customer
+from tests.rights_rows import EXTERNAL, make_person
 
 CARE = "care: {{cases: {{opened_by: [complaint], closed_by: [solved], same: ticket}}}}\n"
 Run = Callable[..., Result]
@@ -87,3 +88,20 @@ def test_wishes_and_cases_are_told_where_there_are_any(
     assert ("\nwishes\n" in told, "\nopen cases\n" in told) == (True, True)
     assert "T1" in told
     assert ("wishes" in nothing, "open cases" in nothing) == (False, False)
+
+
+def test_what_somebody_takes_part_in_is_told(run: Run, database: Database) -> None:
+    """
+    Registrations for events, inquiries and passages through sequences: what, how it stands, and since when.
+    """
+    with database.begin() as connection:
+        make_person(connection)
+        make_customer(connection, external_id="C1")
+    shown, told, nothing = json.loads(run(EXTERNAL, "--json").stdout), run(EXTERNAL).stdout, run("C1").stdout
+
+    (seat,), (asked,), (passage,) = (shown[name] for name in ("registrations", "inquiries", "passages"))
+    assert ("confirmed", None) == (seat["state"], seat["checked_in_at"])
+    assert ("sales", "open") == (asked["desk"], asked["state"])
+    assert ("welcome", "hello", "active") == tuple(passage[name] for name in ("sequence", "step", "state"))
+    headings = ("\nregistrations\n", "\ninquiries\n", "\npassages\n")
+    assert [(True, False)] * 3 == [(heading in told, heading in nothing) for heading in headings]

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table
+from core.commands import Desk, counted, json_option, print_json, print_table
 from core.errors import EngineError, ServiceError
 from workers.commands.inbound_checks import inbound_rows
 from workers.commands.processes import broker_of
@@ -66,7 +66,11 @@ def _check_files(desk: Desk) -> str:
     from campaigns.catalogue import load
 
     catalogue = load(desk.workspace)
-    return f"{len(catalogue.campaigns)} campaigns, {len(catalogue.segments)} segments"
+    counts = [
+        counted(len(catalogue.campaigns), "campaign"), counted(len(catalogue.sequences), "sequence"),
+        counted(len(catalogue.events), "event"), counted(len(catalogue.segments), "segment"),
+    ]  # fmt: skip
+    return ", ".join(counts)
 
 
 def _check_database(desk: Desk) -> str:
