@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Connection, RowMapping, literal, select, text
 
 from core.consent_settings import profile_of
 from core.latest_word import newest_first
+from core.local_time import shown_in
 from core.open_cases import last_closed, open_case_since
 from core.schema import consent, customer, preference
 from core.units import format_duration
@@ -86,14 +87,14 @@ def _of_quiet_hours(policy: Policy, row: RowMapping, now: datetime) -> str:
 
 
 def _of_case(connection: Connection, policy: Policy, customer_id: int, now: datetime) -> str:
-    cases = policy.care.cases
+    cases, zone = policy.care.cases, policy.pressure.zone
     if cases is None:
         return ""
     asked = (literal(customer_id, BigInteger), cases, now)
     since, closed_at = connection.execute(select(open_case_since(*asked), last_closed(*asked))).one()
     if since is not None:
-        return f"opened {since:%Y-%m-%d %H:%M %Z}"
-    when = f"closed {closed_at:%Y-%m-%d %H:%M %Z}" if closed_at is not None else "none is open any more"
+        return f"opened {shown_in(zone, since)}"
+    when = f"closed {shown_in(zone, closed_at)}" if closed_at is not None else "none is open any more"
     return f"{when}; goes at the next look"
 
 

@@ -67,6 +67,16 @@ class Desk:
             self.__dict__["database"] = open_database(self.workspace, in_need=True)
         return self.database
 
+    @cached_property
+    def zone(self) -> str:
+        """The organisation's, by which times are shown; UTC while clarion.yaml has mistakes."""
+        from core.errors import ConfigError
+
+        try:
+            return self.workspace.settings.organisation.zone
+        except ConfigError:
+            return "UTC"
+
     def close(self) -> None:
         """What was opened is closed. Repeat: safe."""
         if "database" in self.__dict__:
@@ -164,15 +174,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def in_zone(rows: Iterable[Mapping[str, Any]], zone: str) -> list[dict[str, Any]]:
     """The rows for a table, their instants as a clock in `zone` shows them, with its offset."""
-    from zoneinfo import ZoneInfo
+    return [{name: local(value, zone) for name, value in row.items()} for row in rows]
 
-    def local(value: Any) -> Any:
-        if not isinstance(value, datetime):
-            return value
-        there = value.astimezone(ZoneInfo(zone))
-        return f"{there:%Y-%m-%d %H:%M} {there.isoformat()[-6:]}"
 
-    return [{name: local(value) for name, value in row.items()} for row in rows]
+def local(value: Any, zone: str) -> Any:
+    """An instant as a clock in `zone` shows it, with its offset; every other value as it is."""
+    from core.local_time import shown_in
+
+    return shown_in(zone, value) if isinstance(value, datetime) else value
 
 
 def shown(value: Any) -> str:

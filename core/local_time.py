@@ -125,6 +125,12 @@ def _instants(day: date, zone: str, time_of_day: time, meant: Collection[int]) -
     return [local_instant(datetime.combine(day, time_of_day), zone)]
 
 
+def shown_in(zone: str, at: datetime, to: str = "minutes") -> str:
+    """The instant as a clock in `zone` shows it, to `minutes` or `seconds`, with its offset, such as +01:00 or UTC."""
+    written = at.astimezone(ZoneInfo(zone)).isoformat(" ", to)
+    return f"{written[:-6]} {written[-6:].replace('+00:00', 'UTC')}"
+
+
 def zone_or(zone: str | None, default: str) -> str:
     """The zone; `default` where it is missing, or nobody knows it (any more)."""
     return zone if zone is not None and zone in known_zones() else default

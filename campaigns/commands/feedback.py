@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table
+from core.commands import Desk, in_zone, json_option, print_json, print_table
 from core.units import parse_duration
 
 #: The same as `tracking.feedback.FeedbackKind` (a test compares them).
@@ -55,7 +55,8 @@ def list_(desk: Desk, key: str | None, kind: str | None, most: int, as_json: boo
     if as_json:
         print_json({"events": rows})
     else:
-        print_table(rows, ("occurred_at", "kind", "source", "customer", "campaign", "status", "counts", "effect"))
+        columns = ("occurred_at", "kind", "source", "customer", "campaign", "status", "counts", "effect")
+        print_table(in_zone(rows, desk.zone), columns)
 
 
 @feedback.command("counts")

@@ -9,7 +9,7 @@ import click
 
 from campaigns.commands.ordering import Order, given_options, new_key, place
 from campaigns.commands.waiting import wait_for
-from core.commands import Desk, acting_user, json_option, print_json, print_table, remark, write_file
+from core.commands import Desk, acting_user, json_option, local, print_json, print_table, remark, write_file
 from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
     if file:
         write_file(file, json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n")
     if as_json:
-        print_json(_plan_document(made))
+        print_json(_plan_document(made, desk.zone))
     else:
-        _print_plan(made)
+        _print_plan(made, desk.zone)
         if file:
             remark(f"\nthe plan is in {file}; carry it out with: clarion apply {file}")
     if made.pending:
@@ -55,7 +55,7 @@ def _make_plan(desk: Desk, names: tuple[str, ...]) -> "WholePlan":
         return whole_plan.make(connection, catalogue, names, desk.clock.now())
 
 
-def _plan_document(made: "WholePlan") -> dict[str, Any]:
+def _plan_document(made: "WholePlan", zone: str) -> dict[str, Any]:
     from campaigns.stages import tell
 
     campaigns = [
@@ -70,7 +70,7 @@ def _plan_document(made: "WholePlan") -> dict[str, Any]:
             "rollout": list(item.rollout),
             **(item.way.document() if item.way is not None else {}),
             "cancelled_at": item.cancelled_at,
-            "remarks": list(_remarks(item)),
+            "remarks": list(_remarks(item, zone)),
         }
         for item in made.mailings.campaigns
     ]
@@ -82,18 +82,18 @@ def _plan_document(made: "WholePlan") -> dict[str, Any]:
     }
 
 
-def _remarks(item: "CampaignPlan") -> Iterator[str]:
+def _remarks(item: "CampaignPlan", zone: str) -> Iterator[str]:
     """What a person should know before they agree."""
     if item.cancelled_at is not None:
         yield (
-            f"{item.campaign} was cancelled at {item.cancelled_at:%Y-%m-%d %H:%M %Z}; "
+            f"{item.campaign} was cancelled at {local(item.cancelled_at, zone)}; "
             f"this starts it anew for {item.counts.would_send:,} people"
         )
     if item.way is not None:
         yield from item.way.remarks
 
 
-def _print_plan(made: "WholePlan") -> None:
+def _print_plan(made: "WholePlan", zone: str) -> None:
     for item in made.mailings.campaigns:
         counts = item.counts
         click.secho(item.campaign, bold=True)
@@ -109,9 +109,9 @@ def _print_plan(made: "WholePlan") -> None:
         for label, number in rows:
             click.echo(f"  {label.ljust(width)}  {number:>12,}")
         if item.stages:
-            starts = f"{item.starts_at:%Y-%m-%d %H:%M %Z}" if item.starts_at else "by its schedule"
+            starts = local(item.starts_at, zone) or "by its schedule"
             click.echo(f"  {'starts'.ljust(width)}  {starts}")
-            _print_way(item, width)
+            _print_way(item, width, zone)
         else:
             click.echo("  nothing to do")
     for _, other in made.others:
@@ -122,7 +122,7 @@ def _print_plan(made: "WholePlan") -> None:
         click.echo(f"\n{len(made.pending)} to carry out: {', '.join(made.pending)}")
 
 
-def _print_way(item: "CampaignPlan", width: int) -> None:
+def _print_way(item: "CampaignPlan", width: int, zone: str) -> None:
     from campaigns.outlook import shown_length
 
     if item.way is not None:
@@ -130,7 +130,7 @@ def _print_way(item: "CampaignPlan", width: int) -> None:
         click.echo(f"  {'by'.ljust(width)}  {route}{f' ({ways})' if ways not in ('', route) else ''}")
         if item.way.lasts is not None:
             click.echo(f"  {'takes'.ljust(width)}  about {shown_length(item.way.lasts)}, by its rate and warm-up plan")
-    for text in _remarks(item):
+    for text in _remarks(item, zone):
         remark(f"  remark: {text}")
 
 
@@ -149,7 +149,7 @@ def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
     if file is None:
         made = _without_cancelled(_make_plan(desk, ()))
         if not as_json:
-            _print_plan(made)
+            _print_plan(made, desk.zone)
         document = to_file(made)
         _confirm(made.would_send, yes)
         if not (yes or made.would_send) and made.pending:
@@ -271,11 +271,11 @@ def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again
     made = _make_plan(desk, (campaign,))
     _refuse_others(made)
     (mailing,) = made.mailings.campaigns
-    _refuse_cancelled(mailing, again=again)
+    _refuse_cancelled(mailing, desk.zone, again=again)
     if mailing.is_transactional:
         raise PlanError(f"{campaign} is transactional (got no person to send it to)", hint=SEND_TO)
     if not as_json:
-        _print_plan(made)
+        _print_plan(made, desk.zone)
     if made.pending:
         _confirm(made.would_send, yes)
     if wait and made.pending and not _senders(desk):
@@ -303,10 +303,10 @@ def _refuse_others(made: "WholePlan") -> None:
         )
 
 
-def _refuse_cancelled(item: "CampaignPlan", *, again: bool) -> None:
+def _refuse_cancelled(item: "CampaignPlan", zone: str, *, again: bool) -> None:
     if item.cancelled_at is not None and not again:
         raise PlanError(
-            f"{item.campaign} was cancelled at {item.cancelled_at:%Y-%m-%d %H:%M %Z}; nothing was started",
+            f"{item.campaign} was cancelled at {local(item.cancelled_at, zone)}; nothing was started",
             hint=f"add --again to start it anew for {item.counts.would_send:,} people",
         )
 

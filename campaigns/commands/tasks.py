@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, acting_user, headline, json_option, print_json, print_table, remark, shown
+from core.commands import Desk, acting_user, headline, in_zone, json_option, print_json, print_table, remark, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -47,10 +47,10 @@ def list_(
         print_json({"tasks": [_document(row) for row in rows]})
     elif full:
         for row in rows:
-            _print_whole(row)
+            _print_whole(row, desk.zone)
     else:
         named = [_document(row) | {"when": _when(row, desk)} for row in rows]
-        print_table(named, [*_COLUMNS, *(["state", "outcome"] if ended else [])])
+        print_table(in_zone(named, desk.zone), [*_COLUMNS, *(["state", "outcome"] if ended else [])])
 
 
 _COLUMNS = ["id", "owner", "kind", "customer", "title", "due_at", "when", "created_at"]
@@ -82,7 +82,7 @@ def show(desk: Desk, task_id: int, as_json: bool) -> None:
     if as_json:
         print_json(_document(row))
     else:
-        _print_whole(row)
+        _print_whole(row, desk.zone)
 
 
 @task.command("done")
@@ -181,9 +181,10 @@ def _document(row: "Row[Any]") -> dict[str, Any]:
     return {name: value for name, value in row._mapping.items() if name not in hidden}
 
 
-def _print_whole(row: "Row[Any]") -> None:
+def _print_whole(row: "Row[Any]", zone: str) -> None:
     headline(f"{row.id}  {row.title}")
-    for name, value in _document(row).items():
+    (told,) = in_zone([_document(row)], zone)
+    for name, value in told.items():
         if value is not None and name not in ("id", "title", "body"):
             click.echo(f"  {name.replace('_', ' '):<12} {value if name == 'message_id' else shown(value)}")
     if row.body:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import Desk, acting_user, headline, json_option, print_json, print_table, remark, shown
+from core.commands import (
+    Desk,
+    acting_user,
+    headline,
+    in_zone,
+    json_option,
+    local,
+    print_json,
+    print_table,
+    remark,
+    shown,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -42,7 +53,7 @@ def list_(desk: Desk, owner: str | None, of_desk: str | None, ended: bool, as_js
         print_json({"inquiries": [_document(row) for row in rows]})
         return
     named = [_document(row) | {"when": _when(row, desk.clock.now())} for row in rows]
-    print_table(named, [*_COLUMNS, *(["state", "outcome"] if ended else [])])
+    print_table(in_zone(named, desk.zone), [*_COLUMNS, *(["state", "outcome"] if ended else [])])
 
 
 @inquiry.command("show")
@@ -51,6 +62,7 @@ def list_(desk: Desk, owner: str | None, of_desk: str | None, ended: bool, as_js
 @click.pass_obj
 def show(desk: Desk, inquiry_id: int, as_json: bool) -> None:
     """Show one inquiry with its whole text."""
+    from campaigns.inquiries.desks import field_label
     from campaigns.inquiries.working import fetch
 
     with desk.database.begin() as connection:
@@ -59,11 +71,13 @@ def show(desk: Desk, inquiry_id: int, as_json: bool) -> None:
         print_json(_document(row))
         return
     headline(f"{row.id}  {row.subject}")
-    for name, value in _document(row).items():
+    (told,) = in_zone([_document(row)], desk.zone)
+    for name, value in told.items():
         if value not in (None, [], {}) and name not in ("id", "subject", "content", "fields"):
             click.echo(f"  {name.replace('_', ' '):<16} {value if name in ('message_id', 'task_id') else shown(value)}")
+    its_desk = desk.workspace.settings.inquiries.get(row.desk)
     for name, value in row.fields.items():
-        click.echo(f"  {name:<16} {value}")
+        click.echo(f"  {field_label(its_desk, name):<16} {value}")
     click.echo("\n" + "\n".join(f"  {line}".rstrip() for line in row.content.splitlines()))
 
 
@@ -104,7 +118,7 @@ def add(
         })  # fmt: skip
     else:
         told = "acknowledged" if received.is_acknowledged else "not acknowledged"
-        remark(f"inquiry {received.inquiry_id} is {received.owner}'s, due {shown(received.due_at)}, {told}")
+        remark(f"inquiry {received.inquiry_id} is {received.owner}'s, due {local(received.due_at, desk.zone)}, {told}")
 
 
 @inquiry.command("answer")
@@ -174,7 +188,9 @@ def call(desk: Desk, inquiry_id: int, wall: str, as_json: bool) -> None:
     if as_json:
         print_json(_document(row))
     else:
-        remark(f"inquiry {inquiry_id}: call at {wall} in {zone_of(known.zone, settings)}, which is {shown(at)}")
+        remark(
+            f"inquiry {inquiry_id}: call at {wall} in {zone_of(known.zone, settings)}, which is {local(at, desk.zone)}"
+        )
 
 
 def _end(desk: Desk, ids: tuple[int, ...], state: Any, outcome: str, by: str | None, *, as_json: bool) -> None:

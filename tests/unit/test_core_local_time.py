@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.cron import last_due, next_time
-from core.local_time import Span, earlier, later, next_local, parse_span, zone_or
+from core.local_time import Span, earlier, later, next_local, parse_span, shown_in, zone_or
 from core.units import Unfit, local_instant
 from tests.clock_changes import CLOCK_CHANGES, TIMES
 
@@ -156,3 +156,15 @@ def test_an_unknown_zone_gives_way_to_the_default():
     zones = ["Asia/Shanghai", None, "", "Mars/Olympus"]
 
     assert ["Asia/Shanghai", *["Europe/Berlin"] * 3] == [zone_or(zone, "Europe/Berlin") for zone in zones]
+
+
+def test_an_instant_is_shown_with_its_offset() -> None:
+    """
+    By the clock of the zone, to the minute or to the second; nobody has to guess whose time it is.
+    """
+    summer, winter = datetime(2026, 7, 1, 10, 0, 9, tzinfo=UTC), datetime(2026, 12, 1, 10, tzinfo=UTC)
+
+    assert ["2026-07-01 12:00 +02:00", "2026-12-01 11:00 +01:00"] == [
+        shown_in("Europe/Berlin", at) for at in (summer, winter)
+    ]
+    assert "2026-07-01 10:00:09 UTC" == shown_in("UTC", summer, "seconds")
