@@ -77,7 +77,7 @@ def _check_is_done(connection: Connection, campaign: str, verb: str) -> None:
 def _order_schedule(connection: Connection, campaign: str, verb: str, now: datetime) -> bool:
     """The recurring campaign's schedule follows the order; False when there is none that can."""
     befores, after = SCHEDULE_ORDERS[verb]
-    values: dict[str, object] = {"state": after}
+    values: dict[str, object] = {"state": after, "fault": None}
     if verb == "resume":
         values["since"] = now  # what was missed while it was paused is not made up for
     mine = (schedule.c.campaign == campaign) & schedule.c.state.in_(befores)

@@ -46,6 +46,26 @@ STATES: Final = {
     "complained": "was reported as spam",
 }
 
+#: The mails of an event by their steps, in words; `reminder-1d` is put together in `mail_of_event`.
+_MAILS: Final = {
+    "confirmation": "confirmation of {}",
+    "change": "notice that {} changed",
+    "cancelled": "notice that {} does not take place",
+    "withdrawn": "notice that they are not expected at {} any more",
+    "waiting": "notice of their place on the waiting list of {}",
+    "offer": "offer of a seat of {}",
+    "offer_expired": "notice that the offer of a seat of {} is over",
+    "summary": "summary of whom they registered for {}",
+    "attended": "follow-up of {} to those who came",
+    "absent": "follow-up of {} to those who did not come",
+}
+
+
+def mail_of_event(name: str, step: str) -> str:
+    """What people call the mail that this step of the event `name` sends."""
+    reminder = f"reminder of {{}}, {step.removeprefix('reminder-').replace('-', ' ')} before"
+    return _MAILS.get(step, reminder).format(f"the event {name}")
+
 
 def sentence(reason: str) -> str:
     """The skip reason as people read it."""

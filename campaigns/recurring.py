@@ -1,14 +1,14 @@
 """Recurring campaigns: each time of a schedule gives one run; what becomes of a missed one, its file says.
 
 Times are reckoned from schedule and zone whenever they are asked for, so that they follow the zone database (S-8.1).
-Only times that came are stored (`schedule_tick`).
+Only times that came are stored (`schedule_tick`), and why the last one has no run.
 """
 
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -29,8 +29,8 @@ MISSED_AFTER: Final = timedelta(minutes=5)
 def run(connection: Connection, circumstances: Circumstances, now: datetime) -> int:
     """The first recurring campaign whose time has come has its run, or is past it; 1, or 0 when none is due.
 
-    Of several missed times only the last counts. One campaign's fault is logged and does not hold up the others.
-    Repeat: safe; also from two processes at once.
+    Of several missed times only the last counts. One campaign's fault is said on its schedule, logged, and does not
+    hold up the others. Repeat: safe; also from two processes at once.
     """
     for row in _active(connection):
         name, setbacks = row["campaign"], circumstances.setbacks
@@ -46,9 +46,11 @@ def run(connection: Connection, circumstances: Circumstances, now: datetime) -> 
                 raise
             fault = error.message if isinstance(error, EngineError) else type(error).__name__
             pause_s = setbacks.note(name, fault, now).total_seconds()
+            _note(connection, row, fault)
             _log.exception("recurring campaign %s could not be started; it is tried again in %.0f s", name, pause_s)
             continue
         setbacks.heal(name)
+        _note(connection, row, None)
         if is_done:
             return 1
     return 0
@@ -69,6 +71,12 @@ def _active(connection: Connection) -> list[RowMapping]:
     )
     query = select(schedule, func.greatest(schedule.c.since, last).label("reached"))
     return list(connection.execute(query.where(schedule.c.state == "active").order_by(schedule.c.campaign)).mappings())
+
+
+def _note(connection: Connection, row: RowMapping, fault: str | None) -> None:
+    """The schedule has this fault. Repeat: safe."""
+    if row["fault"] != fault:
+        connection.execute(update(schedule).where(schedule.c.campaign == row["campaign"]).values(fault=fault))
 
 
 def _is_done(connection: Connection, circumstances: Circumstances, row: RowMapping, now: datetime) -> bool:

@@ -299,7 +299,7 @@ def _run_register(stage: Register, work: _Work) -> None:
     statement = upsert(schedule).values(campaign=stage.version.campaign, since=work.now, **values)
     # A new version of a paused campaign stays paused; of a cancelled one, its reviewed plan is the order to begin.
     again = case((schedule.c.state == "cancelled", "active"), else_=schedule.c.state)
-    changed: dict[str, Any] = values | {"state": again}
+    changed: dict[str, Any] = values | {"state": again, "fault": None}
     work.connection.execute(statement.on_conflict_do_update(index_elements=["campaign"], set_=changed))
     work.connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
 

@@ -1,6 +1,6 @@
 """The counts of the ledger for a campaign; `balance` proves them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -8,10 +8,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
 
 from campaigns import balance
+from campaigns.events.invitation import PREFIX
 from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
+from campaigns.versions import SEND_STEP
 from core.errors import NotFound
-from core.schema import batch, campaign_version, customer, message, run, schedule
+from core.schema import batch, campaign_version, customer, event, message, run, schedule
 
 #: States after acceptance: what the receiver did later does not take it back.
 TAKEN: Final = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
@@ -33,11 +35,16 @@ class Status:
     broken: tuple[str, ...]
     rollout: Place | None = None  # where a staged run is; None: it is not staged
     held: Mapping[str, int] = field(default_factory=dict)  # of those that wait: who is held, by the reason
-    step: str = "send"
+    step: str = SEND_STEP
 
     @property
     def balanced(self) -> bool:
         return not self.broken
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether other runs send other mails of the same campaign, such as those of an event."""
+        return self.step != SEND_STEP
 
     @property
     def open(self) -> int:
@@ -52,6 +59,7 @@ class Status:
         return {
             "campaign": self.campaign,
             "run": self.run,
+            "step": self.step,
             "state": self.state,
             "fault": self.fault,
             "occurrence": self.occurrence,
@@ -73,18 +81,58 @@ class Status:
         }
 
 
+#: What runs of several steps come to together.
+_SUMS: Final = (
+    "audience", "planned", "claimed", "handed_over", "accepted", "deferred", "failed", "unknown", "delivered",
+    "bounced", "complained",
+)  # fmt: skip
+
+
+def summed(rows: Sequence[Status]) -> dict[str, Any]:
+    """The counts of runs of several steps, newest first, added up, and the public form of each as `runs`."""
+    documents = [row.document() for row in rows]
+    by_reason = {key: _added([document[key] for document in documents]) for key in ("held", "skipped")}
+    return {
+        "run": documents[0]["run"] if documents else None,
+        "step": None,
+        **{key: sum(document[key] for document in documents) for key in _SUMS},
+        **by_reason,
+        "balanced": all(row.balanced for row in rows),
+        "broken": [f"run {row.run}: {rule}" for row in rows for rule in row.broken],
+        "runs": documents,
+    }
+
+
+def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, number in part.items():
+            total[reason] = total.get(reason, 0) + number
+    return total
+
+
+def in_ledger(connection: Connection, name: str) -> str:
+    """What the ledger calls the mailings of `name`: those of an event have a name of their own."""
+    ran = select(run.c.id).where(run.c.campaign == name).limit(1)
+    held = select(event.c.name).where(event.c.name == name)
+    is_event = connection.execute(ran).first() is None and connection.execute(held).first() is not None
+    return PREFIX + name if is_event else name
+
+
 def statuses(connection: Connection, campaign: str | None = None) -> list[Status]:
     """One status per run, newest first; of one campaign or all.
 
     Raises:
-        NotFound: the named campaign never ran.
+        NotFound: the named campaign never ran; why, where it ought to have.
     """
     query = select(run.c.id).order_by(run.c.id.desc())
     if campaign is not None:
         query = query.where(run.c.campaign == campaign)
     ids = list(connection.execute(query).scalars())
     if campaign is not None and not ids:
-        raise NotFound(f"campaign {campaign!r} has not run", hint="start it with `clarion send` or `clarion apply`")
+        fault = schedule_fault(connection, campaign)
+        hint = fault or "start it with `clarion send` or `clarion apply`"
+        raise NotFound(f"campaign {campaign!r} has not run", hint=hint)
     return [status_of(connection, run_id) for run_id in ids]
 
 
@@ -125,20 +173,23 @@ def status_of(connection: Connection, run_id: int) -> Status:
     )
 
 
-def who(connection: Connection, run_id: int, asked: str) -> list[dict[str, Any]]:
-    """The people of the run behind a count, by external id: `customer state reason since`. `asked`: a state, or a
-    reason why people were skipped or are held."""
+def who(connection: Connection, runs: Sequence[int], asked: str) -> list[dict[str, Any]]:
+    """The people of the runs behind a count, by external id: `customer step state reason since`. `asked`: a state, or
+    a reason why people were skipped or are held."""
     reason = func.coalesce(message.c.skip_reason, message.c.hold_reason)
     fits: ColumnElement[bool] = (cast(message.c.state, Text) == asked) | (reason == asked)
     if asked == "held":
         fits = message.c.hold_reason.is_not(None)
     since = func.coalesce(message.c.held_at, message.c.state_at)
     query = (
-        select(customer.c.external_id.label("customer"), message.c.state, reason.label("reason"), since.label("since"))
+        select(
+            customer.c.external_id.label("customer"), message.c.step, message.c.state, reason.label("reason"),
+            since.label("since"),
+        )
         .join_from(message, customer, customer.c.id == message.c.customer_id)
-        .where(message.c.run_id == run_id, fits)
-        .order_by(customer.c.external_id)
-    )
+        .where(message.c.run_id.in_(runs), fits)
+        .order_by(customer.c.external_id, message.c.id)
+    )  # fmt: skip
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -161,16 +212,23 @@ def _claimed(connection: Connection, run_id: int) -> int:
 
 
 def scheduled(connection: Connection) -> list[dict[str, Any]]:
-    """The recurring campaigns the scheduler knows: campaign, cron, zone, state."""
+    """The recurring campaigns the scheduler knows: campaign, cron, zone, state, and why they do not begin."""
     query = (
         select(
             schedule.c.campaign,
             schedule.c.cron,
             schedule.c.zone,
             schedule.c.state,
+            schedule.c.fault,
             campaign_version.c.fingerprint,
         )
         .join(campaign_version, campaign_version.c.id == schedule.c.version_id)
         .order_by(schedule.c.campaign)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def schedule_fault(connection: Connection, campaign: str) -> str | None:
+    """Why a recurring campaign does not begin though it is due; None: nothing is known against it."""
+    fault = connection.execute(select(schedule.c.fault).where(schedule.c.campaign == campaign)).scalar()
+    return None if fault is None else f"the run that is due could not be started: {fault}"

@@ -12,6 +12,7 @@ from campaigns.particulars import particulars
 from campaigns.presence import present
 from campaigns.rollout import place_of
 from core.errors import TransportError
+from core.local_time import shown_in
 from core.open_cases import open_case_since
 from core.schema import message
 from core.settings import Settings
@@ -32,11 +33,10 @@ class Waiting:
         """The public form."""
         return {"because": self.because, "until": self.until, "messages": self.messages}
 
-    @property
-    def sentence(self) -> str:
-        """As people read it."""
+    def sentence_in(self, zone: str) -> str:
+        """As people read it whose clock is that of `zone`."""
         number = f"{self.messages:,}: " if self.messages is not None else ""
-        end = f", until {self.until:%Y-%m-%d %H:%M:%S %Z}" if self.until is not None else ""
+        end = f", until {shown_in(zone, self.until, 'seconds')}" if self.until is not None else ""
         return f"{number}{self.because}{end}"
 
 

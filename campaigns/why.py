@@ -8,14 +8,18 @@ from sqlalchemy import Connection, RowMapping, exists, func, literal, select
 
 from campaigns import audience, holding, versions
 from campaigns.catalogue import Catalogue
+from campaigns.events.invitation import PREFIX
+from campaigns.on_record import Fact, in_order, message_facts, messages, permission_facts, reason_of
 from campaigns.particulars import particulars
 from campaigns.plan import ONCE
-from campaigns.reasons import STATES, sentence
+from campaigns.reasons import mail_of_event, sentence
 from campaigns.sequences import records
 from campaigns.sequences.history import passages_of
 from campaigns.versions import Version
 from campaigns.waiting import HOLDS, message_waits
-from core.schema import attempt, campaign_version, consent, customer, customer_alias, hit, message, run, suppression
+from core.errors import NotFound
+from core.names import did_you_mean
+from core.schema import customer, event, registration
 from segments.membership import audience as segment_audience
 from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.mailboxes import unfit
@@ -23,21 +27,11 @@ from suppression.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing on record."""
-
-    at: datetime | None
-    what: str
-
-    def document(self) -> dict[str, Any]:
-        return {"at": self.at, "what": self.what}
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """The decision about one customer in one campaign.
 
-    `outcome` is a message's state, or for somebody who has no message: would_send, would_skip, not_in_audience.
+    `outcome` is a message's state, or for somebody who has no message: would_send, would_skip, not_in_audience; of an
+    event registered, not_registered; of a sequence as `sequences.history` has it.
     """
 
     customer: str
@@ -60,45 +54,93 @@ class Answer:
 
 
 def explain(connection: Connection, catalogue: Catalogue, person: RowMapping, campaign: str, now: datetime) -> Answer:
-    """The decision about `person` (a row of `customer`) in `campaign`, with the facts behind it, oldest first.
+    """The decision about `person` (a row of `customer`) in `campaign`, with the facts behind it, oldest first; what is
+    so at present comes last. A sequence or an event is asked for by its name, too.
 
     Raises:
-        NotFound: there is neither a run nor a file of that campaign.
+        NotFound: there is nothing of that name.
     """
+    zone = catalogue.settings.organisation.zone
     if (record := records.find(connection, campaign)) is not None:
-        return _of_sequence(connection, person, record, now)
-    rows = _messages(connection, person["id"], campaign)
-    facts = [fact for row in rows for fact in _message_facts(connection, row)]
-    facts += _permission_facts(connection, person)
+        return _of_sequence(connection, person, record, zone, now)
+    if campaign not in catalogue.campaigns and (name := _event(connection, campaign)) is not None:
+        return _of_event(connection, catalogue, person, name, now)
+    rows = messages(connection, person["id"], campaign)
+    facts = [fact for row in rows for fact in message_facts(connection, row, zone)]
+    facts += permission_facts(connection, person)
     outlook = _outlook(connection, catalogue, person, campaign, now) if campaign in catalogue.campaigns else None
     if rows:
         last = rows[-1]
-        facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
-        waits = message_waits(connection, catalogue.settings, last["id"], now)
-        facts += [Fact(now, f"waits because {reason.sentence}") for reason in waits]
+        facts = in_order(facts) + _waits(connection, catalogue, last, now)
         known = _known(connection, catalogue, person, campaign, last["skip_reason"], now)
-        facts += [Fact(now, f"{last['skip_reason']}, as things are now: {known}")] if known else []
+        facts += [Fact(None, f"{last['skip_reason']}, as things are now: {known}")] if known else []
         if outlook is not None:
-            facts.append(Fact(now, f"{_asked_now(catalogue, campaign)}: {outlook[1]}"))
-        return Answer(person["external_id"], campaign, last["state"], _reason(last), last["state_at"], tuple(facts))
+            facts.append(Fact(None, f"{_asked_now(catalogue, campaign)}: {outlook[1]}"))
+        return Answer(person["external_id"], campaign, last["state"], reason_of(last), last["state_at"], tuple(facts))
     if outlook is None:
-        catalogue.campaign(campaign)
-    assert outlook is not None  # noqa: S101  the line above raises otherwise
-    facts = sorted(facts, key=lambda fact: (fact.at is None, fact.at))
+        raise _unknown(catalogue, campaign)
+    facts = in_order(facts)
     reason = outlook[1].partition(":")[0] if outlook[0] == "would_skip" else None
     if known := _known(connection, catalogue, person, campaign, reason, now):
-        facts.append(Fact(now, f"{reason}, as things are now: {known}"))
+        facts.append(Fact(None, f"{reason}, as things are now: {known}"))
     return Answer(person["external_id"], campaign, outlook[0], outlook[1], None, tuple(facts))
 
 
-def _of_sequence(connection: Connection, person: RowMapping, record: records.Record, now: datetime) -> Answer:
+def _unknown(catalogue: Catalogue, name: str) -> NotFound:
+    """There is nothing of this name, or nothing of it is in force."""
+    if name in catalogue.sequences or name in catalogue.events:
+        return NotFound(f"{name!r} is not in force", hint=f"bring it into force: clarion apply {name}")
+    names = [*catalogue.campaigns, *catalogue.sequences, *catalogue.events]
+    return NotFound(f"no campaign, sequence or event {name!r}", hint=did_you_mean(name, names))
+
+
+def _event(connection: Connection, name: str) -> str | None:
+    """The name of the event that is meant; None: none is."""
+    asked = select(event.c.name).where(event.c.name == name.removeprefix(PREFIX))
+    found: str | None = connection.execute(asked).scalar()
+    return found
+
+
+def _of_event(connection: Connection, catalogue: Catalogue, person: RowMapping, name: str, now: datetime) -> Answer:
+    """The customer's registrations for the event, with what became of each mail, and what they permitted."""
+    zone, mine = catalogue.settings.organisation.zone, registration.c.customer_id == person["id"]
+    asked = select(registration).where(mine, registration.c.event == name).order_by(registration.c.id)
+    placed = connection.execute(asked).mappings().all()
+    facts = [Fact(row["registered_at"], f"registered for {name} ({row['source']})") for row in placed]
+    rows = messages(connection, person["id"], PREFIX + name)
+    for row in rows:
+        of = mail_of_event(name, row["step"])
+        facts += [Fact(row["not_before"], f"{of}: ordered")]
+        facts += [replace(fact, what=f"{of}: {fact.what}") for fact in message_facts(connection, row, zone)[1:]]
+    facts = in_order(facts + permission_facts(connection, person))
+    if rows:
+        last = rows[-1]
+        reason = f"{mail_of_event(name, last['step'])}: {reason_of(last)}"
+        facts += _waits(connection, catalogue, last, now)
+        return Answer(person["external_id"], PREFIX + name, last["state"], reason, last["state_at"], tuple(facts))
+    outcome = "registered" if placed else "not_registered"
+    reason = f"no mail of the event {name} was ordered" if placed else f"did not register for the event {name}"
+    return Answer(person["external_id"], PREFIX + name, outcome, reason, None, tuple(facts))
+
+
+def _waits(connection: Connection, catalogue: Catalogue, row: RowMapping, now: datetime) -> list[Fact]:
+    """Why the message does not go at present."""
+    zone = catalogue.settings.organisation.zone
+    waits = message_waits(connection, catalogue.settings, row["id"], now)
+    return [Fact(None, f"waits because {reason.sentence_in(zone)}") for reason in waits]
+
+
+def _of_sequence(
+    connection: Connection, person: RowMapping, record: records.Record, zone: str, now: datetime
+) -> Answer:
     """The customer's passages through a sequence, with what became of each message, and what they permitted."""
-    told = passages_of(connection, person, record, now)
+    told = passages_of(connection, person, record, zone, now)
     facts = [Fact(at, what) for at, what in told.facts]
-    for row in _messages(connection, person["id"], record.name):
-        facts += [replace(fact, what=f"{row['step']}: {fact.what}") for fact in _message_facts(connection, row)[1:]]
-    facts += _permission_facts(connection, person)
-    facts.sort(key=lambda fact: (fact.at is None, fact.at))
+    for row in messages(connection, person["id"], record.name):
+        facts += [
+            replace(fact, what=f"{row['step']}: {fact.what}") for fact in message_facts(connection, row, zone)[1:]
+        ]
+    facts = in_order(facts + permission_facts(connection, person))
     return Answer(person["external_id"], record.name, told.outcome, told.reason, told.at, tuple(facts))
 
 
@@ -118,88 +160,6 @@ def _known(
 def _asked_now(catalogue: Catalogue, campaign: str) -> str:
     is_owed = catalogue.campaign(campaign).message_class == TRANSACTIONAL
     return "ordered again now" if is_owed else "in a plan made now"
-
-
-def _messages(connection: Connection, customer_id: int, campaign: str) -> list[RowMapping]:
-    query = (
-        select(
-            message,
-            run.c.created_at.label("frozen_at"),
-            run.c.state.label("run_state"),
-            campaign_version.c.message_class,
-        )
-        .join(run, run.c.id == message.c.run_id)
-        .join(campaign_version, campaign_version.c.id == run.c.version_id)
-        .where(message.c.customer_id == customer_id, message.c.campaign == campaign)
-        .order_by(message.c.id)
-    )
-    return list(connection.execute(query).mappings())
-
-
-def _reason(row: RowMapping) -> str:
-    if row["skip_reason"]:
-        return f"{row['skip_reason']}: {sentence(row['skip_reason'])}"
-    return f"the message {STATES[row['state']]}"
-
-
-def _beginning(row: RowMapping) -> Fact:
-    """How it came to be; of what was given with an order, the names alone, for a value may be a secret."""
-    if row["message_class"] != TRANSACTIONAL:
-        frozen = f"in the frozen audience of run {row['run_id']} (occurrence {row['occurrence']})"
-        return Fact(row["frozen_at"], frozen)
-    names = f", given {', '.join(sorted(row['given']))}" if row["given"] else ""
-    return Fact(row["not_before"], f"ordered for this customer with the key {row['occurrence']!r}{names}")
-
-
-def _message_facts(connection: Connection, row: RowMapping) -> list[Fact]:
-    facts = [_beginning(row)]
-    if row["skip_reason"]:
-        facts.append(Fact(row["state_at"], f"skipped, {_reason(row)}"))
-    elif row["state"] in ("planned", "handed_over"):
-        facts.append(
-            Fact(
-                row["state_at"],
-                f"message {row['id']} {STATES[row['state']]}, not before {row['not_before']:%Y-%m-%d %H:%M %Z}",
-            )
-        )
-    for tried in connection.execute(
-        select(attempt).where(attempt.c.message_id == row["id"]).order_by(attempt.c.number)
-    ).mappings():
-        reply = " ".join(str(part) for part in (tried["code"], tried["reply"]) if part)
-        via = f" by {tried['transport']}" if tried["transport"] else ""
-        facts.append(
-            Fact(
-                tried["answered_at"],
-                f"attempt {tried['number']}{via}: {tried['outcome']}{f' ({reply})' if reply else ''}",
-            )
-        )
-    hits = select(hit.c.kind, hit.c.label, func.min(hit.c.occurred_at).label("first"), func.count().label("times"))
-    hits = hits.where(hit.c.message_id == row["id"]).group_by(hit.c.kind, hit.c.label)
-    for seen in connection.execute(hits):
-        times = f" ({seen.times} times)" if seen.times > 1 else ""
-        facts.append(Fact(seen.first, f"{seen.kind} by a {seen.label}{times}"))
-    return facts
-
-
-def _permission_facts(connection: Connection, person: RowMapping) -> list[Fact]:
-    facts = []
-    for row in connection.execute(select(consent).where(consent.c.customer_id == person["id"])).mappings():
-        facts.append(
-            Fact(
-                row["captured_at"],
-                f"consent for {row['topic']}: {row['state']} ({row['basis']}, from {row['source']})",
-            )
-        )
-    for merged in connection.execute(select(customer_alias).where(customer_alias.c.customer_id == person["id"])):
-        because = f"{merged.external_id} was merged into this customer: {merged.merged_because}"
-        facts.append(Fact(merged.merged_at, because))
-    entries = select(suppression).where(suppression.c.address_key == person["address_key"])
-    for row in connection.execute(entries).mappings():
-        scope = row["scope"] + (f" {row['scope_name']}" if row["scope_name"] else "")
-        facts.append(Fact(row["created_at"], f"suppressed for {scope}: {row['reason']} (from {row['source']})"))
-        if row["lifted_at"]:
-            facts.append(Fact(row["lifted_at"], f"suppression for {scope} lifted: {row['lifted_because']}"))
-    return facts
 
 
 def _owed_outlook(

@@ -1,16 +1,30 @@
 """`status` and `why`: what the ledger says."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from campaigns.commands.persons import person_of
 from campaigns.reasons import SENTENCES
-from core.commands import Desk, counted, json_option, print_json, print_table, remark, shown
+from core.commands import (
+    Desk,
+    counted,
+    headline,
+    in_zone,
+    json_option,
+    local,
+    print_json,
+    print_table,
+    remark,
+    shown,
+)
 from core.errors import ConfigError, NotFound, UsageError
 from core.names import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from campaigns.status import Status
 
 
@@ -22,18 +36,26 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_json: bool) -> None:
-    """Show the ledger's counts: of CAMPAIGN's newest run, or of every run."""
+    """Show the ledger's counts: of CAMPAIGN's newest run, or of every run.
+
+    CAMPAIGN may also be a sequence or an event: their mails are told apart by the step.
+    """
     if campaign is not None and asked is None and _is_sequence(desk, campaign):
         from campaigns.sequences.commands import print_status
 
         print_status(desk, campaign, check=check, as_json=as_json)
         return
     rows = _status_rows(desk, campaign)
+    by_steps = campaign is not None and rows[0].is_one_of_several
+    chosen = rows if campaign is None or by_steps else rows[:1]
     if asked is not None:
-        _print_who(desk, rows, campaign, asked, as_json)
+        _print_who(desk, chosen, campaign, asked, as_json)
         return
-    documents = [row.document() | {"waiting": _waiting(desk, row)} for row in (rows[:1] if campaign else rows)]
-    _print_statuses(documents, as_json, single=campaign is not None)
+    documents = [row.document() | {"waiting": _waiting(desk, row)} for row in chosen]
+    if by_steps:
+        _print_steps(desk, chosen, documents, as_json)
+    else:
+        _print_statuses(desk, documents, as_json, single=campaign is not None)
     if not campaign and not as_json:
         _print_schedules(desk)
     broken = [f"{row.campaign} run {row.run}: {rule}" for row in rows for rule in row.broken]
@@ -63,22 +85,22 @@ def _is_sequence(desk: Desk, campaign: str) -> bool:
 
 
 def _print_who(desk: Desk, rows: "list[Status]", campaign: str | None, asked: str, as_json: bool) -> None:
-    """The people behind a count of the campaign's newest run."""
+    """The people behind a count of the runs."""
     from campaigns.status import who
 
     if campaign is None:
         raise UsageError("--who asks about one campaign", hint="name it: clarion status CAMPAIGN --who failed")
-    newest = rows[0]
-    known = {*newest.states, *newest.skipped, *newest.held, "held", "skipped"} - {"claimed"}
+    known = {"held", "skipped"}.union(*({*row.states, *row.skipped, *row.held} for row in rows)) - {"claimed"}
     asked = asked.strip().lower().replace(" ", "_")
     if asked not in known and asked not in SENTENCES and not asked.startswith("suppressed:"):
         raise NotFound(f"no message is {asked!r}", hint=did_you_mean(asked, known))
     with desk.ledger.begin() as connection:
-        people = who(connection, newest.run, asked)
+        people = who(connection, [row.run for row in rows], asked)
     if as_json:
-        print_json({"campaign": campaign, "run": newest.run, "who": asked, "people": people})
+        print_json({"campaign": campaign, "run": rows[0].run, "who": asked, "people": people})
     else:
-        print_table(people, ("customer", "state", "reason", "since"))
+        step = ("step",) if rows[0].is_one_of_several else ()
+        print_table(in_zone(people, desk.zone), ("customer", *step, "state", "reason", "since"))
 
 
 def _held(desk: Desk) -> list[str]:
@@ -95,14 +117,20 @@ def _print_schedules(desk: Desk) -> None:
         rows = scheduled(connection)
     if rows:
         click.echo()
-        print_table(rows, ("campaign", "cron", "zone", "state"))
+        fault = ("fault",) if any(row["fault"] for row in rows) else ()
+        print_table(rows, ("campaign", "cron", "zone", "state", *fault))
 
 
 def _status_rows(desk: Desk, campaign: str | None) -> "list[Status]":
-    from campaigns.status import statuses
+    """The runs asked for, newest first. One that is due and could not be started is the fault of the newest."""
+    from campaigns.status import in_ledger, schedule_fault, statuses
 
     with desk.ledger.begin() as connection:
-        return statuses(connection, campaign)
+        if campaign is None:
+            return statuses(connection)
+        newest, *others = statuses(connection, in_ledger(connection, campaign))
+        fault = newest.fault or schedule_fault(connection, campaign)
+        return [replace(newest, fault=fault), *others]
 
 
 def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
@@ -123,13 +151,36 @@ def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
 _UNUSUAL = frozenset({"claimed", "handed_over", "deferred", "unknown", "delivered", "bounced", "complained"})
 
 
-def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
+def _print_steps(desk: Desk, rows: "list[Status]", documents: list[dict[str, Any]], as_json: bool) -> None:
+    """The mails of an event, told apart by their step."""
+    from campaigns.status import summed
+
+    if as_json:
+        waits = [wait | {"step": document["step"]} for document in documents for wait in document["waiting"]]
+        print_json(documents[0] | summed(rows) | {"waiting": waits})
+        return
+    headline(rows[0].campaign)
+    print_runs(rows)
+    for document in documents:
+        _print_waiting(desk, document["waiting"], f"{document['step']}: ")
+
+
+def print_runs(rows: "Sequence[Status]") -> None:
+    """The runs of several steps as a table."""
+    sums = [row.document() | {"skipped": sum(row.skipped.values()), "held": sum(row.held.values())} for row in rows]
+    print_table(
+        sums, ("step", "run", "state", "audience", "planned", "accepted", "failed", "held", "skipped", "balanced")
+    )
+
+
+def _print_statuses(desk: Desk, documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
     if as_json:
         print_json(documents[0] if single else {"runs": documents})
         return
     if not single:
         columns = (
             "campaign",
+            "step",
             "run",
             "state",
             "audience",
@@ -150,20 +201,20 @@ def _print_statuses(documents: list[dict[str, Any]], as_json: bool, *, single: b
             for reason, number in value.items():
                 click.echo(f"{f'{key}, {reason}':<32}{number:>12,}")
         elif key == "waiting":
-            _print_waiting(value)
+            _print_waiting(desk, value)
         elif isinstance(value, int) and not isinstance(value, bool) and key != "run":
             if not value and key in _UNUSUAL:
                 continue
             click.echo(f"{key.replace('_', ' '):<32}{value:>12,}")
-        elif key not in ("broken", "starts_at") and value is not None:
-            click.echo(f"{key.replace('_', ' '):<32}{shown(value):>12}")
+        elif key not in ("step", "broken", "starts_at") and value is not None:
+            click.echo(f"{key.replace('_', ' '):<32}{shown(local(value, desk.zone)):>12}")
 
 
-def _print_waiting(waits: list[dict[str, Any]]) -> None:
+def _print_waiting(desk: Desk, waits: list[dict[str, Any]], step: str = "") -> None:
     from campaigns.waiting import Waiting
 
     for wait in waits:
-        click.echo(f"waiting: {Waiting(**wait).sentence}")
+        click.echo(f"waiting: {step}{Waiting(**wait).sentence_in(desk.zone)}")
 
 
 @click.command()
@@ -172,9 +223,13 @@ def _print_waiting(waits: list[dict[str, Any]]) -> None:
 @json_option
 @click.pass_obj
 def why(desk: Desk, key: str, campaign: str, as_json: bool) -> None:
-    """Explain what happened to the customer KEY (external id or e-mail address) in CAMPAIGN."""
+    """Explain what happened to the customer KEY (external id or e-mail address) in CAMPAIGN.
+
+    CAMPAIGN may also be a sequence or an event.
+    """
     from campaigns import catalogue as files
     from campaigns.why import explain
+    from core.local_time import shown_in
 
     catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
@@ -186,5 +241,5 @@ def why(desk: Desk, key: str, campaign: str, as_json: bool) -> None:
     click.secho(f"{answer.customer} in {answer.campaign}: {answer.outcome}", bold=True)
     click.echo(f"  {answer.reason}")
     for fact in answer.facts:
-        at = f"{fact.at:%Y-%m-%d %H:%M:%S %Z}" if fact.at else " " * 23
-        click.echo(f"  {at}  {fact.what}")
+        at = shown_in(desk.zone, fact.at, "seconds") if fact.at else "now"
+        click.echo(f"  {at:<26}  {fact.what}")

@@ -56,7 +56,7 @@ def wait_for(desk: Desk, run_id: int) -> Ended:
     ended = Ended(now)
     remark(ended.sentence)
     for reason in _reasons(desk, run_id) if now.open else ():
-        remark(f"waiting: {reason.sentence}")
+        remark(f"waiting: {reason.sentence_in(desk.zone)}")
     return ended
 
 
@@ -102,7 +102,7 @@ class _Told:
         reasons = _reasons(self.desk, self.run_id)
         for reason in reasons:
             if reason.because not in self.reasons:
-                remark(f"waiting: {reason.sentence}")
+                remark(f"waiting: {reason.sentence_in(self.desk.zone)}")
         self.reasons |= {reason.because for reason in reasons}
 
 

@@ -12,6 +12,7 @@ from core.commands import (
     acting_user,
     counted,
     headline,
+    in_zone,
     json_option,
     print_json,
     print_table,
@@ -21,7 +22,6 @@ from core.commands import (
 
 if TYPE_CHECKING:
     from campaigns.sequences.overview import Overview
-    from campaigns.status import Status
 
 
 @click.group("sequence")
@@ -46,7 +46,9 @@ def list_(desk: Desk, as_json: bool) -> None:
         print_json({"sequences": kept})
         return
     rows = [row | {"ended": sum(row["ended"].values())} for row in documents]
-    print_table(rows, ("sequence", "state", "topic", "since", "entered", "active", "ended", "fault"))
+    print_table(
+        in_zone(rows, desk.zone), ("sequence", "state", "topic", "since", "entered", "active", "ended", "fault")
+    )
 
 
 @sequence.command("show")
@@ -63,7 +65,7 @@ def show(desk: Desk, name: str, as_json: bool) -> None:
         print_json(found.document())
         return
     _print_heads(found)
-    _print_steps(found)
+    _print_steps(found, desk.zone)
 
 
 @sequence.command("exit")
@@ -104,7 +106,8 @@ def enrol(
 ) -> None:
     """Let the customer KEY (external id or e-mail address) enter SEQUENCE.
 
-    Who is on the way through it already goes on as they were. What is given is known to its mails and rules as given.…
+    The segment or activity of its `enrol` is not asked, `again` is. Who is on the way through it already goes on as
+    they were. What is given is known to its mails and rules as given.…
     """
     from campaigns.commands.persons import person_of
     from campaigns.sequences import enrol as enrolling
@@ -130,53 +133,28 @@ def enrol(
 
 def print_status(desk: Desk, name: str, *, check: bool, as_json: bool) -> None:
     """The sequence and the messages of its steps; with `check`, exit 1 when something does not balance."""
+    from campaigns.commands.answers import print_runs
     from campaigns.sequences.overview import shown
+    from campaigns.status import summed
 
     with desk.ledger.begin() as connection:
         found = shown(connection, name)
     broken = [*found.broken, *(f"run {row.run}: {rule}" for row in found.runs for rule in row.broken)]
     if as_json:
-        print_json(_document(found) | {"balanced": not broken, "broken": broken})
+        head = {"campaign": found.record.name} | found.document() | summed(found.runs)
+        print_json(head | {"balanced": not broken, "broken": broken})
     else:
         _print_heads(found)
-        _print_steps(found)
-        _print_runs(found.runs)
+        _print_steps(found, desk.zone)
+        if found.runs:
+            click.echo()
+            print_runs(found.runs)
     for line in broken:
         remark(f"does not balance: {line}")
     if check and broken:
         raise click.exceptions.Exit(1)
     if check and not as_json:
         click.echo(f"balanced: {counted(found.entered, 'passage')}, every step and message accounted for")
-
-
-#: What the documents of runs hold by kind; of a sequence it is the sum.
-_SUMS = (
-    "audience", "planned", "claimed", "handed_over", "accepted", "deferred", "failed", "unknown", "delivered",
-    "bounced", "complained",
-)  # fmt: skip
-
-
-def _document(found: "Overview") -> dict[str, Any]:
-    """The keys of every campaign's status, summed over the runs of its steps, and those of the sequence."""
-    runs = [row.document() for row in found.runs]
-    sums = {key: sum(row[key] for row in runs) for key in _SUMS}
-    by_reason = {key: _added(row[key] for row in runs) for key in ("held", "skipped")}
-    head = {"campaign": found.record.name, "run": runs[0]["run"] if runs else None}
-    return (
-        head
-        | found.document()
-        | sums
-        | by_reason
-        | {"runs": [document | {"step": row.step} for document, row in zip(runs, found.runs, strict=True)]}
-    )
-
-
-def _added(parts: Any) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for part in parts:
-        for reason, number in part.items():
-            total[reason] = total.get(reason, 0) + number
-    return total
 
 
 def _print_heads(found: "Overview") -> None:
@@ -191,23 +169,11 @@ def _print_heads(found: "Overview") -> None:
         click.echo(f"  {heads:,} ended: {because}")
 
 
-def _print_steps(found: "Overview") -> None:
+def _print_steps(found: "Overview", zone: str) -> None:
     rows = []
     for step in found.steps:
         outcomes = ", ".join(f"{heads:,} {outcome}" for outcome, heads in step.outcomes.items())
         rows.append({
             "step": step.step, "does": step.action, "waiting": step.waiting, "next_at": step.next_at, "done": outcomes,
         })  # fmt: skip
-    print_table(rows, ("step", "does", "waiting", "next_at", "done"))
-
-
-def _print_runs(runs: "tuple[Status, ...]") -> None:
-    if not runs:
-        return
-    click.echo()
-    rows = [row.document() | {"skipped": sum(row.skipped.values()), "held": sum(row.held.values())} for row in runs]
-    for row, run in zip(rows, runs, strict=True):
-        row["step"] = run.step
-    print_table(
-        rows, ("step", "run", "state", "audience", "planned", "accepted", "failed", "held", "skipped", "balanced")
-    )
+    print_table(in_zone(rows, zone), ("step", "does", "waiting", "next_at", "done"))

@@ -11,6 +11,8 @@ from campaigns.reasons import SENTENCES, sentence
 from campaigns.sequences import versions
 from campaigns.sequences.records import Record, SequenceState
 from campaigns.sequences.steps import Step
+from campaigns.sequences.telling import wait_words
+from core.local_time import shown_in
 from core.schema import enrolment
 
 _SOURCES: Final = {
@@ -18,6 +20,18 @@ _SOURCES: Final = {
     "event": "did {event}",
     "api": "was named by another program",
     "operator": "was named by an operator",
+}
+#: States of a step's message, in words.
+_STATES: Final = {
+    "planned": "waits to be sent",
+    "handed_over": "is on its way",
+    "accepted": "was accepted",
+    "deferred": "was put off",
+    "failed": "failed",
+    "unknown": "is in doubt",
+    "delivered": "was delivered",
+    "bounced": "bounced",
+    "complained": "led to a complaint",
 }
 #: What came of a step, in words; what follows a colon is told after it.
 _OUTCOMES: Final = {
@@ -53,13 +67,14 @@ class Told:
     facts: tuple[tuple[datetime, str], ...]
 
 
-def passages_of(connection: Connection, person: RowMapping, record: Record, now: datetime) -> Told:
-    """What the customer `person` passed in the sequence, oldest first, and where they wait and until when.
+def passages_of(connection: Connection, person: RowMapping, record: Record, zone: str, now: datetime) -> Told:
+    """What the customer `person` passed in the sequence, oldest first; `reason`: where they wait, since when and until
+    when, by the clock of `zone`, or why it is over.
 
     `outcome`: active, completed or exited of the newest passage; not_enrolled.
     """
     rows = _passages(connection, person["id"], record.name)
-    facts = [fact for row in rows for fact in _told(connection, record, row)]
+    facts = [fact for row in rows for fact in _told(connection, record, row, zone)]
     if not rows:
         reason = "never entered this sequence"
         return Told("not_enrolled", reason, None, tuple(facts))
@@ -68,8 +83,7 @@ def passages_of(connection: Connection, person: RowMapping, record: Record, now:
         reason = _worded(_ENDS, last["ended_because"] or last["state"], {})
         at = last["ended_at"]
     else:
-        reason, at = _waits(connection, record, last, now), last["step_since"]
-        facts.append((now, reason))
+        reason, at = _waits(connection, record, last, zone, now), last["step_since"]
     return Told(last["state"], reason, at, tuple(facts))
 
 
@@ -78,7 +92,7 @@ def _passages(connection: Connection, customer_id: int, name: str) -> list[RowMa
     return list(connection.execute(select(enrolment).where(mine).order_by(enrolment.c.id)).mappings())
 
 
-def _told(connection: Connection, record: Record, row: RowMapping) -> Iterator[tuple[datetime, str]]:
+def _told(connection: Connection, record: Record, row: RowMapping, zone: str) -> Iterator[tuple[datetime, str]]:
     """One passage from its beginning to its end."""
     standing = versions.fetch(connection, row["version_id"])
     asked = standing.definition.enrol
@@ -88,24 +102,23 @@ def _told(connection: Connection, record: Record, row: RowMapping) -> Iterator[t
     yield (row["entered_at"], f"entered {record.name} (passage {row['number']}{named}): {source}{given}")
     for step in _steps(connection, row["id"]):
         words = _worded(_OUTCOMES, step["outcome"], {"message": step["message_id"]})
-        state = f", which {step['state']}" if step["state"] else ""
-        yield (step["done_at"], f"{step['step']}: {words}{state}")
+        yield (step["done_at"], f"{step['step']}: {words}{_became(step, zone)}")
     if row["ended_at"] is not None:
         yield (row["ended_at"], f"{row['state']}: {_worded(_ENDS, row['ended_because'] or row['state'], {})}")
 
 
+def _became(step: RowMapping, zone: str) -> str:
+    """What became of the step's message, if it has one that was not skipped."""
+    if step["state"] is None:
+        return ""
+    until = shown_in(zone, step["not_before"])
+    held = f" ({step['hold_reason']}, until {until})" if step["hold_reason"] else ""
+    return f", which {_STATES[step['state']]}{held}"
+
+
 _STEPS: Final = text("""
-    SELECT s.step, s.outcome, s.message_id, s.done_at, r.id AS run,
-           CASE m.state WHEN 'planned' THEN 'waits to be sent' WHEN 'handed_over' THEN 'is on its way'
-                        WHEN 'accepted' THEN 'was accepted' WHEN 'deferred' THEN 'was put off'
-                        WHEN 'failed' THEN 'failed' WHEN 'unknown' THEN 'is in doubt'
-                        WHEN 'delivered' THEN 'was delivered' WHEN 'bounced' THEN 'bounced'
-                        WHEN 'complained' THEN 'led to a complaint' END
-           || CASE WHEN m.state = 'planned' AND m.hold_reason IS NOT NULL
-                   THEN ' (' || m.hold_reason || ', until ' || to_char(m.not_before, 'YYYY-MM-DD HH24:MI TZ') || ')'
-                   ELSE '' END AS state
+    SELECT s.step, s.outcome, s.message_id, s.done_at, m.state, m.hold_reason, m.not_before
     FROM enrolment_step AS s LEFT JOIN message AS m ON m.id = s.message_id AND m.state <> 'skipped'
-    LEFT JOIN run AS r ON r.id = m.run_id
     WHERE s.enrolment_id = :id ORDER BY s.done_at, s.ctid
 """)
 
@@ -124,11 +137,12 @@ def _worded(words: dict[str, str], outcome: str, more: dict[str, Any]) -> str:
 # --- where it stands ---------------------------------------------------------------------------------------------
 
 
-def _waits(connection: Connection, record: Record, row: RowMapping, now: datetime) -> str:
+def _waits(connection: Connection, record: Record, row: RowMapping, zone: str, now: datetime) -> str:
     standing = versions.fetch(connection, row["version_id"])
     step = standing.definition.steps.get(row["step"])
     former = "" if row["version_id"] == record.version_id else ", in an earlier version of the sequence"
-    told = f"waits at {row['step']}{former}: {_until(step, row, now)}"
+    since = shown_in(zone, row["step_since"])
+    told = f"waits at {row['step']} since {since}{former}: {_until(step, row, zone, now)}"
     if record.state is SequenceState.PAUSED:
         told += f"; the sequence is paused{f' ({record.fault})' if record.fault else ''}"
     elif record.fault:
@@ -136,9 +150,14 @@ def _waits(connection: Connection, record: Record, row: RowMapping, now: datetim
     return told
 
 
-def _until(step: Step | None, row: RowMapping, now: datetime) -> str:
-    due = f"{row['due_at']:%Y-%m-%d %H:%M:%S %Z}"
-    if step is not None and step.wait is not None and step.wait.rule is not None:
-        end = f"{row['nominal_at']:%Y-%m-%d %H:%M:%S %Z}"
-        return f"for {step.wait.rule}, at the latest until {end} (looked at next at {due})"
-    return f"until {due}" if row["due_at"] > now else f"it is due since {due}"
+def _until(step: Step | None, row: RowMapping, zone: str, now: datetime) -> str:
+    """What it waits for, and until when."""
+    due, wait = shown_in(zone, row["due_at"]), None if step is None else step.wait
+    if wait is not None and wait.rule is not None:
+        end = shown_in(zone, row["nominal_at"])
+        return f"until {wait.rule} is true, at the latest {end}; it is looked at next at {due}"
+    if row["due_at"] <= now:
+        return f"it is due since {due}"
+    if step is None or wait is None:
+        return f"until {due}"
+    return f"for {wait.span}, until {due}" if wait.span is not None else f"{wait_words(step)}, which is {due}"

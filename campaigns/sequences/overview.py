@@ -10,8 +10,6 @@ from sqlalchemy import Connection, TextClause, select, text
 from campaigns.sequences import records, versions
 from campaigns.sequences.records import Record
 from campaigns.status import Status, statuses
-from core.errors import NotFound
-from core.names import did_you_mean
 from core.schema import run
 
 
@@ -72,26 +70,13 @@ def shown(connection: Connection, name: str) -> Overview:
     Raises:
         NotFound: it was never applied.
     """
-    record = find(connection, name)
+    record = records.named(connection, name)
     heads = _heads(connection, record)
     standing = versions.fetch(connection, record.version_id)
     return Overview(
         record, heads.topic, heads.active, heads.ended, _steps(connection, record, standing),
         _former(connection, record), tuple(runs_of(connection, name)), tuple(broken(connection, name)),
     )  # fmt: skip
-
-
-def find(connection: Connection, name: str) -> Record:
-    """The sequence of this name.
-
-    Raises:
-        NotFound: it was never applied.
-    """
-    record = records.find(connection, name)
-    if record is None:
-        known = [each.name for each in records.known(connection)]
-        raise NotFound(f"no sequence {name!r} is in force", hint=did_you_mean(name, known))
-    return record
 
 
 def runs_of(connection: Connection, name: str) -> list[Status]:

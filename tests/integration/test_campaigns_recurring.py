@@ -4,12 +4,15 @@ import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from campaigns import recurring
 from campaigns.duty import Circumstances
+from cli import clarion
 from core import schema
 from core.clock import SteppedClock
+from core.commands import Desk
 from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES, campaign_file
 from tests.clock_changes import AROUND, CLOCK_CHANGES
@@ -111,6 +114,34 @@ def test_one_campaigns_fault_does_not_hold_up_the_others(make_recurring, databas
         assert ["sound"] == list(connection.execute(select(schema.run.c.campaign)).scalars())
         assert ["sound"] == list(connection.execute(select(schema.schedule_tick.c.schedule)).scalars())
     assert "recurring campaign damaged could not be started" in caplog.text
+
+
+def test_why_a_campaign_does_not_begin_is_in_its_status(make_recurring, database):
+    """
+    The fault is on the schedule until it begins: told where the campaign's run would be, and among all schedules.
+    """
+    applied = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    workspace = make_recurring(applied, weekly='{cron: "0 13 * * *"}')
+    version = schema.campaign_version
+    with database.begin() as connection:
+        definition = connection.execute(select(version.c.definition)).scalar_one()
+        connection.execute(update(version).values(definition={}))
+    now = applied + timedelta(hours=1)
+    tick(workspace, database, now)
+
+    def told(*words):
+        desk = Desk(workspace.root)
+        done = CliRunner().invoke(clarion, ["status", *words], obj=desk)
+        desk.close()
+        return done.output
+
+    fault = "the run that is due could not be started: KeyError"
+    assert fault in told("weekly")
+    assert "KeyError" in told()
+    with database.begin() as connection:
+        connection.execute(update(version).values(definition=definition))
+    assert 1 == tick(workspace, database, now + timedelta(minutes=1))
+    assert "KeyError" not in told("weekly") + told()
 
 
 def test_overlapping_ticks_make_one_run(make_recurring, database):

@@ -43,7 +43,7 @@ def texts(database, workspace, run_id, clock):
         found = run_waits(connection, workspace.settings, run_id, clock.now())
         ids = connection.execute(select(schema.message.c.id).order_by(schema.message.c.id)).scalars().all()
         first = message_waits(connection, workspace.settings, ids[0], clock.now())
-    return [wait.sentence for wait in found], [wait.sentence for wait in first]
+    return [wait.sentence_in("UTC") for wait in found], [wait.sentence_in("UTC") for wait in first]
 
 
 NOBODY = "no scheduler and no worker is running; start them with `clarion up`"
