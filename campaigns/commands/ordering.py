@@ -61,7 +61,7 @@ def read_given(pairs: tuple[str, ...], file: IO[str] | None) -> Mapping[str, Any
 def given_options(command: Callable[..., None]) -> Callable[..., None]:
     """`--given` and `--given-file`; the command gets their values as one mapping, `given`."""
 
-    @click.option("--given", "pairs", multiple=True, metavar="NAME=VALUE", help="A value of a transactional message.")
+    @click.option("--given", "pairs", multiple=True, metavar="NAME=VALUE", help="A value that mails call given.NAME.")
     @click.option("--given-file", "file", type=click.File(encoding="utf-8"), help="A JSON object of such values.")
     @functools.wraps(command)
     def with_values(*arguments: Any, pairs: tuple[str, ...], file: IO[str] | None, **options: Any) -> None:

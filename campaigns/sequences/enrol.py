@@ -35,6 +35,7 @@ from campaigns.sequences.waits import Clock
 from campaigns.transactional import check_order
 from core.arrays import Ids, among
 from core.errors import NotFound, PlanError
+from core.local_time import shown_in
 from core.schema import customer, enrolment, sequence
 
 #: By whom a passage was begun, where nobody of the sequence's own ways was.
@@ -63,8 +64,9 @@ def enrol(
 ) -> Enrolled:
     """The customer passes through the sequence, under this `key`; whoever does already goes on as they were.
 
-    `given`: what templates and rules name as `given.…`. A sequence that is paused takes people, who wait at its
-    beginning. Repeat: safe, also at the same time, as far as `enrol.again` of the sequence goes. Atomic: yes.
+    The segment or activity of its `enrol` is not asked. `given`: what templates and rules name as `given.…`. A sequence
+    that is paused takes people, who wait at its beginning. Repeat: safe, also at the same time, as far as `enrol.again`
+    of the sequence goes. Atomic: yes.
 
     Raises:
         NotFound: there is no such sequence or customer.
@@ -90,17 +92,14 @@ def enrol(
 
 
 def _standing(connection: Connection, sequence: str) -> Standing:
-    record = records.find(connection, sequence)
-    if record is None:
-        hint = "bring it into force with `clarion apply`; `clarion sequence list` shows what is"
-        raise NotFound(f"no sequence {sequence!r} is in force", hint=hint)
+    record = records.named(connection, sequence)
     if record.state is SequenceState.CANCELLED:
         raise PlanError(f"{sequence} was cancelled: nobody enters it", hint="a new version's plan begins it again")
     return versions.fetch(connection, record.version_id)
 
 
 def _why_not(standing: Standing, state: str, entered_at: datetime) -> str:
-    at = f"{entered_at:%Y-%m-%d %H:%M %Z}"
+    at = shown_in(standing.version.zone, entered_at)
     if state == "active":
         return f"passes through it since {at}"
     again = standing.definition.enrol.again

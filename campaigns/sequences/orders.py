@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, select, text, update
 
 from campaigns.sequences import recall
-from campaigns.sequences.records import SequenceState, find
+from campaigns.sequences.records import SequenceState, named
 from core import audit
 from core.errors import NotFound, PlanError
 from core.schema import enrolment, sequence
@@ -60,8 +60,7 @@ def exit_customer(
     Raises:
         NotFound: there is no such sequence, or the customer never entered it.
     """
-    if find(connection, name) is None:
-        raise NotFound(f"no sequence {name!r} is in force", hint="`clarion sequence list` shows what is")
+    named(connection, name)
     known = select(enrolment.c.id).where(enrolment.c.sequence == name, enrolment.c.customer_id == customer_id)
     if connection.execute(known.limit(1)).first() is None:
         raise NotFound(f"this customer never entered {name}", hint=f"enrol them with `clarion enrol KEY {name}`")

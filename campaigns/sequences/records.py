@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from campaigns.runs import WORK_CHANNEL
 from core.database import is_gone
-from core.errors import EngineError
+from core.errors import EngineError, NotFound
+from core.names import near_miss
 from core.schema import sequence
 
 _log = logging.getLogger("clarion.sequences")
@@ -86,6 +87,20 @@ _READ_FROM_HERE: Final = text("""
 def find(connection: Connection, name: str) -> Record | None:
     """The sequence, if it was ever applied."""
     return next(iter(known(connection, [name])), None)
+
+
+def named(connection: Connection, name: str) -> Record:
+    """The sequence of this name.
+
+    Raises:
+        NotFound: it was never applied; near misses are named.
+    """
+    record = find(connection, name)
+    if record is None:
+        close = near_miss(name, [each.name for each in known(connection)])
+        hint = "bring it into force with `clarion apply`; `clarion sequence list` shows what is"
+        raise NotFound(f"no sequence {name!r} is in force", hint=f"did you mean {close!r}?" if close else hint)
+    return record
 
 
 def known(connection: Connection, names: Iterable[str] | None = None) -> list[Record]:

@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 
+from campaigns.sequences import enrol
 from cli import clarion
 from core.commands import Desk
+from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer
 from tests.sequence_files import ORDERED, Road, sequence
 
@@ -55,8 +57,11 @@ def test_one_enters_by_order_and_why_tells_the_passage(way, run):
     assert "ann: entered nurture\n" == told
     assert "passes through it since 2026-03-02" in again
     assert "active" == why["outcome"]
-    assert "waits at pause: until 2026-03-05 12:00:00 UTC" == why["reason"]
+    since, until = "2026-03-02 12:00 UTC", "2026-03-05 12:00 UTC"
+    assert f"waits at pause since {since}: for 3d, until {until}" == why["reason"]
+    assert (way.clock.now() - timedelta(minutes=1)).isoformat() < why["at"]
     facts = [fact["what"] for fact in why["facts"]]
+    assert not [fact for fact in facts if fact.startswith("waits at")], "the present has not happened"
     first = "entered nurture (passage 1 under the key 'A-7'): was named by an operator, given number"
     assert first in facts
     assert any(
@@ -134,3 +139,103 @@ def test_preview_shows_the_step_that_is_named(way, run):
     assert "Subject: Order 9" in run("preview", "nurture", "--as", "ann", "--given", "number=9")
     assert "Subject: Still there?" in run("preview", "nurture", "--as", "ann", "--step", "again")
     run("preview", "nurture", "--as", "ann", "--step", "pause", status=1)
+
+
+def test_a_name_that_is_nearly_right_is_told(way, run_told):
+    """
+    Whoever enrols, asks or takes out reads which sequence there is.
+    """
+    for words in (("enrol", "ann", "nurtur"), ("sequence", "show", "nurtur"), ("why", "ann", "nurtur")):
+        assert "did you mean 'nurture'?" in run_told(*words)
+    assert "did you mean 'nurture'?" in run_told("sequence", "exit", "ann", "nurtur", "--because", "asked")
+
+
+@pytest.fixture
+def run_told(way):
+    """Runs a command that is refused; what it says."""
+
+    def call(*words):
+        desk = Desk(way.workspace.root)
+        result = CliRunner().invoke(clarion, list(words), obj=desk)
+        desk.close()
+        assert (1, words) == (result.exit_code, words), result.output
+        return result.stderr
+
+    return call
+
+
+def test_people_are_named_for_sequences_of_segments_too(make_workspace, database, clock):
+    """
+    Whom a segment leaves out enters when somebody names them; once, as `again` says.
+    """
+    steps = "pause: {wait: 3d}"
+    text = sequence(steps, enrol="{segment: everybody, exclude: [nobody-else]}")
+    Road(make_workspace, database, clock, text, {"segments/nobody-else.yaml": 'where: external_id == "ann"\n'})
+    with database.begin() as connection:
+        ann = make_customer(connection, external_id="ann")
+        first, again = (enrol.enrol(connection, "nurture", ann, now=clock.now()) for _ in range(2))
+
+    assert (True, False) == (first.is_new, again.is_new)
+    assert "passes through it since 2026-03-02 12:00 UTC" == again.because
+
+
+def test_times_are_shown_by_the_organisations_clock(make_workspace, database, clock):
+    """
+    On every screen a time has its offset, and it is that of the organisation; in JSON it is UTC.
+    """
+    settings = MINIMAL_SETTINGS.replace('12345 Papertown"', '12345 Papertown", zone: Europe/Berlin')
+    text = sequence(STEPS, enrol="{by: api}")
+    way = Road(
+        lambda **given: make_workspace(**given, settings=settings), database, clock, text,
+        {"templates/ordered.html": ORDERED},
+    )  # fmt: skip
+    with database.begin() as connection:
+        ann = make_customer(connection, external_id="ann", email="ann@firm.example", consents=("promotions",))
+        enrol.enrol(connection, "nurture", ann, given={"number": "1"}, now=clock.now())
+    way.tick()
+    desk = Desk(way.workspace.root, clock)
+
+    def told(*words):
+        return CliRunner().invoke(clarion, list(words), obj=desk).stdout
+
+    shown, status, people = (
+        told(*words) for words in (("sequence", "show", "nurture"), ("status", "nurture"),
+                                   ("status", "nurture", "--who", "planned"))
+    )  # fmt: skip
+    listed, why = told("sequence", "list"), told("why", "ann", "nurture")
+    as_json = told("sequence", "show", "nurture", "--json")
+    desk.close()
+
+    now, due = "2026-03-02 13:00 +01:00", "2026-03-05 13:00 +01:00"
+    assert [due in shown, due in status, now in listed, now in people, due in why] == [True] * 5
+    assert "2026-03-02 13:00:00 +01:00" in why
+    assert "UTC" not in shown + status + listed + people + why
+    assert "2026-03-05T12:00:00+00:00" in as_json
+
+
+def test_people_behind_a_count_are_told_with_their_step(way, run):
+    """
+    Of a sequence all steps are asked, and each row says which; the table of all runs does as well.
+    """
+    run("enrol", "ann", "nurture", "--given", "number=1")
+    way.tick()
+    way.tick(days=3)
+
+    people = json.loads(run("status", "nurture", "--who", "planned", "--json"))["people"]
+    assert [("ann", "hello"), ("ann", "again")] == [(row["customer"], row["step"]) for row in people]
+    runs = json.loads(run("status", "--json"))["runs"]
+    assert ["again", "hello"] == sorted(row["step"] for row in runs)
+    assert {"again", "hello"} <= set(run("status").split())
+
+
+def test_doctor_counts_sequences(make_workspace, database, clock, broker):
+    """
+    Among the files that could be read.
+    """
+    way = Road(lambda **given: make_workspace(**given, broker=broker), database, clock)
+    desk = Desk(way.workspace.root, clock)
+    done = CliRunner().invoke(clarion, ["doctor", "--json"], obj=desk)
+    desk.close()
+
+    (files,) = [row["detail"] for row in json.loads(done.stdout)["checks"] if row["check"] == "files"]
+    assert "1 sequence, 0 events" in files
