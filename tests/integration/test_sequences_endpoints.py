@@ -160,7 +160,7 @@ def test_the_status_counts_though_the_rest_never_comes():
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [(b"a\x00b", "500 a b"), (b"\x1b[2Jx\xff", "500  [2Jxÿ"), (b"\x85\x9b", "500 ")]
+    ("reason", "said"), [(b"a\x00b", "500 a b"), (b"\x1b[2Jx\xff", "500 [2Jxÿ"), (b"\x85\x9b", "500 ")]
 )
 def test_a_hostile_reason_is_kept_without_its_control_characters(make_workspace, database, clock, reason, said):
     """
