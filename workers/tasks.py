@@ -12,7 +12,7 @@ from celery import Celery, signals
 
 from campaigns.attending import attend_to
 from campaigns.sending import Courier
-from campaigns.sequences.calls import Pauses, make_calls
+from campaigns.sequences.calling import Pauses, make_calls
 from core.clock import SystemClock
 from core.database import Database, open_database
 from core.fresh_settings import FreshWorkspace

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-from campaigns.sequences.calls import is_due, make_calls
+from campaigns.sequences.calling import make_calls
+from campaigns.sequences.calls import is_due
 from campaigns.sequences.http import Refused, is_public, post
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer

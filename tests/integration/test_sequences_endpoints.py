@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from campaigns import attending
 from campaigns.control import order
-from campaigns.sequences import calls
-from campaigns.sequences.calls import Pauses, is_due, make_calls
+from campaigns.sequences import calling
+from campaigns.sequences.calling import Pauses, make_calls
+from campaigns.sequences.calls import is_due
 from campaigns.sequences.http import Refused, is_public, post
 from core.errors import ConfigError
 from tests.conftest import MINIMAL_SETTINGS
@@ -180,8 +181,8 @@ def test_a_call_that_cannot_be_made_is_refused_like_any_other(make_workspace, da
     """
     with answering(OK) as url:
         way = road(make_workspace, database, clock, TWO, crm=url, erp=url)
-        made = calls.signature
-        monkeypatch.setattr(calls, "signature", lambda secret, body, now: made(secret, _not_crm(body), now))
+        made = calling.signature
+        monkeypatch.setattr(calling, "signature", lambda secret, body, now: made(secret, _not_crm(body), now))
 
         assert 1 == make_calls(way.workspace, database, clock)
     assert [("crm", "planned", 1), ("erp", "accepted", 1)] == states(way)
