@@ -46,11 +46,9 @@ def name_of(at):
     return f"daily-{at:%H%M}"
 
 
-def daily_files():
-    return FILES | {
-        f"campaigns/{name_of(at)}.yaml": _DAILY.format(at=at)
-        for at in sorted({affected(each) for each in CLOCK_CHANGES})
-    }
+def daily_files(changes):
+    times = sorted({affected(each) for each in changes})
+    return FILES | {f"campaigns/{name_of(at)}.yaml": _DAILY.format(at=at) for at in times}
 
 
 def rehearsed(workspace, database, document):
@@ -88,7 +86,7 @@ def test_a_month_around_each_change_is_the_same_in_both(make_workspace, database
     repeats: a mail goes at the instant of the table, in a rehearsal and in the engine, and not a minute earlier.
     """
     with serving() as server:
-        workspace = make_workspace(database=database, smtp_port=server.port, files=daily_files())
+        workspace = make_workspace(database=database, smtp_port=server.port, files=daily_files(changes))
         expected, orders = set(), []
         for change in changes:
             at = affected(change)
