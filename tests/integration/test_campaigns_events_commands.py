@@ -99,12 +99,15 @@ def test_list_from_a_file_is_registered_once(typed):
     assert "expected everything, vegetarian" in first["rejected"][1]["why"]
 
 
-def test_guests_are_written_as_a_table(typed):
+def test_guests_are_written_as_a_table(typed, database):
     """
     Names as they registered, else as we know them; a column for each field; no cell that a spreadsheet runs (S-9.6).
     """
     typed("apply", "--yes")
-    typed("event", "register", "paper-evening", "C1", "--answer", "diet=vegetarian", "--answer", "company==Ash")
+    with database.begin() as connection:
+        make_customer(connection, email=BEN, first_name="Ben")
+    answers = ("diet=vegetarian", "company==Ash", "first_name=Anna")
+    typed("event", "register", "paper-evening", "C1", *(part for one in answers for part in ("--answer", one)))
     typed("event", "register", "paper-evening", BEN, CLEO)
     file = typed.root / "guests.csv"
     told = typed("event", "show", "paper-evening", "--csv", str(file))
@@ -113,7 +116,8 @@ def test_guests_are_written_as_a_table(typed):
 
     assert f"wrote 3 registrations to {file}" in told
     expected = [
-        ("confirmed", ANN, "Ann", "'=Ash", "vegetarian"), ("confirmed", BEN, "", "", ""), ("waiting", CLEO, "", "", ""),
+        ("confirmed", ANN, "Anna", "'=Ash", "vegetarian"), ("confirmed", BEN, "Ben", "", ""),
+        ("waiting", CLEO, "", "", ""),
     ]  # fmt: skip
     shown = ("state", "email", "first_name", "company", "diet")
     assert expected == [tuple(row[name] for name in shown) for row in rows]
@@ -194,26 +198,19 @@ def test_other_commands_know_the_mails_of_events(typed):
     typed("status", "--check")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("event", "show", "paper-evning"), "did you mean"),
-        (("event", "withdraw", "paper-evening", "C1"), "did not register"),
-        (("event", "register", "paper-evening", "C1", "--answer", "diet=soup"), "expected everything, vegetarian"),
-        (
-            ("event", "register", "paper-evening", "C1", "--answer", "food=soup"),
-            "food: the event has no such field; known: company, diet, first_name, last_name",
-        ),
-        (("event", "register", "paper-evening", "C9"), "no customer 'C9'"),
-    ],
-)
-def test_mistakes_at_the_keyboard_are_told(typed, arguments, told):
+def test_mistakes_at_the_keyboard_are_told(typed):
     """
     With what to do about them.
     """
     typed("apply", "--yes")
+    register = ("event", "register", "paper-evening")
 
-    assert told in typed(*arguments, expect=2 if "--answer" in arguments else 1)
+    assert "did you mean" in typed("event", "show", "paper-evning", expect=1)
+    assert "did not register" in typed("event", "withdraw", "paper-evening", "C1", expect=1)
+    assert "no customer 'C9'" in typed(*register, "C9", expect=1)
+    assert "expected everything, vegetarian" in typed(*register, "C1", "--answer", "diet=soup", expect=2)
+    told = typed(*register, "C1", "--answer", "food=soup", expect=2)
+    assert "food: the event has no such field; known: company, diet, first_name, last_name" in told
 
 
 def test_door_is_a_signed_link(typed):
