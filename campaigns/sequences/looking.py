@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, Text, func, literal, null, select, true
+from sqlalchemy import Connection, Select, Text, func, literal, null, select, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from campaigns.duty import Circumstances
 from campaigns.sequences import enrol, records, versions
-from campaigns.sequences.records import Record, SequenceState
+from campaigns.sequences.records import Record
 from campaigns.sequences.versions import Standing
 from core.database import analyze
 from core.people_lock import people_stay
@@ -26,7 +26,7 @@ _ANALYZE_FROM: Final = 5_000
 
 def look(connection: Connection, around: Circumstances, now: datetime) -> int:
     """New members of segments whose time has come have entered, of one sequence at a time; how many. Repeat: safe."""
-    for record in _active(connection):
+    for record in _looking(connection):
         entered = records.guarded(connection, record.name, partial(_look_at, connection, around, record, now))
         if entered:
             return entered
@@ -46,12 +46,21 @@ def _look_at(connection: Connection, around: Circumstances, record: Record, now:
 def next_look(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
     """When a segment is to be looked at."""
     del now
-    times = [due_at(around, record, versions.fetch(connection, record.version_id)) for record in _active(connection)]
+    times = [due_at(around, record, versions.fetch(connection, record.version_id)) for record in _looking(connection)]
     return min((at for at in times if at is not None), default=None)
 
 
-def _active(connection: Connection) -> list[Record]:
-    return [record for record in records.known(connection) if record.state is SequenceState.ACTIVE]
+# Asked each second: of a sequence that people enter otherwise no version is read.
+_LOOKING: Final = text("""
+    SELECT s.name FROM sequence AS s JOIN sequence_version AS v ON v.id = s.version_id
+    WHERE s.state = 'active' AND v.definition #> '{file,enrol,segment}' IS NOT NULL
+""")
+
+
+def _looking(connection: Connection) -> list[Record]:
+    """The sequences that go on, and that people enter from a segment."""
+    names = connection.execute(_LOOKING).scalars().all()
+    return records.known(connection, names) if names else []
 
 
 def due_at(around: Circumstances, record: Record, standing: Standing) -> datetime | None:
