@@ -15,7 +15,7 @@ from campaigns.events.states import Seat
 from core import schema
 from core.errors import ConfigError, NotFound, PlanError, StalePlan, UsageError
 from customers.rights.erase import erase_named
-from tests.event_files import EVENT, FILES, Hall, page, parsed
+from tests.event_files import EVENT, FILES, Hall, parsed
 from tests.factories import make_customer, make_suppression
 from tests.integration.test_campaigns_sending import serving
 
@@ -537,9 +537,10 @@ def test_mistakes_in_event_files_are_told_at_their_line(make_workspace, old, new
     assert "events/paper-evening.yaml" in {problem.file for problem in caught.value.problems}
 
 
-def test_template_that_is_missing_is_none_that_another_mail_names(make_workspace):
+def test_templates_of_events_that_do_not_fit_say_what_to_do(make_workspace):
     """
-    The names of an event's templates are alike: what is not there is to be written, unless one is left over.
+    The names of an event's templates are alike: what is not there is to be written, unless one is left over. What no
+    mail names yet may not say what mails of events know.
     """
     misspelt = EVENT.replace("confirmation: event-confirmed.html", "confirmation: event-confirmd.html")
     left = {name: text for name, text in FILES.items() if name != "templates/event-confirmed.html"}
@@ -547,20 +548,12 @@ def test_template_that_is_missing_is_none_that_another_mail_names(make_workspace
     for files in (left, FILES | {"events/paper-evening.yaml": misspelt}):
         with pytest.raises(ConfigError) as caught:
             catalogue.load(make_workspace(files=files))
-        hints.append([one.hint for one in caught.value.problems if one.message.startswith("no template")])
+        hints.append({one.file.partition("/")[2]: one.hint for one in caught.value.problems})
 
-    assert [["write it: templates/event-confirmed.html"], ["did you mean 'event-confirmed.html'?"]] == hints
-
-
-def test_template_that_no_mail_names_may_not_say_what_mails_of_events_know(make_workspace):
-    """
-    The hint says who may, events among them.
-    """
-    with pytest.raises(ConfigError) as caught:
-        catalogue.load(make_workspace(files=FILES | {"templates/event-later.html": page("Later")}))
-
-    told = {one.hint for one in caught.value.problems if one.file == "templates/event-later.html"}
-    assert any("mails of events" in hint and "name this template" in hint for hint in told)
+    assert {"paper-evening.yaml": "write it: templates/event-confirmed.html"} == hints[0]
+    assert {"paper-evening.yaml", "event-confirmed.html"} == set(hints[1])
+    assert "did you mean 'event-confirmed.html'?" == hints[1]["paper-evening.yaml"]
+    assert "mails of events" in hints[1]["event-confirmed.html"]
 
 
 def test_registration_has_its_time(make_hall):

@@ -54,9 +54,10 @@ def test_event_is_planned_and_applied_like_a_campaign(typed):
     assert "its file is gone" in typed("plan")
 
 
-def test_staff_registers_and_sees_who_comes(typed):
+def test_staff_registers_and_sees_who_comes(typed, clock):
     """
-    Known people by their id, others by their address; a dry run keeps nothing; the audit says who did it.
+    Known people by their id, others by their address; a dry run keeps nothing; the audit says who did it. Checking in
+    on another day is done, and remarked.
     """
     typed("apply", "--yes")
     dry = typed("event", "register", "paper-evening", "C1", "--dry-run", "--json")
@@ -69,7 +70,8 @@ def test_staff_registers_and_sees_who_comes(typed):
     assert [False] == [row["is_new"] for row in again]
     typed("event", "withdraw", "paper-evening", BEN)
     typed("event", "accept", "paper-evening", CLEO)
-    typed("event", "check-in", "paper-evening", "C1")
+    early = typed("event", "check-in", "paper-evening", "C1")
+    assert "paper-evening begins on Friday, 20 March 2026, 18:00 (Europe/Berlin, UTC+01:00)" in early
     shown = typed("event", "show", "paper-evening", "--json")
     assert (2, 0, 0, 1) == tuple(shown[name] for name in ("confirmed", "offered", "waiting", "checked_in"))
     assert ["confirmed", "confirmed", "cancelled"] == [row["state"] for row in shown["registrations"]]
@@ -79,6 +81,8 @@ def test_staff_registers_and_sees_who_comes(typed):
     assert {"event.withdraw", "event.accept", "event.check-in"} <= {
         entry["action"] for entry in typed("audit", "list", "--json")["entries"]
     }
+    clock.instant = datetime(2026, 3, 20, 8, tzinfo=UTC)
+    assert "begins on" not in typed("event", "check-in", "paper-evening", CLEO)
 
 
 def test_list_from_a_file_is_registered_once(typed):
@@ -97,45 +101,6 @@ def test_list_from_a_file_is_registered_once(typed):
     ]
     assert [3, 4] == [one["line"] for one in first["rejected"]]
     assert "expected everything, vegetarian" in first["rejected"][1]["why"]
-
-
-def test_guests_are_written_as_a_table(typed, database):
-    """
-    Names as they registered, else as we know them; a column for each field; no cell that a spreadsheet runs (S-9.6).
-    """
-    typed("apply", "--yes")
-    with database.begin() as connection:
-        make_customer(connection, email=BEN, first_name="Ben")
-    answers = ("diet=vegetarian", "company==Ash", "first_name=Anna")
-    typed("event", "register", "paper-evening", "C1", *(part for one in answers for part in ("--answer", one)))
-    typed("event", "register", "paper-evening", BEN, CLEO)
-    file = typed.root / "guests.csv"
-    told = typed("event", "show", "paper-evening", "--csv", str(file))
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-
-    assert f"wrote 3 registrations to {file}" in told
-    expected = [
-        ("confirmed", ANN, "Anna", "'=Ash", "vegetarian"), ("confirmed", BEN, "Ben", "", ""),
-        ("waiting", CLEO, "", "", ""),
-    ]  # fmt: skip
-    shown = ("state", "email", "first_name", "company", "diet")
-    assert expected == [tuple(row[name] for name in shown) for row in rows]
-
-
-def test_check_in_on_another_day_is_done_and_remarked(typed, clock):
-    """
-    It may be the list of another event that somebody has in hands.
-    """
-    typed("apply", "--yes")
-    typed("event", "register", "paper-evening", "C1", BEN)
-    early = typed("event", "check-in", "paper-evening", "C1")
-    clock.instant = datetime(2026, 3, 20, 8, tzinfo=UTC)
-    on_the_day = typed("event", "check-in", "paper-evening", BEN)
-
-    assert "paper-evening begins on Friday, 20 March 2026, 18:00 (Europe/Berlin, UTC+01:00)" in early
-    assert "begins on" not in on_the_day
-    assert 2 == typed("event", "show", "paper-evening", "--json")["checked_in"]
 
 
 def test_cancelled_event_is_told_to_everybody(typed, database):
@@ -168,21 +133,25 @@ def test_event_is_cancelled_by_its_own_command(typed):
 
 def test_show_tells_who_heard_nothing(typed, database):
     """
-    Each registration has its last mail, with what became of it or why it was not sent.
+    Each registration has its last mail, with what became of it or why it was not sent; as a table, too.
     """
     typed("apply", "--yes")
     with database.begin() as connection:
         make_suppression(connection, BEN, reason="hard_bounce")
     typed("event", "register", "paper-evening", "C1", BEN, CLEO)
 
-    rows = typed("event", "show", "paper-evening", "--json")["registrations"]
+    file = typed.root / "guests.csv"
+    rows = typed("event", "show", "paper-evening", "--json", "--csv", str(file))["registrations"]
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        table = list(csv.DictReader(stream))
 
     expected = [
         (ANN, "confirmation", "planned"),
         (BEN, "confirmation", "suppressed:hard_bounce"),
         (CLEO, "waiting", "planned"),
     ]
-    assert expected == [(row["email"], row["last_mail"], row["mail_state"]) for row in rows]
+    for told in (rows, table):
+        assert expected == [(row["email"], row["last_mail"], row["mail_state"]) for row in told]
 
 
 def test_other_commands_know_the_mails_of_events(typed):
