@@ -1,12 +1,10 @@
 """The real PostgreSQL and Valkey, started once a test run, and a fresh database for each test that asks."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -15,6 +13,8 @@ from core.clock import SteppedClock
 from core.database import Database
 from core.migrate import ensure_schema
 from core.workspace import Workspace
+from tests.databases import Databases
+from tests.remembering import statements_compiled_once
 
 settings.register_profile("clarion", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("clarion")
@@ -35,6 +35,12 @@ topics:
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    with statements_compiled_once():
+        yield
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """The workspace whose embedded services every test uses; both are destroyed at the end."""
@@ -43,8 +49,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         MINIMAL_SETTINGS.format(database="embedded", broker="embedded", smtp_port=2525), encoding="utf-8"
     )
     workspace = Workspace(root)
-    # fsync off: the tests' data need not survive a power cut. The product never does this.
-    options = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}  # fifty workers in one test
+    # The tests' data need not survive a power cut, nor be tidied up. The product never does this.
+    options = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit", "autovacuum"), "off")
+    options |= {"max_connections": "200"}  # fifty workers in one test
     url = embedded.ensure_postgres(workspace, options=options)
     template = Database(url)
     ensure_schema(template, may_upgrade=True)
@@ -59,37 +66,29 @@ def broker(server: Workspace) -> str:
     return embedded.ensure_valkey(server)
 
 
-def _fresh_database(server: Workspace) -> str:
-    name = f"t{os.getpid()}_{next(_numbers)}"
-    sockets = embedded.places(server).sockets
-    with psycopg.connect(f"postgresql://postgres@/postgres?host={sockets}", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE clarion")
-    return f"postgresql://postgres@/{name}?host={sockets}"
+@pytest.fixture(scope="session")
+def databases(server: Workspace) -> Databases:
+    """The databases of this run, each of which is taken and given back."""
+    return Databases(embedded.places(server).sockets, "clarion")
 
 
-def _drop(server: Workspace, url: str) -> None:
-    name = url.split("@/")[1].split("?")[0]
-    sockets = embedded.places(server).sockets
-    with psycopg.connect(f"postgresql://postgres@/postgres?host={sockets}", autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def _lent(databases: Databases) -> Iterator[Database]:
+    fresh = Database(databases.take())
+    yield fresh
+    fresh.dispose()
+    databases.give_back(fresh.url)
 
 
 @pytest.fixture
-def database(server: Workspace) -> Iterator[Database]:
+def database(databases: Databases) -> Iterator[Database]:
     """An empty database with the schema, for one test."""
-    fresh = Database(_fresh_database(server))
-    yield fresh
-    fresh.dispose()
-    _drop(server, fresh.url)
+    yield from _lent(databases)
 
 
 @pytest.fixture(scope="module")
-def module_database(server: Workspace) -> Iterator[Database]:
+def module_database(databases: Databases) -> Iterator[Database]:
     """A database shared by the tests of one file, for data that is loaded once and only read."""
-    fresh = Database(_fresh_database(server))
-    yield fresh
-    fresh.dispose()
-    _drop(server, fresh.url)
+    yield from _lent(databases)
 
 
 @pytest.fixture

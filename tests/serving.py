@@ -1,6 +1,8 @@
 """The public pages on a real server, on loopback, and one mailing to come back from."""
 
+import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,13 +38,34 @@ subject: Paper
 #: The tracked links of that mailing, by position.
 LINKS = ("https://shop.example/paper?utm=a%20b&x=1#prices", "https://shop.example/pens", "https://shop.example/ink")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+#: So often a server that is told to stop, or waits for what it is answering, looks again.
+_LOOKS_EVERY_S = 0.004
+
+
+class _Prompt(uvicorn.Server):
+    """uvicorn, which stops as soon as it may: by itself it looks ten times a second, and waits a tenth of one more."""
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(_LOOKS_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+            while self.server_state.connections or self.server_state.tasks:
+                await asyncio.sleep(_LOOKS_EVERY_S)
+        await self.lifespan.shutdown()
 
 
 @contextlib.contextmanager
 def served(app: Starlette) -> Iterator[str]:
     """The URL at which uvicorn serves `app` in a thread, as `clarion web` does in a process."""
     with listening("127.0.0.1", 0) as place:
-        server = uvicorn.Server(server_config(app))
+        server = _Prompt(server_config(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})
         thread.start()
         try:
