@@ -33,6 +33,19 @@ topics:
   news: {{label: "News"}}
 """
 _numbers = itertools.count()
+#: Long tests first, so that no process is left alone with one at the end.
+_FOLDERS = ("faults", "servers", "acceptance", "property", "integration", "unit")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are handed out in the order of their tests, and not by how many there are in each."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By folder; inside a folder the order stays random."""
+    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

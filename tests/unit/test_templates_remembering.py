@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import RenderError
 from templates import charging
-from templates.mailing import Rendered
+from templates.mailing import Mailing, Rendered
 from tests.unit.templates_support import PlainUrls, compiled, context_of
 
 FRONT = "---\nsubject: \"{{ customer.first_name }} of {{ customer.company or 'nowhere' }}\"\n---\n"
@@ -43,11 +43,16 @@ BODIES = (
 NAMES = ("Lee Ltd", "<Lee> & 'Söhne' \"Ltd\"", "Lee – 10 €…", "a\0b", "L" * 201, " Lee\nLtd ", None, "  ", 7)
 
 
-def said(body: str, company: object) -> Rendered | str:
-    """What the mailing says, or why it cannot be made."""
+def said(body: str) -> list[Rendered | str]:
+    """What the mailing says to each company, or why it cannot be made."""
+    mailing = compiled({"a.html": FRONT + body})
+    return [_said(mailing, company) for company in NAMES]
+
+
+def _said(mailing: Mailing, company: object) -> Rendered | str:
     context = context_of(company=company, attributes={"size": 42, "colour": "green"})
     try:
-        return compiled({"a.html": FRONT + body}).render(context, PlainUrls())
+        return mailing.render(context, PlainUrls())
     except RenderError as error:
         return error.message
 
@@ -58,10 +63,10 @@ def test_what_is_remembered_reads_as_if_it_were_not(body: str, monkeypatch: pyte
     Subject, text and HTML are the same, byte for byte, whether expressions are remembered or worked out each time:
     for values that must be escaped or written in ASCII, and for names that mean something else further down.
     """
-    remembered = [said(body, name) for name in NAMES]
+    remembered = said(body)
     monkeypatch.setattr(charging, "key_of", lambda *_: None)
 
-    assert [said(body, name) for name in NAMES] == remembered
+    assert said(body) == remembered
 
 
 def test_nothing_is_remembered_from_one_customer_to_the_next() -> None:
