@@ -9,12 +9,12 @@ from starlette.responses import Response
 from campaigns.inquiries.receiving import NewInquiry, Source, receive
 from core.form_settings import in_language
 from core.inquiry_settings import Desk
+from core.mailboxes import limit_key, lock_mailbox
 from core.people_lock import people_stay
 from web import captchas, inquiry_form
 from web.content import digest_of
 from web.inquiry_form import Written
 from web.languages import Words
-from web.limits import limit_key, lock_mailbox
 from web.pages import NOTHING, fragment
 from web.reading import Sent, is_programs, last, read_all
 from web.signing_up import is_allowed, too_many

@@ -14,14 +14,9 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, insert, select, text
 
 from core.form_settings import PageLimits
-from core.mailboxes import limit_key, lock_mailbox
 from core.schema import public_count
 from web.visitors import neighbourhoods
 
-__all__ = [
-    "KINDS", "REGISTRATION", "SIGN_UP", "Limit", "answered", "await_answer", "forget", "is_within", "limit_key",
-    "limits_of", "lock_mailbox", "may_mail", "remember_mail", "unanswered",
-]  # fmt: skip
 SIGN_UP: Final = "sign-up"
 REGISTRATION: Final = "registration"  # counted by themselves (`web.registration_limits`)
 #: What is mailed to whoever a form names.

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.addresses import parse_address
+from core.mailboxes import limit_key
 from core.people_lock import people_stay
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web import choices, mailboxes, preference_form, rights_requests
 from web.choices import Choices, Offer
 from web.languages import Words
-from web.limits import answered, limit_key
+from web.limits import answered
 from web.mailboxes import Mailbox, Person
 from web.pages import NOTHING, Html, fragment, joined
 from web.reading import last, read_all

@@ -18,6 +18,7 @@ from campaigns.transactional import post
 from core import audit
 from core.addresses import parse_address
 from core.ids import address_key
+from core.mailboxes import limit_key, lock_mailbox
 from core.people_lock import people_go, people_stay
 from core.schema import customer, rights_request
 from customers.joining import STRANGER
@@ -26,7 +27,7 @@ from customers.rights.export import document_of
 from customers.rights.subject import WIDE, Circle, Subject, subject_of
 from tracking.timed_tokens import TimedPurpose, TimedToken
 from web.languages import Words
-from web.limits import answered, limit_key, lock_mailbox, may_mail, remember_mail
+from web.limits import answered, may_mail, remember_mail
 from web.site import Site
 from web.used_tokens import is_used, use
 

@@ -15,6 +15,7 @@ from campaigns.transactional import post
 from core import audit
 from core.form_settings import Form
 from core.ids import address_key
+from core.mailboxes import limit_key, lock_mailbox
 from core.people_lock import people_stay
 from core.schema import customer, sign_up
 from customers.joining import customer_at, fill_in
@@ -22,7 +23,7 @@ from suppression.consent_ledger import Wording, confirm_consent, request_consent
 from suppression.gate import PAUSED, SUPPRESSED, skip_reason
 from suppression.policy import Policy
 from tracking.timed_tokens import TimedPurpose, TimedToken
-from web.limits import SIGN_UP, answered, limit_key, lock_mailbox, may_mail, remember_mail
+from web.limits import SIGN_UP, answered, may_mail, remember_mail
 from web.sign_up_form import Entered, heading_of
 from web.site import Site
 from web.speaking import topic_label
