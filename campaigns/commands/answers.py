@@ -110,12 +110,15 @@ def _held(desk: Desk) -> list[str]:
         return held_texts(connection)
 
 
-def _print_schedules(desk: Desk) -> None:
+def _schedules(desk: Desk) -> list[dict[str, Any]]:
     from campaigns.status import scheduled
 
     with desk.ledger.begin() as connection:
-        rows = scheduled(connection)
-    if rows:
+        return scheduled(connection)
+
+
+def _print_schedules(desk: Desk) -> None:
+    if rows := _schedules(desk):
         click.echo()
         fault = ("fault",) if any(row["fault"] for row in rows) else ()
         print_table(rows, ("campaign", "cron", "zone", "state", *fault))
@@ -175,7 +178,7 @@ def print_runs(rows: "Sequence[Status]") -> None:
 
 def _print_statuses(desk: Desk, documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
     if as_json:
-        print_json(documents[0] if single else {"runs": documents})
+        print_json(documents[0] if single else {"runs": documents, "schedules": _schedules(desk)})
         return
     if not single:
         columns = (

@@ -1,5 +1,6 @@
 """Recurring campaigns: one run per time, missed times by their file's rule, local times that have passed."""
 
+import json
 import threading
 from datetime import UTC, datetime, time, timedelta
 
@@ -133,11 +134,12 @@ def test_why_a_campaign_does_not_begin_is_in_its_status(make_recurring, database
         desk = Desk(workspace.root)
         done = CliRunner().invoke(clarion, ["status", *words], obj=desk)
         desk.close()
-        return done.output
+        return done.stdout if "--json" in words else done.output
 
     fault = "the run that is due could not be started: KeyError"
     assert fault in told("weekly")
     assert "KeyError" in told()
+    assert ["KeyError"] == [row["fault"] for row in json.loads(told("--json"))["schedules"]]
     with database.begin() as connection:
         connection.execute(update(version).values(definition=definition))
     assert 1 == tick(workspace, database, now + timedelta(minutes=1))
