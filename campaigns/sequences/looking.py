@@ -76,10 +76,16 @@ def due_at(around: Circumstances, record: Record, standing: Standing) -> datetim
 
 def _enter(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:
     people_stay(connection)
-    members = candidates(standing, now)
-    if _are_too_many(connection, record, standing, members, now):
+    members, limit = candidates(standing, now), standing.definition.limits.max_audience
+    room = None if limit is None else limit - _entered_today(connection, record, standing, now)
+    most = _AT_ONCE if room is None else min(_AT_ONCE, max(room, 0) + 1)
+    entering = connection.begin_nested()
+    ids = enrol.begin(connection, standing, members.limit(most), source=SEGMENT, now=now)
+    if limit is not None and room is not None and len(ids) > room:
+        entering.rollback()
+        _stop(connection, record, members, limit, room)
         return 0
-    ids = enrol.begin(connection, standing, members.limit(_AT_ONCE), source=SEGMENT, now=now)
+    entering.commit()
     if len(ids) < _AT_ONCE:
         records.looked(connection, record.name, now)
     if len(ids) >= _ANALYZE_FROM:
@@ -102,19 +108,15 @@ def candidates(standing: Standing, now: datetime) -> Select[Any]:
     return query
 
 
-def _are_too_many(
-    connection: Connection, record: Record, standing: Standing, members: Select[Any], now: datetime
-) -> bool:
-    """More would enter in this day than the sequence allows: it is paused until a person has looked."""
-    limit = standing.definition.limits.max_audience
-    if limit is None:
-        return False
+def _entered_today(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:
     today = now.astimezone(ZoneInfo(standing.version.zone)).date()
     midnight = local_instant(datetime.combine(today, time()), standing.version.zone)
     entered = select(func.count()).where(enrolment.c.sequence == record.name, enrolment.c.entered_at >= midnight)
-    total = connection.execute(select(func.count()).select_from(members.subquery())).scalar_one()
-    total += connection.execute(entered).scalar_one()
-    if total > limit:
-        fault = f"{total:,} people would enter today (limits.max_audience: {limit:,})"
-        records.stop(connection, record.name, fault)
-    return bool(total > limit)
+    return connection.execute(entered).scalar_one()
+
+
+def _stop(connection: Connection, record: Record, members: Select[Any], limit: int, room: int) -> None:
+    """More would enter in this day than the sequence allows: it is paused until a person has looked."""
+    more = connection.execute(select(func.count()).select_from(members.subquery())).scalar_one()
+    fault = f"{limit - room + more:,} people would enter today (limits.max_audience: {limit:,})"
+    records.stop(connection, record.name, fault)

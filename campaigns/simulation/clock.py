@@ -17,6 +17,7 @@ from campaigns import batches, rollout, transactional
 from campaigns.duties import DUTIES
 from campaigns.duty import Circumstances, Duty
 from campaigns.sequences.duties import STEPS, WHO_ENTERS
+from campaigns.simulation.compacting import Compacting
 from campaigns.simulation.courier import NullCourier
 from campaigns.simulation.responses import Responses
 from campaigns.simulation.vain_looks import VainLooks
@@ -62,6 +63,10 @@ class VirtualClock:
     instants: int = 0
     idle: Counter[str] = field(default_factory=Counter)  # duties that said they were due and did nothing
     _planned: dict[str, datetime | None] = field(default_factory=dict)  # when each duty is due, as it said last
+    _compacting: Compacting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._compacting = Compacting(self.connection)
 
     def go(self, begin: datetime, until: datetime) -> None:
         """Everything has happened that happens from `begin` to `until`, both included."""
@@ -70,6 +75,7 @@ class VirtualClock:
             self.told(now)
             self.instants += 1
             self.catch_up(now)
+            self._compacting.look()
             self._leave_out(now, until)
             now = self.next_at(now)
 

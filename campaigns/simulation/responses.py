@@ -17,6 +17,7 @@ from core.arrays import Ids
 
 #: Answers come to the ledger's knowledge at most this often.
 _GRID: Final = timedelta(hours=1)
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 _TABLE: Final = """
     CREATE TEMP TABLE rehearsal_answer (at timestamptz NOT NULL, message_id bigint NOT NULL, kind text NOT NULL);
     CREATE INDEX ON pg_temp.rehearsal_answer (at)
@@ -52,15 +53,15 @@ _BOUNCED: Final = text(
         "{bounce}", _CHANCE.replace("{what}", "'bounce'")
     )
 ).bindparams(bindparam("ids", type_=Ids))
-_NEXT: Final = text("SELECT min(at) FROM rehearsal_answer")
+# What was noted is passed over, not taken away: within one transaction PostgreSQL would go past it each time.
+_NEXT: Final = text("SELECT min(at) FROM rehearsal_answer WHERE at > :noted_until")
 _TAKE: Final = text("""
     CREATE TEMP TABLE rehearsal_noted ON COMMIT DROP AS
     SELECT a.at, a.kind, m.id AS message_id, m.customer_id, v.goal_event, coalesce(v.currency, 'EUR') AS currency
     FROM rehearsal_answer AS a JOIN message AS m ON m.id = a.message_id
     JOIN run AS r ON r.id = m.run_id JOIN campaign_version AS v ON v.id = r.version_id
-    WHERE a.at <= :now AND m.customer_id IS NOT NULL
+    WHERE a.at > :noted_until AND a.at <= :now AND m.customer_id IS NOT NULL
 """)
-_DONE: Final = ("DROP TABLE pg_temp.rehearsal_noted", "DELETE FROM rehearsal_answer WHERE at <= :now")
 _NOTES: Final = (
     """
     INSERT INTO hit (message_id, kind, occurred_at, label)
@@ -114,6 +115,7 @@ _LEAVING: Final = (
     WHERE latest.state <> 'withdrawn' ORDER BY latest.customer_id, l.topic, l.at, l.message_id
     """,
     "DROP TABLE pg_temp.rehearsal_leaving",
+    "DROP TABLE pg_temp.rehearsal_noted",
 )
 
 
@@ -124,6 +126,7 @@ class Responses:
     assumptions: Assumptions
     seed: int = 0
     noted: dict[str, int] = field(default_factory=dict)
+    _noted_until: datetime = _BEFORE_ALL
 
     @classmethod
     def prepare(cls, connection: Connection) -> None:
@@ -146,10 +149,10 @@ class Responses:
 
     def next_at(self, connection: Connection) -> datetime | None:
         """When the next answer is noted."""
-        first: datetime | None = connection.execute(_NEXT).scalar()
+        first: datetime | None = connection.execute(_NEXT, {"noted_until": self._noted_until}).scalar()
         if first is None:
             return None
-        past = (first.astimezone(UTC) - datetime.min.replace(tzinfo=UTC)) % _GRID
+        past = (first.astimezone(UTC) - _BEFORE_ALL) % _GRID
         return first + (_GRID - past) if past else first
 
     def note(self, connection: Connection, now: datetime) -> int:
@@ -157,12 +160,11 @@ class Responses:
         due = self.next_at(connection)
         if due is None or due > now:
             return 0
-        connection.execute(_TAKE, {"now": now})
+        connection.execute(_TAKE, {"now": now, "noted_until": self._noted_until})
         kinds = connection.execute(text("SELECT kind, count(*) FROM rehearsal_noted GROUP BY kind")).all()
         for kind, count in kinds:
             self.noted[kind] = self.noted.get(kind, 0) + count
         for statement in (*_NOTES, *_LEAVING):
             connection.execute(text(statement))
-        for statement in _DONE:
-            connection.execute(text(statement), {"now": now} if ":now" in statement else {})
+        self._noted_until = now
         return sum(count for _, count in kinds)
