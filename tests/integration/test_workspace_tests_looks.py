@@ -73,10 +73,13 @@ zone: Europe/Berlin
 lasts: 2d
 customers:
   ann: {consents: [promotions], activities: [{at: 2026-03-01T09:17, name: page_view}]}
+  ben: {consents: [promotions]}
 cases:
   short:
-    apply: [away, waiting]
-    steps: [{at: 2026-03-02T12:10, do: enrol, sequence: waiting, customer: ann}]
+    apply: [abroad, away, waiting]
+    steps:
+      - {at: 2026-03-02T12:10, do: enrol, sequence: waiting, customer: ann}
+      - {at: 2026-03-03T01:00, do: change, customer: ben, fields: {country: US}}
     expect: {others: allowed}
 """
 
@@ -108,13 +111,14 @@ def play(make_workspace, database, monkeypatch):
 
 def test_looks_that_can_find_nothing_are_left_out(play):
     """
-    The same message at the same minute, of a segment and of a wait that turn with time, and a third of the instants.
+    A wait and a segment that turn with time, and one that somebody comes into by a change: the same messages, at the
+    same minutes, by a third of the instants.
     """
     found, instants = play(SHORT)
     all_found, all_instants = play(SHORT, vain_looks=None)
 
     assert all_found == found
-    assert ["waiting", "waiting", "away"] == [message.campaign for message in found.messages]
+    assert ["waiting", "waiting", "abroad", "away"] == [message.campaign for message in found.messages]
     assert all_instants > 3 * instants
 
 
