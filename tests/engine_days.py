@@ -47,8 +47,8 @@ class EngineDays:
     def catch_up(self) -> None:
         """Nothing is left to be done at this instant."""
         for _ in range(_MOST_ROUNDS):
+            self.ticks.settle()  # first: a roll-out's next stage is sent at the instant at which it is let go
             done = self.rounds.work() + self._send()
-            self.ticks.settle()
             if not done:
                 return
         raise AssertionError("the engine never came to rest")
