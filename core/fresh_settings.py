@@ -19,11 +19,12 @@ class FreshWorkspace:
     """The workspace with the newest settings that could be read. One look at the file costs some microseconds."""
 
     current: "Workspace"
-    _seen: _Print | None = field(init=False)
+    _seen: _Print | None = None  # None: the file may have changed since it was read, and is read once more
     _essentials: "Essentials" = field(init=False)  # what the process began with, and goes on with
+    _token_secret: bytes = field(init=False)  # the same, wherever it comes from
 
     def __post_init__(self) -> None:
-        self._seen, self._essentials = self._print(), self.current.essentials
+        self._essentials, self._token_secret = self.current.essentials, self.current.token_secret
 
     def renew(self) -> bool:
         """`current` has the settings of the file as it is now; True: they are others than at the last call.
@@ -42,7 +43,7 @@ class FreshWorkspace:
             return False
         if is_new:
             self._tell(fresh)
-            vars(fresh)["essentials"] = self._essentials
+            vars(fresh).update(essentials=self._essentials, token_secret=self._token_secret)
             self.current = fresh
         return is_new
 

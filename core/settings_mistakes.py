@@ -18,6 +18,7 @@ from core.pressure_settings import pressure_mistakes
 from core.staff_settings import staff_mistakes
 from core.transport_settings import STANDBY, Transport
 from core.yaml_files import Document
+from core.yaml_mistakes import SIMPLE_NAME
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -27,8 +28,11 @@ Mistake = tuple[tuple[str | int, ...], str, str]
 
 def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]:
     """Every such mistake in `settings`, which may be the sound part of `document` alone; nothing of an address that may
-    hold a password is in them."""
-    transports, topics, staff = (document.names(section) for section in ("transports", "topics", "staff"))
+    hold a password is in them, though it stand where a name belongs."""
+    transports, topics, staff = (
+        frozenset(filter(SIMPLE_NAME.fullmatch, document.names(section)))
+        for section in ("transports", "topics", "staff")
+    )
     found: list[Mistake] = []
     for name, transport in settings.transports.items():
         path = ("transports", name)

@@ -6,7 +6,7 @@ change only when an instant on record has come, or is so long ago.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, column, func, literal, select, table, union_all
@@ -65,7 +65,7 @@ def first_turn(connection: Connection, known: Iterable[Turn], since: datetime) -
         for number, turn in enumerate(asked)
     ]
     found = connection.execute(union_all(*rows)).all() if rows else ()
-    return min((at + asked[number].later for number, at in found if at is not None), default=None)
+    return min((at.astimezone(UTC) + asked[number].later for number, at in found if at is not None), default=None)
 
 
 # --- parts of a rule; None: at any time ----------------------------------------------------------------------------

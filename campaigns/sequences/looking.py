@@ -77,15 +77,16 @@ def due_at(around: Circumstances, record: Record, standing: Standing) -> datetim
 def _enter(connection: Connection, record: Record, standing: Standing, now: datetime) -> int:
     people_stay(connection)
     members, limit = candidates(standing, now), standing.definition.limits.max_audience
-    room = None if limit is None else limit - _entered_today(connection, record, standing, now)
+    room = limit - _entered_today(connection, record, standing, now) if limit is not None else None
     most = _AT_ONCE if room is None else min(_AT_ONCE, max(room, 0) + 1)
-    entering = connection.begin_nested()
-    ids = enrol.begin(connection, standing, members.limit(most), source=SEGMENT, now=now)
-    if limit is not None and room is not None and len(ids) > room:
-        entering.rollback()
-        _stop(connection, record, members, limit, room)
+    with connection.begin_nested() as entering:
+        ids = enrol.begin(connection, standing, members.limit(most), source=SEGMENT, now=now)
+        more = _count(connection, members) if len(ids) == _AT_ONCE and room is not None else 0
+        if are_too_many := room is not None and len(ids) + more > room:
+            entering.rollback()
+    if are_too_many:
+        _stop(connection, record, members, standing, now)
         return 0
-    entering.commit()
     if len(ids) < _AT_ONCE:
         records.looked(connection, record.name, now)
     if len(ids) >= _ANALYZE_FROM:
@@ -115,8 +116,14 @@ def _entered_today(connection: Connection, record: Record, standing: Standing, n
     return connection.execute(entered).scalar_one()
 
 
-def _stop(connection: Connection, record: Record, members: Select[Any], limit: int, room: int) -> None:
+def _count(connection: Connection, members: Select[Any]) -> int:
+    return connection.execute(select(func.count()).select_from(members.subquery())).scalar_one()
+
+
+def _stop(
+    connection: Connection, record: Record, members: Select[Any], standing: Standing, now: datetime
+) -> None:  # fmt: skip
     """More would enter in this day than the sequence allows: it is paused until a person has looked."""
-    more = connection.execute(select(func.count()).select_from(members.subquery())).scalar_one()
-    fault = f"{limit - room + more:,} people would enter today (limits.max_audience: {limit:,})"
-    records.stop(connection, record.name, fault)
+    total = _entered_today(connection, record, standing, now) + _count(connection, members)
+    limit = standing.definition.limits.max_audience
+    records.stop(connection, record.name, f"{total:,} people would enter today (limits.max_audience: {limit:,})")

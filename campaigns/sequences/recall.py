@@ -46,6 +46,8 @@ _WAITED: Final = text("""
     JOIN enrolment_step AS s ON s.enrolment_id = e.id AND s.message_id = m.id
     WHERE m.id = ANY(:ids) AND s.done_at <= :before
 """).bindparams(bindparam("ids", type_=Ids))
+#: Not to be had while an edit is applied or an order given, which reckon with nobody going on meanwhile.
+_SEQUENCE: Final = text("SELECT name FROM sequence WHERE name = :name FOR KEY SHARE SKIP LOCKED")
 #: One that the engine has in its hands is asked there, before its next action.
 _END: Final = text("""
     UPDATE enrolment SET state = 'exited', due_at = NULL, ended_at = :now, ended_because = :because
@@ -57,7 +59,8 @@ def leave_out(
     connection: Connection, held: Claim, people: Sequence[Recipient], version: Version, now: datetime
 ) -> tuple[Claim, list[Recipient]]:
     """The claim without the messages that waited while their recipients came to fit what lets them out of the
-    sequence, and those of its `people` who stay. The passages of the others are over, and what they made is skipped.
+    sequence, and those of its `people` who stay. What the others' passages made is skipped; the passages are over, now
+    or before their next action.
 
     Costs nothing for other campaigns, and a look at the steps for what was made within a minute. Atomic with the
     connection's transaction. Repeat: safe.
@@ -73,12 +76,17 @@ def leave_out(
         return held, []
     gone = {made_by[id_].message_id for id_ in left}
     ledger.skip(connection, sorted(gone), LEFT, now)
-    for because in sorted(set(left.values())):
-        ids = [id_ for id_, each in left.items() if each == because]
-        connection.execute(_END, {"ids": ids, "because": because, "now": now})
+    if connection.execute(_SEQUENCE, {"name": held.campaign}).first() is not None:
+        _end(connection, left, now)
     call_back(connection, list(left), now)
     stays = tuple(message_id for message_id in held.message_ids if message_id not in gone)
     return replace(held, message_ids=stays), [person for person in people if person.message_id not in gone]
+
+
+def _end(connection: Connection, left: Mapping[int, str], now: datetime) -> None:
+    for because in sorted(set(left.values())):
+        ids = [id_ for id_, each in left.items() if each == because]
+        connection.execute(_END, {"ids": ids, "because": because, "now": now})
 
 
 def _leaving(connection: Connection, passages: Mapping[int, int], now: datetime) -> Mapping[int, str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from campaigns.sequences import looking
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_activity, make_customer, make_purchase, make_suppression
 from tests.sequence_files import ORDERED, Road, sequence
@@ -179,6 +180,21 @@ def test_more_people_than_allowed_pause_the_sequence(road):
 
     assert [] == way.passages()
     fault = "2 people would enter today (limits.max_audience: 1)"
+    assert [("paused", fault)] == [tuple(row) for row in way.rows("SELECT state, fault FROM sequence")]
+
+
+def test_too_many_for_one_go_are_too_many(road, monkeypatch):
+    """
+    People who enter in several goes are counted before the first of them enters.
+    """
+    monkeypatch.setattr(looking, "_AT_ONCE", 2)
+    way = road(sequence("hello: {send: {template: spring-paper.html}}", limits="{max_audience: 3}"))
+    for _ in range(5):
+        add(way)
+    way.tick()
+
+    assert [] == way.passages()
+    fault = "5 people would enter today (limits.max_audience: 3)"
     assert [("paused", fault)] == [tuple(row) for row in way.rows("SELECT state, fault FROM sequence")]
 
 

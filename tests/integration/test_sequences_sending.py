@@ -127,6 +127,36 @@ def test_who_comes_to_leave_while_a_mail_waits_does_not_get_it(make_workspace, d
         assert [] == overview.broken(connection, "nurture")
 
 
+def test_passages_of_a_sequence_that_somebody_holds_are_left_to_the_engine(make_workspace, database, clock):
+    """
+    While an edit is applied nobody goes on: the held mail is skipped, and the passage ends before its next action.
+    """
+    clock.step(timedelta(hours=11))
+    steps = "hello: {send: {template: reminder.html}}\npause: {wait: 3d}"
+    with serving() as server:
+        road = Road(
+            lambda **given: make_workspace(**given, smtp_port=server.port, settings=MINIMAL_SETTINGS + NIGHT),
+            database, clock, sequence(steps, enrol="{by: api}", exit_when='did("subscribed", since="enrolment")'),
+        )  # fmt: skip
+        with database.begin() as connection:
+            ann = make_customer(connection, email="ann@firm.example", consents=("promotions",))
+            enrol.enrol(connection, "nurture", ann, now=clock.now())
+        road.tick()
+        send_due(road)
+        clock.step(timedelta(hours=10))
+        with database.begin() as connection:
+            make_activity(connection, ann, "subscribed", occurred_at=clock.now())
+        with database.begin() as held:
+            held.exec_driver_sql("SELECT FROM sequence FOR UPDATE")
+            send_due(road)
+            assert ["active"] == [passage[1] for passage in road.passages()]
+        road.tick(days=3)
+
+    assert [] == server.received
+    assert [("hello", "1", "left_sequence")] == road.messages()
+    assert [("exited", "exit_when")] == [passage[1::2] for passage in road.passages()]
+
+
 def enter(road, customer_id):
     """The customer enters with an order's number."""
     with road.database.begin() as connection:

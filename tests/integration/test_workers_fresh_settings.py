@@ -83,6 +83,40 @@ def test_secret_counts_from_the_next_start(make_workspace, caplog):
     assert "`secret` of clarion.yaml counts from the next start" in caplog.text
 
 
+def test_secret_of_the_installation_counts_from_the_next_start(make_workspace):
+    """
+    The same where the secret stands in a file of its own: who replaces it does not make everybody somebody else.
+    """
+    workspace = make_workspace()
+    file, old = workspace.root / "clarion.yaml", workspace.root / ".clarion" / "secret"
+    text = "\n".join(line for line in file.read_text().splitlines() if not line.startswith("secret:"))
+    file.write_text(text)
+    workspace = type(workspace)(workspace.root)
+    fresh, keys = FreshWorkspace(workspace), (workspace.secret, workspace.token_secret)
+    former = old.read_text()
+    assert 4 == workspace.settings.transports["main"].connections
+    old.write_text("e" * 64)
+    file.write_text(f'{text.replace("connections: 4", "connections: 9")}\nretired_secrets: ["{former}"]\n')
+
+    assert fresh.renew()
+    assert 9 == fresh.current.settings.transports["main"].connections
+    assert keys == (fresh.current.secret, fresh.current.token_secret)
+
+
+def test_change_while_a_process_starts_is_seen(make_workspace):
+    """
+    What was written after the settings were read, and before anybody looked for changes, counts with the first look.
+    """
+    workspace = make_workspace()
+    file = workspace.root / "clarion.yaml"
+    assert 4 == workspace.settings.transports["main"].connections
+    file.write_text(file.read_text().replace("connections: 4", "connections: 9"))
+    fresh = FreshWorkspace(workspace)
+
+    assert fresh.renew()
+    assert 9 == fresh.current.settings.transports["main"].connections
+
+
 def test_file_that_is_away_for_a_moment_changes_nothing(make_workspace):
     """
     Editors put a new file in place of the old one.

@@ -184,3 +184,15 @@ def test_section_that_cannot_be_used_hides_no_other(tmp_path, old, new, mistakes
     for mistake in mistakes:
         assert 1 == sum(line.startswith(mistake) for line in found), found
     assert ("mail: x" in new) == ("no sender has an address" not in "".join(found))
+
+
+def test_password_where_a_name_belongs_is_not_told(tmp_path):
+    """
+    What is known of transports holds no address, though one stand in the place of a name.
+    """
+    text = BASE.replace("URL", "url: smtp://h").replace("  main:", '  "smtps://u:hunter2@h":')
+    (tmp_path / "clarion.yaml").write_text(text + "routes: {road: {mian: 1}}\n")
+    found = examine(Workspace(tmp_path))[1]
+
+    assert any("mian" in problem.message for problem in found)
+    assert "hunter2" not in "".join(problem.message + problem.hint for problem in found)
