@@ -22,7 +22,7 @@ from tests.integration.test_campaigns_sending import serving
 #: In its thirty days clocks change in America (8 March) and in Europe (29 March).
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAYS = 30
-PEOPLE = 1000
+PEOPLE = 2000
 ZONE = "Europe/Berlin"
 RULES = """\
 pressure:
@@ -148,7 +148,7 @@ def live_messages(database, workspace, days):
 @pytest.mark.slow
 def test_thirty_days_happen_as_they_were_rehearsed(database, make_workspace):
     """
-    1,000 customers in twelve zones: broadcasts by their own clocks, a staged one, a recurring one, a sequence with
+    2,000 customers in twelve zones: broadcasts by their own clocks, a staged one, a recurring one, a sequence with
     waits, branches, splits and tasks, under caps and quiet hours. The same messages at the same local minutes, and the
     same reasons for those that were skipped; and the mail server has each of them.
     """
