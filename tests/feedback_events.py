@@ -29,7 +29,7 @@ def make_feedback(kind: str, message_id: int | None = None, **values: Any) -> Fe
     defaults: dict[str, Any] = {
         "kind": FeedbackKind(kind),
         "source": "mail",
-        "event_key": f"mail:{next(_numbers):06}",  # they are taken in the order of their keys,
+        "event_key": f"mail:{next(_numbers):06}",  # events are taken in the order of their keys
         "occurred_at": NOON,
         "message_id": message_id,
         "matched_by": MatchedBy.VERP if message_id is not None else None,
