@@ -1,0 +1,42 @@
+"""What a worker keeps of a batch that it sent."""
+
+import gc
+
+from sqlalchemy import select
+
+from campaigns.trip import Trip
+from core import schema
+from tests.campaign_files import FILES
+from tests.conftest import MINIMAL_SETTINGS
+from tests.factories import make_customer
+from tests.integration.test_campaigns_plan import apply_of, plan_of
+from tests.integration.test_campaigns_sending import serving
+from workers.tasks import Station
+
+
+def test_nothing_is_left_of_batches_but_the_last(make_workspace, database, clock, monkeypatch):
+    """
+    Their people and contents are no longer in memory, though Python looks for such objects seldom.
+    """
+    monkeypatch.setattr("workers.tasks.SystemClock", lambda: clock)
+    with database.begin() as connection:
+        for number in range(300):
+            make_customer(connection, email=f"p{number}@firm.example", consents=("promotions",))
+    with serving() as server:
+        workspace = make_workspace(database=database, files=FILES, smtp_port=server.port,
+                                   settings=MINIMAL_SETTINGS + "workers: {{batch_size: 100}}\n")  # fmt: skip
+        apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+        station = Station(workspace, lambda: False)
+        threshold = gc.get_threshold()
+        try:
+            with database.begin() as connection:
+                batches = connection.execute(select(schema.batch.c.id).order_by(schema.batch.c.id)).scalars().all()
+            sent = [station.send(batch_id) for batch_id in batches]
+            left = [each for each in gc.get_objects() if isinstance(each, Trip)]
+            station.close()
+        finally:
+            gc.unfreeze()
+            gc.set_threshold(*threshold)
+
+    assert [(100, None)] * 3 == [(each.messages, each.fault) for each in sent]
+    assert len(left) <= 1
