@@ -35,7 +35,10 @@ class Compacting:
     _due_at: int = _FEWEST  # so many versions replaced
 
     def look(self) -> None:
-        """Half of all versions at most are of the past. Nothing else changes. Repeat: safe."""
+        """Versions of the past are gone once they are half as many as the passages, and at least 5,000.
+
+        Nothing else changes. Repeat: safe.
+        """
         if self._replaced() < self._due_at:
             return
         for statement in _COMPACT:

@@ -1,5 +1,7 @@
 """Housekeeping is fenced like everything a scheduler writes, and goes by the newest settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import psycopg
@@ -8,6 +10,7 @@ from sqlalchemy import select, text
 
 from campaigns import recurring
 from core import schema
+from core.database import Database
 from core.fresh_settings import FreshWorkspace
 from tests.campaign_files import FILES, campaign_file
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -18,22 +21,29 @@ from workers.housekeeping import RETENTION, Housekeeping
 from workers.leading import Deposed, Lead
 
 
-def test_old_leader_keeps_no_house(database, make_workspace, clock):
-    """
-    Who lost the lead while it slept writes nothing; the one that leads does it.
-    """
-    fresh = FreshWorkspace(make_workspace(database=database))
+@contextmanager
+def deposed(database: Database) -> Iterator[tuple[Lead, Lead]]:
+    """One that led and lost the lead in its sleep, and the one that leads until the block ends."""
     old, new = Lead(database), Lead(database)
     with psycopg.connect(database.url, autocommit=True) as first:
         assert old.is_won(first)
         first.execute("SELECT pg_advisory_unlock_all()")
         with psycopg.connect(database.url, autocommit=True) as second:
             assert new.is_won(second)
-            with pytest.raises(Deposed):
-                Housekeeping(old, fresh, clock).keep_house()
-            with database.begin() as connection:
-                assert [] == connection.execute(select(schema.schedule_tick)).all()
-            assert Housekeeping(new, fresh, clock).keep_house()
+            yield old, new
+
+
+def test_old_leader_keeps_no_house(database, make_workspace, clock):
+    """
+    Who lost the lead while it slept writes nothing; the one that leads does it.
+    """
+    fresh = FreshWorkspace(make_workspace(database=database))
+    with deposed(database) as (old, new):
+        with pytest.raises(Deposed):
+            Housekeeping(old, fresh, clock).keep_house()
+        with database.begin() as connection:
+            assert [] == connection.execute(select(schema.schedule_tick)).all()
+        assert Housekeeping(new, fresh, clock).keep_house()
     with database.begin() as connection:
         assert [RETENTION] == list(connection.execute(select(schema.schedule_tick.c.schedule)).scalars())
 
@@ -49,16 +59,11 @@ def test_old_leader_ends_no_runs_of_former_sequences(database, make_workspace, c
     with database.begin() as connection:
         connection.execute(text("UPDATE batch SET state = 'done'"))
         connection.execute(text("UPDATE sequence_version SET definition = definition - 'sends'"))
-    old, new = Lead(database), Lead(database)
-    with psycopg.connect(database.url, autocommit=True) as first:
-        assert old.is_won(first)
-        first.execute("SELECT pg_advisory_unlock_all()")
-        with psycopg.connect(database.url, autocommit=True) as second:
-            assert new.is_won(second)
-            with pytest.raises(Deposed):
-                Housekeeping(old, fresh, clock).end_former()
-            assert [("running",)] == way.rows("SELECT state FROM run")
-            assert 1 == len(Housekeeping(new, fresh, clock).end_former())
+    with deposed(database) as (old, new):
+        with pytest.raises(Deposed):
+            Housekeeping(old, fresh, clock).end_former()
+        assert [("running",)] == way.rows("SELECT state FROM run")
+        assert 1 == len(Housekeeping(new, fresh, clock).end_former())
     assert [("finished",)] == way.rows("SELECT state FROM run")
 
 
