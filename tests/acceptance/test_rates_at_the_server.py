@@ -1,4 +1,4 @@
-"""Rates, measured where they count: at the mail server, while two workers send to it."""
+"""Rates, measured where they count: at the mail server, while two workers send to it (S-8.12)."""
 
 import asyncio
 import contextlib

@@ -347,7 +347,7 @@ def test_a_run_whose_last_batches_close_at_once_still_finishes(database, planned
 
 def test_a_run_paused_in_its_last_window_finishes_when_resumed(database, planned, clock):
     """
-    Everything answered while the run was paused: resuming it finishes it.
+    Everything answered while the run was paused is recorded: resuming it finishes it (S-8.11).
     """
     run_id, batch_id, ids = planned
     held = claim(database, batch_id, clock)

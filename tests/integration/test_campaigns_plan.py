@@ -224,7 +224,7 @@ def test_a_tick_of_a_recurring_campaign_runs_once(office, database, clock):
 
 def test_cancel_is_final_and_pause_is_not(office, database, clock):
     """
-    A paused run resumes; a cancelled one skips what was not handed over and cannot be resumed.
+    A paused run resumes; a cancelled one skips what was not handed over and cannot be resumed (S-8.11).
     """
     (started,) = apply_of(office, database, clock, plan_of(office, database, clock))
 

@@ -1,4 +1,7 @@
-"""Frequency caps while many workers send at once: no cap is ever exceeded, and every message is accounted for."""
+"""Frequency caps while many workers send at once: no cap is ever exceeded, and every message is accounted for.
+
+S-8.12.
+"""
 
 import contextlib
 import threading

@@ -131,7 +131,7 @@ def test_nothing_is_written_where_nothing_is_configured(database, clock, make_ba
 
 def test_quiet_hours_put_messages_off_until_they_end(database, clock, make_batch, person):
     """
-    At night by the recipient's clock nothing goes; in the morning it does, and the hold is forgotten.
+    At night by the recipient's clock nothing goes; in the morning it does, and the hold is forgotten (S-8.5).
     """
     with database.begin() as connection:
         tokyo = make_customer(connection, consents=("promotions",), zone="Asia/Tokyo")
@@ -473,7 +473,7 @@ def test_a_case_that_stays_open_ends_the_wait(database, clock, make_batch, perso
 
 def test_quiet_hours_that_begin_during_a_trip_hold_what_has_not_gone(database, clock, make_batch, person):
     """
-    What was prepared a second before nine in the evening is not handed over at nine: it goes in the morning.
+    What was prepared a second before nine in the evening is not handed over at nine: it goes in the morning (S-8.5).
     """
     clock.step(timedelta(hours=8, minutes=59, seconds=59))
     policy, batch_id = Policy(quiet_hours=NIGHTS), make_batch("spring", [person])

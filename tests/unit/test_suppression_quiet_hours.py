@@ -37,7 +37,7 @@ def until(rule, moment, zone="Europe/Berlin", country=None, subdivision=None):
 )
 def test_quiet_hours_span_midnight(moment, expected):
     """
-    From nine in the evening until eight in the morning nothing goes, to the second.
+    From nine in the evening until eight in the morning nothing goes, to the second (S-8.5).
     """
     assert expected == until(quiet(**NIGHT), moment)
 
