@@ -1,4 +1,4 @@
-"""A worker killed by `kill -9` at each of the five points of a hand-over (S-1.34, S-8.9). Nobody is lost, nobody mailed twice.
+"""A worker killed by `kill -9` at each of the five points of a hand-over: nobody lost, nobody twice (S-1.34, S-8.9).
 
 Nothing waits for a moment to pass: the mail server says when its connections have come to the point. Leases are
 expired in the database instead of waited for.
