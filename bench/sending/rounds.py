@@ -1,4 +1,7 @@
-"""Rounds: every rival and we take turns, so that what else the machine does meets all of them alike."""
+"""Rounds: every rival and we take turns, so that what else the machine does meets all of them alike.
+
+The rivals send before our broadcast and once more after it: a machine that changes its speed meanwhile met them too.
+"""
 
 import statistics
 import sys
@@ -14,6 +17,8 @@ from bench.sending.tools import Sink, Tools
 from bench.sending.whole_path import Broadcast, Crew
 
 ROUND_TRIP_MS: Final = 50
+#: The rival in Python: what a message costs it tells how fast the machine is at the moment.
+GAUGE: Final = "smtplib"
 #: Over the long way: enough for a few seconds each.
 _FAR_MESSAGES: Final = {"ours": 2_000, "smtplib": 300}
 
@@ -30,7 +35,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: our broadcast, and what the rivals did just before it."""
+    """One round: our broadcast, and what the rivals did just before and just after it."""
 
     ours: Broadcast
     rivals: dict[str, Result]
@@ -38,6 +43,10 @@ class Round:
     def ratio(self, rival: str) -> float:
         """Our messages a second by theirs."""
         return self.ours.per_s / self.rivals[rival].per_s
+
+    def cpu_ratio(self, group: str, rival: str) -> float:
+        """The CPU a message costs in our group of processes by what it costs the rival."""
+        return self.ours.cpu_us(group) / self.rivals[rival].cpu_us
 
 
 def of_size(bench: Bench, size: int, shape: Shape) -> dict[str, Any]:
@@ -49,9 +58,10 @@ def of_size(bench: Bench, size: int, shape: Shape) -> dict[str, Any]:
 
 def _round(bench: Bench, here: Shop, crew: Crew, shape: Shape, number: int) -> Round:
     load = Load(shape.port, shape.connections * shape.processes, MESSAGE_BYTES, shape.processes)
-    others = {name: rivals.run(name, bench.tools, load) for name in bench.rivals}
-    done = Round(crew.broadcast(f"round-{number + 1}"), others)
-    rates = {"ours": done.ours.per_s} | {name: result.per_s for name, result in others.items()}
+    before = {name: rivals.run(name, bench.tools, load) for name in bench.rivals}
+    ours = crew.broadcast(f"round-{number + 1}")
+    done = Round(ours, {name: result + rivals.run(name, bench.tools, load) for name, result in before.items()})
+    rates = {"ours": ours.per_s} | {name: result.per_s for name, result in done.rivals.items()}
     _say(f"{here.size:>9,} · round {number + 1}: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items()))
     return done
 
@@ -62,9 +72,11 @@ def _summed_up(done: Sequence[Round]) -> dict[str, Any]:
     for name in done[0].rivals:
         entry[f"{_key(name)}_per_s"] = spread([round_.rivals[name].per_s for round_ in done], 0)
         entry |= _ratio(name, [round_.ratio(name) for round_ in done])
-    entry["cpu_us_per_message"] = {
-        group: spread([one.cpu_s[group] / one.messages * 1e6 for one in ours], 0) for group in ours[0].cpu_s
-    }
+    entry["cpu_us_per_message"] = {group: spread([one.cpu_us(group) for one in ours], 0) for group in ours[0].cpu_s}
+    if GAUGE in done[0].rivals:
+        entry["cpu_by_smtplib"] = {
+            group: spread([one.cpu_ratio(group, GAUGE) for one in done], 3) for group in ours[0].cpu_s
+        }
     rounds = [
         {"ours": one.ours.figures()} | {name: result.figures() for name, result in one.rivals.items()} for one in done
     ]
@@ -99,9 +111,9 @@ def far_away(bench: Bench, batch_size: int) -> dict[str, Any]:
 
 
 def _far_round(load: Load, crew: Crew, number: int) -> Round:
-    theirs = rivals.python_client("smtplib", load, _FAR_MESSAGES["smtplib"])
-    done = Round(crew.broadcast(f"far-{number + 1}"), {"smtplib": theirs})
-    _say(f"   {ROUND_TRIP_MS} ms · round {number + 1}: ours {done.ours.per_s:,.0f}/s, smtplib {theirs.per_s:,.0f}/s")
+    theirs = rivals.python_client(GAUGE, load, _FAR_MESSAGES[GAUGE])
+    done = Round(crew.broadcast(f"far-{number + 1}"), {GAUGE: theirs})
+    _say(f"   {ROUND_TRIP_MS} ms · round {number + 1}: ours {done.ours.per_s:,.0f}/s, {GAUGE} {theirs.per_s:,.0f}/s")
     return done
 
 

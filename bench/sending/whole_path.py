@@ -1,6 +1,7 @@
 """Our whole path: plan, apply, and a broadcast through the real scheduler, workers, broker, database and sink."""
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -43,9 +44,13 @@ class Broadcast:
         """Messages a second, by the ledger."""
         return self.messages / self.ledger_s if self.ledger_s else 0.0
 
+    def cpu_us(self, group: str) -> float:
+        """µs of CPU a message in these processes."""
+        return self.cpu_s[group] / self.messages * 1e6
+
     def figures(self) -> dict[str, Any]:
         """As the results file holds it."""
-        each = {name: round(cpu / self.messages * 1e6, 1) for name, cpu in self.cpu_s.items()}
+        each = {name: round(self.cpu_us(name), 1) for name in self.cpu_s}
         return {
             "messages": self.messages,
             "messages_per_s": round(self.per_s, 1),
@@ -61,10 +66,11 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The worker processes of one shop, which stay from broadcast to broadcast."""
+    """The worker processes and the scheduler of one shop, which stay from broadcast to broadcast."""
 
     shop: Shop
     worker: int  # process id of Celery's main process
+    scheduler: subprocess.Popen[bytes]
     sink: int
 
     def peaks_mb(self) -> list[float]:
@@ -77,15 +83,14 @@ class Crew:
         """The campaign is planned, applied, and sent to everybody who may be written to."""
         shop = self.shop
         shop.add_campaign(campaign)
-        plan_s, apply_s = _planned(shop, campaign), _applied(shop)
+        plan_s = _planned(shop, campaign)
+        with self._held():
+            apply_s = _applied(shop)
+            before = usage.cpu_by_group(self._groups())
         run_id = _one(shop, _RUN, campaign=campaign).id
-        groups = self._groups()
-        before = usage.cpu_by_group(groups)
-        with process_of(shop, "scheduler") as scheduler:
-            told = _told(shop, run_id)
-            _finish(shop, campaign)
-            cpu = {name: used - before[name] for name, used in usage.cpu_by_group(groups).items()}
-            cpu["scheduler"] = usage.cpu_s(scheduler.pid)
+        told = _told(shop, run_id)
+        _finish(shop, campaign)
+        cpu = {name: used - before[name] for name, used in usage.cpu_by_group(self._groups()).items()}
         ledger = _one(shop, _LEDGER, run_id=run_id)
         if (ledger.accepted, ledger.other) != (shop.size, 0):
             raise SystemExit(f"{ledger.accepted} of {shop.size} were accepted, {ledger.other} have another state")
@@ -99,17 +104,27 @@ class Crew:
             cpu,
         )
 
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """The scheduler tells nobody anything until the block ends: so a broadcast begins when everything is ready."""
+        self.scheduler.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.scheduler.send_signal(signal.SIGCONT)
+
     def _groups(self) -> dict[str, int]:
         at = places(self.shop.workspace)
         found = {"workers": self.worker, "postgresql": postgres.process(at), "valkey": valkey.process(at)}
-        return {name: pid for name, pid in found.items() if pid} | {"sink": self.sink}
+        found |= {"sink": self.sink, "scheduler": self.scheduler.pid}
+        return {name: pid for name, pid in found.items() if pid}
 
 
 @contextlib.contextmanager
 def crew(shop: Shop, sink: int) -> Iterator[Crew]:
-    """`clarion worker` runs for the shop until the block ends."""
-    with process_of(shop, "worker") as process:
-        yield Crew(shop, process.pid, sink)
+    """`clarion worker` and `clarion scheduler` run for the shop until the block ends."""
+    with process_of(shop, "worker") as worker, process_of(shop, "scheduler") as scheduler:
+        yield Crew(shop, worker.pid, scheduler, sink)
 
 
 @contextlib.contextmanager
