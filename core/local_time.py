@@ -127,8 +127,10 @@ def _instants(day: date, zone: str, time_of_day: time, meant: Collection[int]) -
 
 def shown_in(zone: str, at: datetime, to: str = "minutes") -> str:
     """The instant as a clock in `zone` shows it, to `minutes` or `seconds`, with its offset, such as +01:00 or UTC."""
-    written = at.astimezone(ZoneInfo(zone)).isoformat(" ", to)
-    return f"{written[:-6]} {written[-6:].replace('+00:00', 'UTC')}"
+    there = at.astimezone(ZoneInfo(zone))
+    wall = there.replace(tzinfo=None).isoformat(" ", to)
+    offset = there.isoformat(" ", to).removeprefix(wall)  # before standard time to the second: +00:53:28
+    return f"{wall} {'UTC' if offset == '+00:00' else offset}"
 
 
 def zone_or(zone: str | None, default: str) -> str:

@@ -168,3 +168,13 @@ def test_an_instant_is_shown_with_its_offset() -> None:
         shown_in("Europe/Berlin", at) for at in (summer, winter)
     ]
     assert "2026-07-01 10:00:09 UTC" == shown_in("UTC", summer, "seconds")
+
+
+def test_an_instant_of_local_mean_time_is_shown_with_the_seconds_of_its_offset():
+    """
+    Before 1893 clocks in Berlin were ahead by 53 minutes and 28 seconds; none of it is cut off.
+    """
+    long_ago = datetime(1890, 1, 1, tzinfo=UTC)
+
+    assert "1890-01-01 00:53:28 +00:53:28" == shown_in("Europe/Berlin", long_ago, "seconds")
+    assert "1890-01-01 00:53 +00:53:28" == shown_in("Europe/Berlin", long_ago)
