@@ -9,6 +9,8 @@ from typing import Final, Self
 import psycopg
 from sqlalchemy import Connection, text
 
+from core.database import plain_link
+
 #: `core.database` connects as this and the kind of process.
 PREFIX: Final = "clarion "
 #: A lost connection is noticed, and made again, after this long.
@@ -57,7 +59,7 @@ class Present:
             self._stopping.wait(_LOOK_S)
 
     def _hold(self) -> None:
-        with psycopg.connect(self._url, autocommit=True, application_name=self._name, connect_timeout=5) as connection:
+        with plain_link(self._url, self._name, connect_timeout=5) as connection:
             while not self._stopping.wait(_LOOK_S):
                 connection.execute("SELECT 1")
 

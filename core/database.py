@@ -1,8 +1,12 @@
-"""PostgreSQL: one engine a process, transactions, bulk copies."""
+"""PostgreSQL: one engine a process, transactions, bulk copies.
+
+Every connection is opened here, and reckons in UTC: days of an interval are 24 hours long, and a time comes back as it
+was stored, whatever zone the server, the role or the environment names.
+"""
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -14,6 +18,7 @@ from core.ids import keyed_hash
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from psycopg import Connection as PlainConnection
     from psycopg import Cursor
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
@@ -38,17 +43,7 @@ class Database:
     @cached_property
     def engine(self) -> "Engine":
         """The process's engine. Call `dispose` after a fork."""
-        from sqlalchemy import create_engine
-
-        return create_engine(
-            _sqlalchemy_url(self.url),
-            pool_size=5,
-            max_overflow=10,
-            pool_pre_ping=True,
-            hide_parameters=True,  # a traceback never quotes an address
-            json_deserializer=_from_json,
-            connect_args={"application_name": f"clarion {self.process}"},
-        )
+        return _engine(self.url, f"clarion {self.process}", pool_size=5, max_overflow=10, pool_pre_ping=True)
 
     @contextlib.contextmanager
     def begin(self) -> "Iterator[Connection]":
@@ -75,17 +70,13 @@ class Database:
         Raises:
             ServiceError: the server cannot be reached.
         """
-        from sqlalchemy import NullPool, create_engine
+        from sqlalchemy import NullPool
         from sqlalchemy.exc import DBAPIError
 
-        engine = create_engine(
-            _sqlalchemy_url(self.url),
-            poolclass=NullPool,
-            isolation_level="REPEATABLE READ",
-            hide_parameters=True,
-            json_deserializer=_from_json,
-            connect_args={"application_name": "clarion rehearsal", "prepare_threshold": None},
-        )
+        engine = _engine(
+            self.url, "clarion rehearsal", poolclass=NullPool, isolation_level="REPEATABLE READ",
+            connect_args={"prepare_threshold": None},
+        )  # fmt: skip
         try:
             connection = engine.connect()
         except DBAPIError as error:
@@ -114,6 +105,42 @@ class Database:
         """Every pooled connection is closed; the next use opens new ones."""
         if "engine" in self.__dict__:
             self.engine.dispose()
+
+
+def plain_link(url: str, name: str, **options: Any) -> "PlainConnection[tuple[Any, ...]]":
+    """A connection to keep without SQLAlchemy, on which every statement is a transaction of its own.
+
+    `name`: the server knows it by this. `options`: of libpq, such as `connect_timeout`.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached.
+    """
+    import psycopg
+
+    connection = psycopg.connect(url, autocommit=True, application_name=name, **options)
+    _reckon_in_utc(connection)
+    return connection
+
+
+def _engine(url: str, name: str, *, connect_args: Mapping[str, Any] | None = None, **options: Any) -> "Engine":
+    from sqlalchemy import create_engine, event
+
+    engine = create_engine(
+        _sqlalchemy_url(url),
+        hide_parameters=True,  # a traceback never quotes an address
+        json_deserializer=_from_json,
+        connect_args={"application_name": name, **(connect_args or {})},
+        **options,
+    )
+    event.listen(engine, "connect", lambda connection, _: _reckon_in_utc(connection))
+    return engine
+
+
+def _reckon_in_utc(connection: "PlainConnection[Any]") -> None:
+    """Said after connecting: as a start-up option it would replace those of the URL, and PGTZ would outrank it."""
+    before, connection.autocommit = connection.autocommit, True  # a rollback does not take it back
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.autocommit = before
 
 
 def is_gone(error: "DBAPIError") -> bool:

@@ -25,7 +25,7 @@ from campaigns.attending import is_waiting
 from campaigns.runs import WORK_CHANNEL
 from campaigns.sequences import calls
 from core.clock import Clock
-from core.database import Transactions
+from core.database import Transactions, plain_link
 from core.errors import ServiceError
 from core.refusal_settings import Refusals
 from workers.celery_app import ATTEND, BULK, CALL, CALLS, QUEUES, SEND_BATCH, TRANSACTIONAL
@@ -177,7 +177,7 @@ def run(
     """
     while not stopping.is_set():
         try:
-            with psycopg.connect(lead.url, autocommit=True, application_name="clarion scheduler") as connection:
+            with plain_link(lead.url, "clarion scheduler") as connection:
                 if lead.is_won(connection):
                     elected()
                     _lead(connection, lead, (publish, *jobs), stopping, chores)
