@@ -17,6 +17,7 @@ from campaigns.inquiries.ending import end_of, hand_on, lock_of_task
 from campaigns.inquiries.states import InquiryState
 from core import audit
 from core.errors import NotFound, PlanError, UsageError
+from core.local_time import shown_in
 from core.schema import customer, task
 
 
@@ -81,11 +82,12 @@ def _row(wanted: NewTask, now: datetime) -> dict[str, Any]:
 
 
 def end(
-    connection: Connection, task_id: int, *, by: str, outcome: str, now: datetime, state: TaskState = TaskState.DONE
-) -> None:
+    connection: Connection, task_id: int, *, by: str, outcome: str, now: datetime, state: TaskState = TaskState.DONE,
+    zone: str = "UTC",
+) -> None:  # fmt: skip
     """The task is in `state`, with what came of it, and so is the inquiry it is about.
 
-    Atomic with the connection's transaction.
+    `zone`: by its clock refusals tell times. Atomic with the connection's transaction.
 
     Raises:
         NotFound: there is no such task.
@@ -104,14 +106,16 @@ def end(
     )
     kind = connection.execute(ended).scalar()
     if kind is None:
-        _raise_not_open(connection, task_id)
+        _raise_not_open(connection, task_id, zone)
     answered = InquiryState.ANSWERED if state is TaskState.DONE else InquiryState.DROPPED
     end_of(connection, task_id=task_id, state=answered, by=by, outcome=outcome.strip(), now=now)
     audit.record(connection, by, f"task.{state}", f"task:{task_id}", at=now, kind=kind)
 
 
-def give(connection: Connection, task_id: int, owner: str, *, by: str, now: datetime) -> None:
+def give(connection: Connection, task_id: int, owner: str, *, by: str, now: datetime, zone: str = "UTC") -> None:
     """The open task is `owner`'s, an entry of `staff`, and so is the inquiry it is about. Repeat: safe.
+
+    `zone`: by its clock refusals tell times.
 
     Raises:
         NotFound: there is no such task.
@@ -121,17 +125,17 @@ def give(connection: Connection, task_id: int, owner: str, *, by: str, now: date
     given = update(task).where(task.c.id == task_id, task.c.state == TaskState.OPEN).values(owner=owner)
     kind = connection.execute(given.returning(task.c.kind)).scalar()
     if kind is None:
-        _raise_not_open(connection, task_id)
+        _raise_not_open(connection, task_id, zone)
     hand_on(connection, task_id, owner)
     audit.record(connection, by, "task.give", f"task:{task_id}", at=now, kind=kind, owner=owner)
 
 
-def _raise_not_open(connection: Connection, task_id: int) -> None:
+def _raise_not_open(connection: Connection, task_id: int, zone: str) -> None:
     known = connection.execute(select(task.c.state, task.c.done_by, task.c.done_at).where(task.c.id == task_id))
     row = known.one_or_none()
     if row is None:
         raise NotFound(f"there is no task {task_id}", hint="`clarion task list` shows what there is")
-    raise PlanError(f"task {task_id} is {row.state} already (by {row.done_by}, {row.done_at:%Y-%m-%d %H:%M %Z})")
+    raise PlanError(f"task {task_id} is {row.state} already (by {row.done_by}, {shown_in(zone, row.done_at)})")
 
 
 def listed(

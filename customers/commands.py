@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.commands import DRY, Desk, acting_user, json_option, print_json, print_table, progress, remark
+from core.commands import DRY, Desk, acting_user, json_option, local, print_json, print_table, progress, remark
 from customers.merging import commands as merging
 from customers.rights import commands as rights
 
@@ -172,7 +172,7 @@ def tiers(desk: Desk, scheme: str | None, as_of_text: str | None, as_json: bool)
     if instant is None:
         click.echo("no metrics yet: import customers and purchases first")
         return
-    remark(f"as of {instant:%Y-%m-%d %H:%M %Z}, revenue in {settings.tiers.currency}")
+    remark(f"as of {local(instant, settings.organisation.zone)}, revenue in {settings.tiers.currency}")
     _print_levels(levels)
 
 

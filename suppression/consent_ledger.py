@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from core.errors import NotFound, UsageError
 from core.latest_word import newest_first
+from core.local_time import shown_in
 from core.schema import consent, customer
 from suppression.locks import lock_addresses
 from suppression.watching import PROFILING, TRACKING
@@ -148,7 +149,7 @@ def grant_consent(
     """
     at = now if captured_at is None else captured_at
     if at > now:
-        raise UsageError(f"the consent lies in the future (got {at:%Y-%m-%d %H:%M})")
+        raise UsageError(f"the consent lies in the future (got {shown_in('UTC', at)})")
     return sum(
         _write(
             connection, customer_id, channel, topic, "granted", source, basis=basis, wording=wording, proof=proof,

@@ -145,9 +145,10 @@ def _end(desk: Desk, task_ids: tuple[int, ...], state: Any, outcome: str, by: st
     from campaigns.tasks import end
 
     _known_owner(desk, by)
+    who, now = by or acting_user(), desk.clock.now()
     with desk.database.begin() as connection:
         for task_id in dict.fromkeys(task_ids):
-            end(connection, task_id, by=by or acting_user(), outcome=outcome, now=desk.clock.now(), state=state)
+            end(connection, task_id, by=who, outcome=outcome, now=now, state=state, zone=desk.zone)
         rows = _fetched(connection, task_ids)
     if as_json:
         print_json({"tasks": [_document(row) for row in rows]})

@@ -183,7 +183,7 @@ def call(desk: Desk, inquiry_id: int, wall: str, as_json: bool) -> None:
     with desk.database.begin() as connection:
         known = fetch(connection, inquiry_id)
         at = local_time(wall, known.zone, settings)
-        agree(connection, inquiry_id, at, by=acting_user(), now=desk.clock.now())
+        agree(connection, inquiry_id, at, by=acting_user(), now=desk.clock.now(), zone=desk.zone)
         row = fetch(connection, inquiry_id)
     if as_json:
         print_json(_document(row))
@@ -197,10 +197,10 @@ def _end(desk: Desk, ids: tuple[int, ...], state: Any, outcome: str, by: str | N
     from campaigns.inquiries.working import end, fetch
 
     _known_employee(desk, by)
-    numbers = list(dict.fromkeys(ids))
+    numbers, who, now = list(dict.fromkeys(ids)), by or acting_user(), desk.clock.now()
     with desk.database.begin() as connection:
         for number in numbers:
-            end(connection, number, state=state, by=by or acting_user(), outcome=outcome, now=desk.clock.now())
+            end(connection, number, state=state, by=who, outcome=outcome, now=now, zone=desk.zone)
         rows = [fetch(connection, number) for number in numbers]
     if as_json:
         print_json({"inquiries": [_document(row) for row in rows]})

@@ -21,7 +21,7 @@ def give(
         PlanError: it has ended.
     """
     before = working.fetch(connection, inquiry_id).owner
-    working.give(connection, inquiry_id, owner, by=by, now=now)
+    working.give(connection, inquiry_id, owner, by=by, now=now, zone=circumstances.settings.organisation.zone)
     if before != owner:
         _tell(connection, circumstances, inquiry_id, owner, by, now)
 
@@ -37,7 +37,7 @@ def give_task(
         PlanError: it has ended.
     """
     row = tasks.fetch(connection, task_id)
-    tasks.give(connection, task_id, owner, by=by, now=now)
+    tasks.give(connection, task_id, owner, by=by, now=now, zone=circumstances.settings.organisation.zone)
     if row.owner == owner:
         return
     about = connection.execute(select(inquiry.c.id).where(inquiry.c.task_id == task_id)).scalar_one_or_none()

@@ -12,20 +12,26 @@ from campaigns.inquiries.states import InquiryState
 from campaigns.tasks import NOBODY, TaskState
 from core import audit
 from core.errors import NotFound, PlanError, UsageError
+from core.local_time import shown_in
 from core.schema import customer, inquiry, task
 
 _ENDS: Final = {InquiryState.ANSWERED: TaskState.DONE, InquiryState.DROPPED: TaskState.DROPPED}
 
 
-def end(connection: Connection, inquiry_id: int, *, state: InquiryState, by: str, outcome: str, now: datetime) -> None:
+def end(
+    connection: Connection, inquiry_id: int, *, state: InquiryState, by: str, outcome: str, now: datetime,
+    zone: str = "UTC",
+) -> None:  # fmt: skip
     """The inquiry is answered or dropped, with its task. Atomic with the connection's transaction.
+
+    `zone`: by its clock refusals tell times, here and below.
 
     Raises:
         NotFound: there is no such inquiry.
         PlanError: it has ended before.
         UsageError: `outcome` is empty.
     """
-    row = _open(connection, inquiry_id)
+    row = _open(connection, inquiry_id, zone)
     if not outcome.strip():
         raise UsageError("an inquiry ends with an outcome", hint="say what came of it with --outcome")
     if row.task_state == TaskState.OPEN:
@@ -37,14 +43,14 @@ def end(connection: Connection, inquiry_id: int, *, state: InquiryState, by: str
         audit.record(connection, by, f"inquiry.{state}", f"inquiry:{inquiry_id}", at=now)
 
 
-def give(connection: Connection, inquiry_id: int, owner: str, *, by: str, now: datetime) -> None:
+def give(connection: Connection, inquiry_id: int, owner: str, *, by: str, now: datetime, zone: str = "UTC") -> None:
     """The open inquiry is `owner`'s, an entry of `staff`, and so is its task. Repeat: safe.
 
     Raises:
         NotFound: there is no such inquiry.
         PlanError: it has ended.
     """
-    row = _open(connection, inquiry_id)
+    row = _open(connection, inquiry_id, zone)
     connection.execute(update(inquiry).where(inquiry.c.id == inquiry_id).values(owner=owner))
     if row.task_state == TaskState.OPEN:
         tasks.give(connection, row.task_id, owner, by=by, now=now)
@@ -52,7 +58,9 @@ def give(connection: Connection, inquiry_id: int, owner: str, *, by: str, now: d
         audit.record(connection, by, "inquiry.give", f"inquiry:{inquiry_id}", at=now, owner=owner)
 
 
-def call(connection: Connection, inquiry_id: int, at: datetime, *, by: str, now: datetime) -> None:
+def call(
+    connection: Connection, inquiry_id: int, at: datetime, *, by: str, now: datetime, zone: str = "UTC"
+) -> None:  # fmt: skip
     """A call is agreed for `at`: the inquiry and its task are due then, and it escalates from then on. Repeat: safe.
 
     Raises:
@@ -60,9 +68,9 @@ def call(connection: Connection, inquiry_id: int, at: datetime, *, by: str, now:
         PlanError: it has ended.
         UsageError: the time is past.
     """
-    row = _open(connection, inquiry_id)
+    row = _open(connection, inquiry_id, zone)
     if at <= now:
-        raise UsageError(f"the call is in the past (got {at:%Y-%m-%d %H:%M %Z})")
+        raise UsageError(f"the call is in the past (got {shown_in(zone, at)})")
     agreed = update(inquiry).where(inquiry.c.id == inquiry_id).values(call_at=at, due_at=at, escalates_at=at)
     connection.execute(agreed)
     if row.task_state == TaskState.OPEN:
@@ -70,7 +78,7 @@ def call(connection: Connection, inquiry_id: int, at: datetime, *, by: str, now:
     audit.record(connection, by, "inquiry.call", f"inquiry:{inquiry_id}", at=now, call_at=at)
 
 
-def _open(connection: Connection, inquiry_id: int) -> Row[Any]:
+def _open(connection: Connection, inquiry_id: int, zone: str) -> Row[Any]:
     row = connection.execute(
         select(inquiry, task.c.state.label("task_state")).outerjoin(task, task.c.id == inquiry.c.task_id)
         .where(inquiry.c.id == inquiry_id).with_for_update(of=inquiry)
@@ -78,9 +86,8 @@ def _open(connection: Connection, inquiry_id: int) -> Row[Any]:
     if row is None:
         raise NotFound(f"there is no inquiry {inquiry_id}", hint="`clarion inquiry list` shows what there is")
     if row.state != InquiryState.OPEN:
-        raise PlanError(
-            f"inquiry {inquiry_id} is {row.state} already (by {row.answered_by}, {row.answered_at:%Y-%m-%d %H:%M %Z})"
-        )
+        ended = f"by {row.answered_by}, {shown_in(zone, row.answered_at)}"
+        raise PlanError(f"inquiry {inquiry_id} is {row.state} already ({ended})")
     return row
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from core.commands import Desk, acting_user, json_option, print_json, print_table
+from core.commands import Desk, acting_user, in_zone, json_option, print_json, print_table
 from core.errors import ConfigError, NotFound, TransportError
 
 
@@ -28,14 +28,15 @@ def list_(desk: Desk, as_json: bool) -> None:
         print_json({"transports": ways, "routes": {**settings.routes}, "domains": domains})
         return
     columns = ("transport", "address", "state", "rate", "sent_today", "allowed_today", "until", "because")
-    print_table([{**way, "rate": _shown_rate(way["rate"])} for way in ways], columns)
+    shown_ways = [{**way, "rate": _shown_rate(way["rate"])} for way in ways]
+    print_table(in_zone(shown_ways, desk.zone), columns)
     if settings.routes:
         click.echo()
         print_table({"route": name, "takes": _shown_route(route)} for name, route in settings.routes.items())
     if domains:
         click.echo()
         shown_domains = [{**domain, "rate": _shown_rate(domain["rate"])} for domain in domains]
-        print_table(shown_domains, ("domain", "state", "rate", "since", "until", "because"))
+        print_table(in_zone(shown_domains, desk.zone), ("domain", "state", "rate", "since", "until", "because"))
 
 
 def _shown_rate(rate: float | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from core.commands import DRY, Desk, counted, json_option, print_json, print_table, remark, undone
+from core.commands import DRY, Desk, counted, in_zone, json_option, print_json, print_table, remark, undone
 from core.errors import NotFound, UsageError
 from core.units import parse_duration
 from suppression.commands.shared import audited, known_topic
@@ -152,7 +152,8 @@ def list_(desk: Desk, key: str | None, reason: str | None, ended: bool, as_json:
         return
     columns = ["address", "customers", "scope", "scope_name", "reason", "source", "created_at", "expires_at"]
     columns += ["lifted_because"] if ended else []
-    print_table([{**row, "customers": ", ".join(row["customers"]) or None} for row in rows], columns)
+    shown = [{**row, "customers": ", ".join(row["customers"]) or None} for row in rows]
+    print_table(in_zone(shown, desk.zone), columns)
 
 
 @suppress.command("check")

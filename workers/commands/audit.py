@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from core.commands import Desk, json_option, print_json, print_table, remark
+from core.commands import Desk, in_zone, json_option, print_json, print_table, remark
 from core.errors import NotFound, UsageError
 from core.units import parse_duration
 
@@ -35,7 +35,7 @@ def list_(
     if as_json:
         print_json({"entries": rows})
     else:
-        print_table([{**row, "detail": _flat(row["detail"])} for row in rows])
+        print_table(in_zone([{**row, "detail": _flat(row["detail"])} for row in rows], desk.zone))
 
 
 @audit.command("verify")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from core.commands import Desk, counted, json_option, print_json, print_table
+from core.commands import Desk, counted, in_zone, json_option, print_json, print_table
 from core.errors import EngineError
 
 
@@ -103,7 +103,7 @@ def list_(desk: Desk, aside: bool, limit: int, as_json: bool) -> None:
     if as_json:
         print_json({"mails": rows})
     else:
-        print_table(rows, ("mail", "received_at", "source", "state", "class", "message", "problem"))
+        print_table(in_zone(rows, desk.zone), ("mail", "received_at", "source", "state", "class", "message", "problem"))
 
 
 @inbound.command()
@@ -129,7 +129,7 @@ def show(desk: Desk, mail: int, raw: bool, again: bool, as_json: bool) -> None:
     elif as_json:
         print_json({**row, "events": events})
     else:
-        print_table([row])
+        print_table(in_zone([row], desk.zone))
         print_table(events)
         _print_beginning(content)
 

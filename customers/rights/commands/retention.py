@@ -2,7 +2,7 @@
 
 import click
 
-from core.commands import Desk, acting_user, json_option, print_json, print_table
+from core.commands import Desk, acting_user, in_zone, json_option, print_json, print_table
 from customers.rights.commands.shared import keep_tombstones
 
 
@@ -54,8 +54,9 @@ def run(desk: Desk, dry_run: bool, as_json: bool) -> None:
         print_json({"dry_run": dry_run, "outcomes": [asdict(one) for one in outcomes]})
         return
     done = {True: "removed", False: "emptied"}
-    print_table(
+    rows = [
         {"class": one.data_class, "table": one.table, "older_than": one.before, "rows": one.rows,
          "": done[one.deleted] if not dry_run else f"would be {done[one.deleted]}"}
         for one in outcomes
-    )  # fmt: skip
+    ]  # fmt: skip
+    print_table(in_zone(rows, desk.zone))
