@@ -1,0 +1,79 @@
+"""The figures beside listmonk in docs/performance.md, written from the results file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from bench.sending.page import PAGE
+
+FILE: Final = Path(__file__).parents[2] / "results" / "listmonk.json"
+_BEGIN: Final = "<!-- figures beside listmonk: written by bench/listmonk.py from bench/results/listmonk.json -->\n"
+_END: Final = "<!-- end of the figures beside listmonk -->\n"
+_RECORDED: Final = (
+    "listmonk writes nothing about a single message: it counts in memory, and its database learns with every batch "
+    "fetched and every five seconds how far the campaign is, so nobody can be told what they got, and after a crash "
+    "it goes on behind the last batch it fetched. Clarion asks the gate about every recipient, writes each message "
+    "before it hands it over and again with the answer; `plan` and `apply`, which listmonk has no like of, came "
+    "before and are not in its figure."
+)
+
+
+def known() -> dict[str, Any] | None:
+    """What the results file holds; None: nothing was measured yet."""
+    found: dict[str, Any] | None = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else None
+    return found
+
+
+def keep(whole: Mapping[str, Any]) -> None:
+    """The results file and the page hold these results."""
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    write(whole)
+
+
+def write(whole: Mapping[str, Any] | None) -> None:
+    """The page shows these results."""
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), whole), encoding="utf-8")
+
+
+def filled(page: str, whole: Mapping[str, Any] | None) -> str:
+    """`page` with these results between its two marks."""
+    before, _, rest = page.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    content = "\n".join(lines(whole)) if whole else "Not measured yet."
+    return f"{before}{_BEGIN}\n{content}\n\n{_END}{after}"
+
+
+def lines(whole: Mapping[str, Any]) -> Iterator[str]:
+    """How it was measured, the table, and what it means."""
+    machine, setup = whole["machine"], whole["setup"]
+    yield (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB, on "
+        f"{whole['measured_at'][:10]}; {whole['messages']:,} messages a round, {len(whole['rounds'])} rounds, "
+        f"{setup['connections']} connections on both sides; {setup['processes']} worker processes of Clarion's with "
+        f"batches of {setup['batch_size']}, listmonk {whole['versions']['listmonk']} with {setup['connections']} "
+        f"workers and batches of {setup['listmonk']['app.batch_size']}, each beside a PostgreSQL 18 of its own. Median "
+        "of the rounds, and in brackets the least and the most."
+    )
+    yield ""
+    yield "| | a second | CPU each: sender | database | sink | bytes each, dialogue included |"
+    yield "|---|---|---|---|---|---|"
+    yield _row("Clarion", whole["ours"], ("workers", "scheduler", "valkey"))
+    yield _row("listmonk", whole["listmonk"], ("listmonk",))
+    least, most = whole["ratio_spread"]
+    yield ""
+    yield (
+        f"Clarion sends **{whole['ratio']:.2f}** ({least:.2f}–{most:.2f}) times as many a second as listmonk. "
+        f"{_RECORDED}"
+    )
+
+
+def _row(name: str, entry: Mapping[str, Any], sender: tuple[str, ...]) -> str:
+    cpu = {group: used["median"] for group, used in entry["cpu_us_per_message"].items()}
+    own = sum(cpu.get(group, 0) for group in sender)
+    rate = entry["messages_per_s"]
+    return (
+        f"| {name} | {rate['median']:,.0f} ({rate['min']:,.0f}–{rate['max']:,.0f}) | {own:.0f} µs | "
+        f"{cpu['postgresql']:.0f} µs | {cpu['sink']:.0f} µs | {entry['message_bytes']:,.0f} |"
+    )
