@@ -26,10 +26,11 @@ from core.workspace import Workspace, raise_if
 from core.yaml_files import Document, build, read_document
 from segments.definition import Segment, load_segments
 from segments.membership import Vocabulary, check_segments
+from templates.check import NOBODY, check_templates
 from templates.definition import FOLDER as TEMPLATES_FOLDER
 from templates.definition import TemplateSource, load_templates
 from templates.files import Folder
-from templates.mailing import check_templates
+from templates.mailing import Templates
 
 ModelT = TypeVar("ModelT", CampaignFile, SequenceFile)
 
@@ -49,7 +50,7 @@ class Catalogue:
 
     settings: Settings
     segments: Mapping[str, Segment]
-    templates: Mapping[str, TemplateSource]
+    templates: Templates
     files: Folder  # that templates attach or show
     campaigns: Mapping[str, CampaignFile]  # of every kind but sequences
     vocabulary: Vocabulary
@@ -123,8 +124,10 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     sound = settings or sound_part(Settings, document)
     names = _names_in(document)
     segments, segment_problems = load_segments(workspace)
-    templates, template_problems = load_templates(workspace)
+    sources, template_problems = load_templates(workspace)
     files = Folder(workspace.root / TEMPLATES_FOLDER, sound.attachments.max_size)
+    organisation, tracking = settings.organisation if settings else NOBODY, sound.tracking
+    templates = Templates(sources, organisation, tracking.opens, tracking.clicks, files)
     campaigns, campaign_problems = _load_campaigns(workspace)
     surveys, survey_problems = load_surveys(workspace)
     events, event_problems = load_events(workspace)
@@ -139,25 +142,23 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
         *campaign_problems,
         *survey_problems,
         *event_problems,
-        *event_mistakes(events.values(), names, templates),
-        *page_link_mistakes(templates, surveys, events),
+        *event_mistakes(events.values(), names, sources),
+        *page_link_mistakes(sources, surveys, events),
         *check_segments(vocabulary),
         *_check_pages(sound, document, campaigns),
         *_check_permitted(sound.transactional, document, campaigns),
         *check_templates(
             templates,
-            settings.organisation if settings else None,
-            files=files,
             transactional=used_by[TRANSACTIONAL] | templates_of(events.values()),
             bulk=used_by["bulk"],
             sequences=used_by[SEQUENCE],
         ),
-        *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, templates)),
+        *(problem for campaign in campaigns.values() for problem in _cross_check(campaign, names, segments, sources)),
         *sequence_mistakes(
             {name: campaign.document for name, campaign in campaigns.items() if is_sequence(campaign.document)},
             replace(vocabulary, passage=True),
             names,
-            templates,
+            sources,
         ),
     ]
     problems = sorted(set(problems))

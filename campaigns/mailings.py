@@ -58,8 +58,7 @@ class Letter:
     @classmethod
     def of(cls, connection: Connection, version: Version) -> "Letter":
         """The version compiled, its files encoded."""
-        mailing = version.mailing()
-        return cls(version, mailing, enclosures_of(mailing, versions.contents_of(connection, version)))
+        return cls(version, version.mailing, enclosures_of(version.mailing, versions.contents_of(connection, version)))
 
 
 class Recipient(NamedTuple):

@@ -9,7 +9,7 @@ from campaigns.surveys.answering import ACTIVITY
 from core.names import did_you_mean
 from core.workspace import Workspace
 from segments.membership import behaviours_in
-from templates.mailing import lint_mailing
+from templates.check import lint_mailing
 
 
 def remarks_on(workspace: Workspace, catalogue: Catalogue) -> list[str]:
@@ -19,9 +19,8 @@ def remarks_on(workspace: Workspace, catalogue: Catalogue) -> list[str]:
     for name in sorted(catalogue.campaigns):
         version = versions.pin(catalogue, name)
         file = version.templates[version.definition.send.template].file
-        mailing = version.mailing()
-        found += [f"{file}: {remark}" for remark in lint_mailing(mailing)]
-        if not version.is_transactional and feigns_an_answer(mailing.subject.script.text):
+        found += [f"{file}: {remark}" for remark in lint_mailing(version.mailing)]
+        if not version.is_transactional and feigns_an_answer(version.mailing.subject.script.text):
             found.append(f"{file}: the subject begins like an answer; the law forbids that where nobody wrote before")
     return [*dict.fromkeys(found), *_remarks_on_surveys(catalogue), *_remarks_on_keys(workspace, catalogue)]
 

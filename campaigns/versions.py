@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -28,7 +29,7 @@ SEND_STEP = "send"
 _LATER: Final[Mapping[str, object]] = {"return_path": None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Version:
     """One campaign at one state of its files. `fingerprint` changes when anything that is sent or asked changes."""
 
@@ -47,7 +48,6 @@ class Version:
     #: The files it sends, by name; `contents` holds them by digest where they were just read, and nothing once stored.
     assets: Mapping[str, Asset] = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-    compiled_piece: str | None = field(default=None, repr=False, compare=False)  # None: not compiled yet
 
     @property
     def is_transactional(self) -> bool:
@@ -70,6 +70,7 @@ class Version:
         chosen = self.definition.by_behaviour if isinstance(self.definition, StepFile) else False
         return chosen or looks_at_behaviour(self.segments, self.vocabulary)
 
+    @cached_property
     def mailing(self) -> Mailing:
         """The compiled mailing.
 
@@ -89,10 +90,10 @@ class Version:
             files=Pinned(self.assets),
         )
 
-    @property
+    @cached_property
     def piece(self) -> str:
         """The fingerprint of what it says without the person."""
-        return self.mailing().piece if self.compiled_piece is None else self.compiled_piece
+        return self.mailing.piece
 
     @property
     def fingerprint(self) -> str:
@@ -159,42 +160,38 @@ def pin(catalogue: Catalogue, name: str) -> Version:
 
 def pin_as(catalogue: Catalogue, name: str, definition: CampaignFile) -> Version:
     """What `definition` says, under `name`, with everything it uses, as the files say now."""
-    settings = catalogue.settings
+    settings, templates = catalogue.settings, catalogue.templates
     asked = (definition.audience.segment, *definition.audience.exclude) if definition.audience else ()
-    whole = compile_mailing(
+    whole = templates.mailing(
         definition.send.template,
-        catalogue.templates,
-        organisation=settings.organisation,
-        opens=settings.tracking.opens,
-        clicks=settings.tracking.clicks,
         subject=definition.send.subject,
         transactional=definition.message_class == TRANSACTIONAL,
         given=definition.is_sequence,
-        files=catalogue.files,
     )
     files = (*whole.images, *(attachment.asset for attachment in whole.attachments))
-    return Version(
+    version = Version(
         campaign=name,
         definition=definition,
         segments={used: catalogue.segments[used] for used in segments_used(asked, catalogue.vocabulary)},
-        templates={used: catalogue.templates[used] for used in whole.uses},
+        templates={used: templates.sources[used] for used in whole.uses},
         sender=settings.senders[definition.send.sender],
-        organisation=settings.organisation,
+        organisation=templates.organisation,
         topics=frozenset(settings.topics),
         transport=definition.send.transport or settings.default_way,
-        opens=settings.tracking.opens,
-        clicks=settings.tracking.clicks,
+        opens=templates.opens,
+        clicks=templates.clicks,
         currency=definition.cost.currency or settings.tiers.currency,
         repeats=settings.doubt.repeats(definition.message_class),
         assets={file.name: file for file in files},
         contents={file.digest: catalogue.files.contents[file.digest] for file in files},
-        compiled_piece=whole.piece,
     )
+    version.__dict__["mailing"] = whole  # what it is pinned from: not to be compiled again
+    return version
 
 
 def store(connection: Connection, version: Version) -> int:
     """The version is in `campaign_version`, its files in `asset`; its id is returned. Repeat: safe, the same id."""
-    table, mailing, definition = campaign_version, version.mailing(), version.definition
+    table, definition = campaign_version, version.definition
     _store_contents(connection, version.contents)
     goal, cost = definition.goal, definition.cost
     connection.execute(
@@ -209,8 +206,8 @@ def store(connection: Connection, version: Version) -> int:
             by_behaviour=version.by_behaviour,
             repeats=version.repeats,
             definition=version.stored(),
-            links=list(mailing.links),
-            piece=mailing.piece,
+            links=list(version.mailing.links),
+            piece=version.piece,
             goal_event=goal.event if goal else None,
             goal_within=goal.within if goal else None,
             fixed_cost=cost.fixed,
@@ -250,4 +247,6 @@ def contents_of(connection: Connection, version: Version) -> Mapping[str, bytes]
 def fetch(connection: Connection, version_id: int) -> Version:
     """The stored version with this id."""
     row = connection.execute(select(campaign_version).where(campaign_version.c.id == version_id)).mappings().one()
-    return replace(Version.from_stored(row["campaign"], row["definition"]), compiled_piece=row["piece"])
+    version = Version.from_stored(row["campaign"], row["definition"])
+    version.__dict__["piece"] = row["piece"]  # without it the template would be compiled to know it
+    return version

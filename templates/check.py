@@ -2,39 +2,33 @@
 
 import re
 from collections.abc import Collection, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from core.errors import ConfigError, Problem
 from core.settings import Organisation
 from core.units import format_size
 from templates.chunks import Chunk, Kind, cut, script_of
-from templates.compiling import compile_parts
-from templates.definition import Definition, TemplateSource, parse_definition
-from templates.files import NO_FILES, Shelf
+from templates.definition import Definition, parse_definition
 from templates.layouts import named_in
 from templates.links import attributes_of
+from templates.mailing import Mailing, Templates
 from templates.variables import syntax_problems
-
-if TYPE_CHECKING:
-    from templates.mailing import Mailing
 
 #: Gmail cuts a message off after this many bytes of HTML, and with it the unsubscribe link (S-2.26).
 CLIPPED_AT: Final = 102_000
 _LONG_SUBJECT: Final = 90
 #: Files above this many octets together are remarked on: large mail to many is slow, and often held for spam.
 _LARGE_FILES: Final = 1_000_000
-_NOBODY: Final = Organisation(name="Organisation", postal_address="Street 1, 12345 Town")
+#: Stands for one that cannot be read, in checks.
+NOBODY: Final = Organisation(name="Organisation", postal_address="Street 1, 12345 Town")
 
 
 def check_templates(
-    sources: Mapping[str, TemplateSource],
-    organisation: Organisation | None,
+    templates: Templates,
     *,
     transactional: Collection[str] = (),
     bulk: Collection[str] = (),
     sequences: Collection[str] = (),
-    files: Shelf = NO_FILES,
 ) -> list[Problem]:
     """Every mistake in every template, sorted by place.
 
@@ -44,20 +38,23 @@ def check_templates(
     lies in a folder, is a part: it is checked where it is used, and for syntax alone where it is not. A text that is
     attached somewhere is no template.
     """
-    definitions = {name: parse_definition(source)[0] for name, source in sources.items()}
+    definitions = {name: parse_definition(source)[0] for name, source in templates.sources.items()}
     attached = {entry.file for definition in definitions.values() for entry in definition.front.attachments}
     parts = _parts(definitions) - attached
+    whole = set(definitions) - parts - attached
+    asked = [
+        *((name, True, False) for name in whole.intersection(transactional)),
+        *((name, False, True) for name in whole.intersection(sequences)),
+        *((name, False, False) for name in whole.difference(transactional, sequences) | whole.intersection(bulk)),
+    ]
     used: set[str] = set()
     problems: list[Problem] = []
-    whole = set(sources) - parts - attached
-    compiled = partial(_mailing_problems, sources=sources, organisation=organisation or _NOBODY, files=files, used=used)
-    for name in sorted(whole.intersection(transactional)):
-        problems += compiled(name, transactional=True)
-    for name in sorted(whole.intersection(sequences)):
-        problems += compiled(name, transactional=False, given=True)
-    for name in sorted(whole.difference(transactional, sequences) | whole.intersection(bulk)):
-        problems += compiled(name, transactional=False)
-    for name in sorted(parts - used):
+    for name, is_owed, given in asked:
+        try:
+            used.update(templates.mailing(name, transactional=is_owed, given=given).uses)
+        except ConfigError as error:
+            problems += error.problems
+    for name in parts - used:
         problems += _part_problems(definitions[name])
     return sorted(set(problems))
 
@@ -76,27 +73,6 @@ def _parts(definitions: Mapping[str, Definition]) -> set[str]:
     }
 
 
-def _mailing_problems(
-    name: str,
-    *,
-    sources: Mapping[str, TemplateSource],
-    organisation: Organisation,
-    files: Shelf,
-    used: set[str],
-    transactional: bool,
-    given: bool = False,
-) -> list[Problem]:
-    try:
-        parts = compile_parts(
-            name, sources, organisation=organisation, opens=True, clicks=True, subject=None,
-            transactional=transactional, given=given, files=files,
-        )  # fmt: skip
-    except ConfigError as error:
-        return list(error.problems)
-    used.update(parts.uses)
-    return []
-
-
 def _part_problems(definition: Definition) -> list[Problem]:
     """The mistakes that show without knowing where the part is used: what it may name depends on that."""
     chunks, problems = cut(definition.body, definition.source.file, definition.body_line)
@@ -106,7 +82,7 @@ def _part_problems(definition: Definition) -> list[Problem]:
     return problems or syntax_problems(script_of(kept), html=definition.source.suffix != ".txt")
 
 
-def lint_mailing(mailing: "Mailing") -> list[str]:
+def lint_mailing(mailing: Mailing) -> list[str]:
     """Remarks on a mailing that can be sent as it is, one line each."""
     remarks: list[str] = []
     if mailing.outline is not None and mailing.html is not None:

@@ -15,7 +15,6 @@ from core.errors import RenderError
 from core.settings import Organisation
 from templates.budget import BUDGET, Budget
 from templates.characters import in_ascii
-from templates.check import check_templates, lint_mailing
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.files import NO_FILES, Asset, Attachment, Shelf
@@ -27,11 +26,6 @@ from templates.sandbox import GLOBALS
 #: CR, LF and every other control or line separator: none may reach a header (S-2.1).
 _STYLES: Final = re.compile(r"<style\b.*?</style>", re.DOTALL | re.IGNORECASE)
 _NOT_IN_HEADERS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-__all__ = [
-    "Draft", "Mailing", "Rendered", "Urls", "check_templates", "compile_mailing", "lint_mailing", "one_line",
-]  # fmt: skip
 
 
 class Urls(Protocol):
@@ -170,6 +164,37 @@ def one_line(text: str) -> str:
     if text.isascii() and text.isprintable() and "  " not in text:  # so it is one already
         return text.strip(" ")
     return _NOT_IN_HEADERS.sub(" ", text).strip()
+
+
+@dataclass(slots=True)
+class Templates:
+    """Templates as they were read, with what all mailings made of them share; each of these is compiled once.
+
+    Made anew by whoever reads the files again: it lives no longer than a command.
+    """
+
+    sources: Mapping[str, TemplateSource]
+    organisation: Organisation
+    opens: bool = True
+    clicks: bool = True
+    files: Shelf = NO_FILES
+    _compiled: dict[tuple[str, str | None, bool, bool], Mailing] = field(default_factory=dict, repr=False)
+
+    def mailing(
+        self, name: str, *, subject: str | None = None, transactional: bool = False, given: bool = False
+    ) -> Mailing:
+        """What `compile_mailing` makes of the template `name`.
+
+        Raises:
+            ConfigError: with every mistake, each at its file and line.
+        """
+        asked = name, subject, transactional, given
+        if asked not in self._compiled:
+            self._compiled[asked] = compile_mailing(
+                name, self.sources, organisation=self.organisation, opens=self.opens, clicks=self.clicks,
+                subject=subject, transactional=transactional, given=given, files=self.files,
+            )  # fmt: skip
+        return self._compiled[asked]
 
 
 def compile_mailing(

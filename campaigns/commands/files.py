@@ -46,7 +46,8 @@ def validate(desk: Desk, as_json: bool) -> None:
     for text in remarks:
         remark(f"remark: {text}")
     if not as_json and catalogue is not None:
-        parts = (catalogue.segments, "segment"), (catalogue.templates, "template"), (catalogue.campaigns, "campaign")
+        templates, campaigns = catalogue.templates.sources, catalogue.campaigns
+        parts = (catalogue.segments, "segment"), (templates, "template"), (campaigns, "campaign")
         told = [counted(len(named), noun) for named, noun in parts]
         told += [counted(len(catalogue.sequences), "sequence")] if catalogue.sequences else []
         click.echo(f"fine: {', '.join(told)}")

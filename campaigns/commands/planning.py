@@ -13,6 +13,7 @@ from core.commands import Desk, acting_user, json_option, local, print_json, pri
 from core.errors import PlanError, ServiceError, UsageError
 
 if TYPE_CHECKING:
+    from campaigns.catalogue import Catalogue
     from campaigns.plan import CampaignPlan
     from campaigns.whole_plan import Applied, WholePlan
 
@@ -33,7 +34,7 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
     """
     from campaigns.whole_plan import to_file
 
-    made = _make_plan(desk, names)
+    made = _make_plan(desk, _files(desk), names)
     if file:
         write_file(file, json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n")
     if as_json:
@@ -46,11 +47,15 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
         raise click.exceptions.Exit(2)
 
 
-def _make_plan(desk: Desk, names: tuple[str, ...]) -> "WholePlan":
-    from campaigns import catalogue as files
+def _files(desk: Desk) -> "Catalogue":
+    from campaigns.catalogue import load
+
+    return load(desk.workspace)
+
+
+def _make_plan(desk: Desk, catalogue: "Catalogue", names: tuple[str, ...]) -> "WholePlan":
     from campaigns import whole_plan
 
-    catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
         return whole_plan.make(connection, catalogue, names, desk.clock.now())
 
@@ -147,17 +152,19 @@ def apply(desk: Desk, file: Path | None, yes: bool, as_json: bool) -> None:
     from campaigns.whole_plan import reviewed, to_file
 
     if file is None:
-        made = _without_cancelled(_make_plan(desk, ()))
+        catalogue = _files(desk)
+        made = _without_cancelled(_make_plan(desk, catalogue, ()))
         if not as_json:
             _print_plan(made, desk.zone)
         document = to_file(made)
-        _confirm(made.would_send, yes)
-        if not (yes or made.would_send) and made.pending:
-            click.confirm(f"Apply {', '.join(made.pending)}?", abort=True, err=True)
+        if made.pending and not yes:
+            _ask(made)
+            catalogue = _files(desk)  # they may be others by now
     else:
         document = _read_plan(file)
         reviewed(document)
-    _tell_applied(desk, _apply(desk, document), as_json)
+        catalogue = _files(desk)
+    _tell_applied(desk, _apply(desk, catalogue, document), as_json)
 
 
 def _without_cancelled(made: "WholePlan") -> "WholePlan":
@@ -181,18 +188,21 @@ def _read_plan(file: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _apply(desk: Desk, document: Mapping[str, Any]) -> "Applied":
-    from campaigns import catalogue as files
+def _apply(desk: Desk, catalogue: "Catalogue", document: Mapping[str, Any]) -> "Applied":
     from campaigns.whole_plan import apply_document
 
-    catalogue = files.load(desk.workspace)
     with desk.database.begin() as connection:
         return apply_document(connection, catalogue, document, desk.clock.now(), actor=acting_user())
 
 
-def _confirm(messages: int, agreed: bool) -> None:
-    if agreed or messages == 0:
-        return
+def _ask(made: "WholePlan") -> None:
+    if made.would_send:
+        _confirm(made.would_send)
+    else:
+        click.confirm(f"Apply {', '.join(made.pending)}?", abort=True, err=True)
+
+
+def _confirm(messages: int) -> None:
     if messages < TYPED_FROM:
         click.confirm(f"Send {messages:,} messages?", abort=True, err=True)
         return
@@ -268,7 +278,8 @@ def send(
 def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again: bool, as_json: bool) -> None:
     from campaigns.whole_plan import to_file
 
-    made = _make_plan(desk, (campaign,))
+    catalogue = _files(desk)
+    made = _make_plan(desk, catalogue, (campaign,))
     _refuse_others(made)
     (mailing,) = made.mailings.campaigns
     _refuse_cancelled(mailing, desk.zone, again=again)
@@ -276,13 +287,14 @@ def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again
         raise PlanError(f"{campaign} is transactional (got no person to send it to)", hint=SEND_TO)
     if not as_json:
         _print_plan(made, desk.zone)
-    if made.pending:
-        _confirm(made.would_send, yes)
+    if made.would_send and not yes:
+        _confirm(made.would_send)
+        catalogue = _files(desk)  # they may be others by now
     if wait and made.pending and not _senders(desk):
         raise ServiceError(
             "nothing is running that sends; nothing was started", hint="run `clarion up` in another window"
         )
-    applied = _apply(desk, to_file(made))
+    applied = _apply(desk, catalogue, to_file(made))
     if not (wait and applied.started):
         _tell_applied(desk, applied, as_json)
         return

@@ -196,7 +196,7 @@ def sent_piece(office, database, customer: str, *, piece_of: str = "spring-paper
 
     catalogue = files.load(office)
     with database.begin() as connection:
-        piece = versions.pin(catalogue, piece_of).mailing().piece
+        piece = versions.pin(catalogue, piece_of).piece
         run_id = make_run(connection, "last-year", version_id=make_version(connection, "last-year", piece=piece))
         found = select(schema.customer.c.id).where(schema.customer.c.external_id == customer)
         make_message(connection, run_id, connection.execute(found).scalar_one(), **values)

@@ -7,8 +7,9 @@ import pytest
 
 from core.errors import ServiceError
 from core.workspace import Workspace
+from templates.check import check_templates
 from templates.definition import TemplateSource, load_templates, parse_definition
-from templates.mailing import check_templates
+from templates.mailing import Templates
 from templates.preview import find_browser, preview_html, write_png
 from tests.unit.templates_support import ORGANISATION, compiled, context_of, sources_of
 
@@ -16,7 +17,7 @@ FRONT = "---\nsubject: Hello\n---\n"
 
 
 def checked(files: dict[str, str]) -> list[tuple[str, int, str]]:
-    found = check_templates(sources_of(files), ORGANISATION)
+    found = check_templates(Templates(sources_of(files), ORGANISATION))
     return [(problem.file.removeprefix("templates/"), problem.line, problem.message) for problem in found]
 
 

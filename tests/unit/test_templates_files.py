@@ -8,9 +8,10 @@ import pytest
 
 from core.errors import ConfigError
 from core.workspace import Workspace
+from templates.check import check_templates, lint_mailing
 from templates.definition import load_templates
 from templates.files import Folder, NoSuchFile, Pinned
-from templates.mailing import Mailing, check_templates, compile_mailing, lint_mailing
+from templates.mailing import Mailing, Templates, compile_mailing
 from tests.unit.templates_support import ORGANISATION, PlainUrls, context_of
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -47,7 +48,7 @@ def compiled(folder: Folder, name: str) -> Mailing:
 
 def problems_of(folder: Folder) -> list[str]:
     found, _ = load_templates(Workspace(folder.root.parent))
-    return [str(problem) for problem in check_templates(found, ORGANISATION, files=folder)]
+    return [str(problem) for problem in check_templates(Templates(found, ORGANISATION, files=folder))]
 
 
 def mailing(body: str, front: str = "") -> bytes:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from core.errors import ConfigError, RenderError
-from templates.mailing import compile_mailing, lint_mailing
+from templates.check import lint_mailing
+from templates.mailing import compile_mailing
 from tests.unit.templates_support import ORGANISATION, PlainUrls, compiled, context_of, sources_of
 
 FRONT = "---\nsubject: Hello\n---\n"
