@@ -678,6 +678,15 @@ sequence = Table(
     comment="the sequences that were applied",
 )
 
+sequence_look = Table(
+    "sequence_look",
+    metadata,
+    Column("sequence", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    _at("look_at", nullable=False, comment="when the rule that is waited for is asked next, of all who wait there"),
+    comment="steps at which somebody waits for a rule to come true",
+)
+
 enrolment = Table(
     "enrolment",
     metadata,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from campaigns.catalogue import Catalogue
 from campaigns.runs import lock_campaign
-from campaigns.sequences import moves, records, versions
+from campaigns.sequences import asking, moves, records, versions
 from campaigns.sequences.moves import Crossing
 from campaigns.sequences.planned import Intent, Reviewed, SequencePlan
 from campaigns.sequences.planning import Examined, examine
@@ -122,6 +122,7 @@ def _edit(connection: Connection, found: Examined, now: datetime) -> None:
     moves.rename(connection, crossing, found.renamed or {})
     if moves.carry_over(connection, crossing, found.lots) >= _ANALYZE_FROM:
         analyze(connection, "enrolment")
+    asking.expect_all(connection, standing, now)
     records.register(connection, found.plan.name, standing.id, now)
 
 

@@ -9,14 +9,15 @@ from campaigns.duty import Circumstances, Duty
 from campaigns.sequences import activities, ending, engine, looking
 
 _NEXT: Final = text("""
-    SELECT min(next.due_at) FROM sequence AS s CROSS JOIN LATERAL (
-        SELECT e.due_at FROM enrolment AS e WHERE e.sequence = s.name AND e.state = 'active' ORDER BY e.due_at LIMIT 1
-    ) AS next WHERE s.state = 'active'
+    SELECT min(least(
+        (SELECT min(e.due_at) FROM enrolment AS e WHERE e.sequence = s.name AND e.state = 'active'),
+        (SELECT min(l.look_at) FROM sequence_look AS l WHERE l.sequence = s.name)
+    )) FROM sequence AS s WHERE s.state = 'active'
 """)
 
 
 def _next_step(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
-    """When the next passage goes on."""
+    """When the next passage goes on, or a rule is asked."""
     del around, now
     at: datetime | None = connection.execute(_NEXT).scalar()
     return at

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from campaigns import duplicates
 from campaigns.duty import Circumstances
-from campaigns.sequences import actions, passages, recall, records, sending, versions
+from campaigns.sequences import actions, asking, passages, recall, records, sending, versions
 from campaigns.sequences.passages import EnrolmentState, Journal, Passage
 from campaigns.sequences.sending import Post
 from campaigns.sequences.steps import Step
@@ -22,8 +22,6 @@ from campaigns.sequences.versions import Standing
 from campaigns.sequences.waits import Clock
 from core.errors import PlanError
 from core.people_lock import people_stay
-from segments.membership import rule
-from segments.waking import wakers
 
 #: Passages claimed in one transaction: a pause waits for no more than these.
 AT_ONCE: Final = 20_000
@@ -38,7 +36,8 @@ _ACTING: Final = frozenset({"send", "task", "update", "webhook"})
 _DUE: Final = text("""
     SELECT name FROM sequence
     WHERE state = 'active'
-      AND EXISTS (SELECT FROM enrolment AS e WHERE e.sequence = name AND e.state = 'active' AND e.due_at <= :now)
+      AND (EXISTS (SELECT FROM enrolment AS e WHERE e.sequence = name AND e.state = 'active' AND e.due_at <= :now)
+           OR EXISTS (SELECT FROM sequence_look AS l WHERE l.sequence = name AND l.look_at <= :now))
     ORDER BY name FOR NO KEY UPDATE SKIP LOCKED
 """)
 
@@ -58,6 +57,7 @@ def advance(connection: Connection, around: Circumstances, now: datetime) -> int
 
 
 def _advance_one(connection: Connection, around: Circumstances, name: str, now: datetime, most: int) -> int:
+    asking.look(connection, around, name, now)
     claimed = passages.claim(connection, name, now, most)
     for version_id, people in sorted(claimed.items()):
         standing = versions.fetch(connection, version_id)
@@ -74,7 +74,7 @@ class _Pass:
         self._connection, self._now = post.connection, post.now
         self._standing: Standing = post.standing
         self._definition = post.standing.definition
-        self._clock = Clock(post.standing.version.zone, post.now, around.looks_apart)
+        self._clock = Clock(post.standing.version.zone, post.now)
         self._journal = Journal(post.now)
         self._at: dict[str, list[Passage]] = {}
         self._left: list[int] = []  # who reached the goal, or fit `exit_when`
@@ -169,7 +169,6 @@ class _Pass:
             self._did(people, "waited", self._definition.following[name])
             return
         fit = self._fitting([wait.rule], people)
-        is_told = wakers(rule(wait.rule, self._standing.version.vocabulary)).alone
         came_true = [each for each in people if each.id in fit]
         for passage in came_true:
             passage.nominal = self._now
@@ -177,9 +176,12 @@ class _Pass:
         left = [each for each in people if each.id not in fit]
         too_late = [each for each in left if each.nominal <= self._now]
         self._did(too_late, "timed_out", wait.on_timeout or self._definition.following[name])
-        for passage in (each for each in left if each.nominal > self._now):
-            look_at = self._clock.next_look(wait, passage.nominal, is_told=is_told)
-            self._journal.rests(passage, nominal=passage.nominal, due_at=look_at)
+        stays = [each for each in left if each.nominal > self._now]
+        for passage in stays:
+            self._journal.rests(passage, nominal=passage.nominal, due_at=passage.nominal)
+        if stays and asking.asked_at(self._standing, name) is not None:
+            look_at = self._now + asking.apart([wait], self._around)
+            asking.expect(self._connection, self._standing.sequence, name, look_at)
 
     def branch(self, name: str, step: Step, people: Sequence[Passage]) -> None:
         left = list(people)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select, text
+from sqlalchemy import Connection, RowMapping, func, select, text
 
 from campaigns.reasons import SENTENCES, sentence
 from campaigns.sequences import versions
@@ -13,7 +13,7 @@ from campaigns.sequences.records import Record, SequenceState
 from campaigns.sequences.steps import Step
 from campaigns.sequences.telling import wait_words
 from core.local_time import shown_in
-from core.schema import enrolment
+from core.schema import enrolment, sequence_look
 
 _SOURCES: Final = {
     "segment": "was found in segment {segment}",
@@ -89,7 +89,11 @@ def passages_of(connection: Connection, person: RowMapping, record: Record, zone
 
 def _passages(connection: Connection, customer_id: int, name: str) -> list[RowMapping]:
     mine = (enrolment.c.customer_id == customer_id) & (enrolment.c.sequence == name)
-    return list(connection.execute(select(enrolment).where(mine).order_by(enrolment.c.id)).mappings())
+    look = sequence_look.c
+    asked = (look.sequence == enrolment.c.sequence) & (look.step == enrolment.c.step)
+    next_at = func.least(enrolment.c.due_at, look.look_at).label("look_at")
+    query = select(enrolment, next_at).join(sequence_look, asked, isouter=True)
+    return list(connection.execute(query.where(mine).order_by(enrolment.c.id)).mappings())
 
 
 def _told(connection: Connection, record: Record, row: RowMapping, zone: str) -> Iterator[tuple[datetime, str]]:
@@ -154,8 +158,8 @@ def _until(step: Step | None, row: RowMapping, zone: str, now: datetime) -> str:
     """What it waits for, and until when."""
     due, wait = shown_in(zone, row["due_at"]), None if step is None else step.wait
     if wait is not None and wait.rule is not None:
-        end = shown_in(zone, row["nominal_at"])
-        return f"until {wait.rule} is true, at the latest {end}; it is looked at next at {due}"
+        end, look_at = shown_in(zone, row["nominal_at"]), shown_in(zone, row["look_at"])
+        return f"until {wait.rule} is true, at the latest {end}; it is looked at next at {look_at}"
     if row["due_at"] <= now:
         return f"it is due since {due}"
     if step is None or wait is None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from campaigns.sequences.actions import leaving_rules
+from campaigns.sequences.passages import rows_where
 from campaigns.sequences.telling import Effect, Told
 from campaigns.sequences.versions import SequenceVersion, Standing
 from core.schema import customer, enrolment
@@ -50,8 +51,7 @@ def _asked(version: SequenceVersion) -> list[tuple[str, str]]:
 def _leaving(
     connection: Connection, pinned: SequenceVersion, there: ColumnElement[bool], because: str, rule: str, now: datetime
 ) -> Iterator[Told]:
-    columns = [enrolment.c[name] for name in ("id", "customer_id", "given", "entered_at", "step_since")]
-    passages = select(*columns).where(there).cte("passage").prefix_with("MATERIALIZED")
+    passages = rows_where(there).cte("passage").prefix_with("MATERIALIZED")
     fitting = passing(rule, pinned.vocabulary, passages, now=now).subquery("fitting")
     counted = select(enrolment.c.step, func.count().label("people")).join(fitting, fitting.c.id == enrolment.c.id)
     for row in connection.execute(counted.group_by(enrolment.c.step)):

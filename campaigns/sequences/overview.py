@@ -20,7 +20,7 @@ class StepHeads:
     step: str
     action: str  # of the version in force; `former` where it has no such step
     waiting: int
-    next_at: datetime | None  # when the first of those who wait goes on
+    next_at: datetime | None  # when the first of those who wait goes on, or is asked
     outcomes: Mapping[str, int]
 
     def document(self) -> dict[str, Any]:
@@ -90,8 +90,9 @@ _ENDED: Final = text("""
     FROM enrolment WHERE sequence = :name GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """)
 _WAITING: Final = text("""
-    SELECT step, count(*) AS heads, min(due_at) AS next_at
-    FROM enrolment WHERE sequence = :name AND state = 'active' GROUP BY step
+    SELECT step, count(*) AS heads, least(min(e.due_at), min(l.look_at)) AS next_at
+    FROM enrolment AS e LEFT JOIN sequence_look AS l USING (sequence, step)
+    WHERE sequence = :name AND e.state = 'active' GROUP BY step
 """)
 _OUTCOMES: Final = text("""
     SELECT s.step, s.outcome, count(*) AS heads FROM enrolment_step AS s JOIN enrolment AS e ON e.id = s.enrolment_id

@@ -10,7 +10,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, DateTime, Select, Text, bindparam, literal, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    DateTime,
+    Select,
+    Text,
+    bindparam,
+    literal,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.arrays import Ids, among
@@ -152,10 +164,22 @@ def claim(connection: Connection, sequence: str, now: datetime, most: int) -> di
     return found
 
 
-def rows_of(ids: Iterable[int]) -> Select[Any]:
-    """SQL: the passages with these ids, as rules are asked of them (`segments.membership.passing`)."""
+def rows_where(condition: ColumnElement[bool]) -> Select[Any]:
+    """SQL: the passages of which the condition holds, as rules are asked of them (`segments.membership.passing`)."""
     columns = [enrolment.c[name] for name in ("id", "customer_id", "given", "entered_at", "step_since")]
-    return select(*columns).where(among(enrolment.c.id, ids))
+    return select(*columns).where(condition)
+
+
+def fit(vocabulary: Vocabulary, rules: Sequence[str], passages: Select[Any], now: datetime) -> CompoundSelect[Any]:
+    """SQL: those of the `rows_where` for whom rules hold, by `id`, and the `number` of each rule that does."""
+    rows = passages.cte("passage").prefix_with("MATERIALIZED")
+    asked = [passing(each, vocabulary, rows, now=now) for each in rules]
+    return union_all(
+        *(
+            select(query.subquery(f"fit_{number}"), literal(number).label("number"))
+            for number, query in enumerate(asked)
+        )
+    )
 
 
 def fitting(
@@ -164,11 +188,8 @@ def fitting(
     """Those of the passages for whom one of the rules holds, and the number of the first that does."""
     if not ids or not rules:
         return {}
-    rows = rows_of(ids).cte("passage").prefix_with("MATERIALIZED")
-    asked = [passing(each, vocabulary, rows, now=now) for each in rules]
-    fit = [select(query.subquery(f"fit_{number}"), literal(number)) for number, query in enumerate(asked)]
     found: dict[int, int] = {}
-    for id_, number in connection.execute(union_all(*fit)).all():
+    for id_, number in connection.execute(fit(vocabulary, rules, rows_where(among(enrolment.c.id, ids)), now)).all():
         found[id_] = min(found.get(id_, number), number)
     return found
 

@@ -1,7 +1,8 @@
 """When steps are due: the ends of waits, reckoned once for each zone and instant, never person by person.
 
 A passage has two times. `nominal` is the plan's: waits count from it, so that who is looked at late does not come late
-for ever. `due_at` is when it is looked at next; of a wait for something to come true that may be earlier.
+for ever. `due_at` is when it is looked at next; of a wait for something to come true that may be earlier (`asking`,
+`waking`).
 """
 
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ class Rest:
 class Clock:
     """The times at which people who come to steps go on, in one sequence; keeps what it reckoned."""
 
-    def __init__(self, zone: str, now: datetime, looks_apart: timedelta = timedelta()) -> None:
-        """`zone`: of whom no zone is known. `looks_apart`: rules are looked at no sooner after the last look."""
-        self._zone, self._now, self._looks_apart = zone, now, looks_apart
+    def __init__(self, zone: str, now: datetime) -> None:
+        """`zone`: of whom no zone is known."""
+        self._zone, self._now = zone, now
         self._known: dict[tuple[int, str, datetime], Rest] = {}
 
     def rest(self, step: Step, zone: str | None, nominal: datetime) -> Rest:
@@ -59,10 +60,6 @@ class Clock:
         if wait.until is not None and end < self._now - _TOO_LATE:
             end = end_of(wait, place, self._now)
         return Rest(end, end)
-
-    def next_look(self, wait: WaitStep, nominal: datetime, *, is_told: bool) -> datetime:
-        """When a rule that does not hold yet is looked at again; `is_told`: activities alone can make it true."""
-        return nominal if is_told else min(nominal, self._now + max(wait.look_every, self._looks_apart))
 
 
 def end_of(wait: WaitStep, zone: str, nominal: datetime) -> datetime:

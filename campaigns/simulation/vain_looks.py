@@ -8,12 +8,12 @@ made: the next one is due when it would be. Reads all passages at each instant: 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from campaigns.duty import Circumstances
-from campaigns.sequences import actions, looking, records, versions
+from campaigns.sequences import asking, looking, records, versions
 from campaigns.sequences.records import SequenceState
 from campaigns.sequences.versions import Standing
 from segments.membership import rule
@@ -26,23 +26,29 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _WRITTEN: Final = text("""
     SELECT (SELECT sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
                        + pg_stat_get_xact_tuples_deleted(oid))
-            FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname NOT IN ('sequence', 'enrolment')),
+            FROM pg_class
+            WHERE relnamespace = pg_my_temp_schema() AND relname NOT IN ('sequence', 'sequence_look', 'enrolment')),
            (SELECT string_agg((to_jsonb(s) - 'looked_at')::text, ',' ORDER BY s.name) FROM sequence AS s),
            (SELECT string_agg((to_jsonb(e) - 'due_at')::text, ',' ORDER BY e.id) FROM enrolment AS e)
 """)
-_PASSAGES: Final = text("""
-    SELECT e.id, e.version_id, e.step, e.due_at, e.nominal_at
-    FROM enrolment AS e JOIN sequence AS s ON s.name = e.sequence WHERE e.state = 'active' AND s.state = 'active'
+_DUE: Final = text("""
+    SELECT e.due_at FROM enrolment AS e JOIN sequence AS s ON s.name = e.sequence
+    WHERE e.state = 'active' AND s.state = 'active'
 """)
-_LOOKED: Final = text("UPDATE sequence SET looked_at = :at WHERE name = :key")
-_WAITS: Final = text("UPDATE enrolment SET due_at = least(CAST(:at AS timestamptz), nominal_at) WHERE id = :key")
+_WAITED_AT: Final = text("""
+    SELECT l.sequence, l.step, l.look_at FROM sequence_look AS l JOIN sequence AS s ON s.name = l.sequence
+    WHERE s.state = 'active' ORDER BY 1, 2
+""")
+_LOOKED: Final = text("UPDATE sequence SET looked_at = :at WHERE name = :sequence")
+_ASKED: Final = text("UPDATE sequence_look SET look_at = :at WHERE sequence = :sequence AND step = :step")
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One that is made again and again: of a sequence at its segment, or of a passage at what it waits for."""
+    """One that is made again and again: of a sequence at its segment, or at what is waited for at a step."""
 
-    key: str | int  # the sequence's name, or the passage's number
+    sequence: str
+    step: str | None  # None: at its segment
     last: datetime
     every: timedelta
     turns: frozenset[Turn] | None  # of all rules it asks; None: it may find others at any time
@@ -70,15 +76,13 @@ class VainLooks:
         """The looks after `now`, when nothing is left to be done, that can find nothing count as made: up to `until`,
         and before `other`, when something else happens."""
         self._notice(now)
-        passages = self.connection.execute(_PASSAGES).all()
-        at_waits = {row.id: look for row in passages if (look := self._at_wait(row)) is not None}
-        looks = [*self._at_segments(), *at_waits.values()]
+        looks = [*self._at_segments(), *self._at_waits(now)]
         vain = [look for look in looks if look.turns is not None and look.last > self._written_at]
         if not vain:
             return
         needed = [look.last + look.every for look in looks if look not in vain]
-        ends = [row.nominal_at if row.id in at_waits else row.due_at for row in passages]
-        stops = [until + _MOMENT, other or until + _MOMENT, *needed, *ends, *self._turning(vain)]
+        due = self.connection.execute(_DUE).scalars()
+        stops = [until + _MOMENT, other or until + _MOMENT, *needed, *due, *self._turning(vain)]
         for look in vain:
             self._count_as_made(look, look.last_before(min(stops)))
 
@@ -89,8 +93,8 @@ class VainLooks:
 
     def _count_as_made(self, look: _Look, at: datetime) -> None:
         if at > look.last:
-            note, told = (_LOOKED, at) if isinstance(look.key, str) else (_WAITS, at + look.every)
-            self.connection.execute(note, {"key": look.key, "at": told})
+            note, told = (_LOOKED, at) if look.step is None else (_ASKED, at + look.every)
+            self.connection.execute(note, {"sequence": look.sequence, "step": look.step, "at": told})
 
     def _turning(self, vain: Sequence[_Look]) -> Iterator[datetime]:
         """When each of them is made because time came to a turn of somebody's rules."""
@@ -106,21 +110,17 @@ class VainLooks:
             standing = versions.fetch(self.connection, record.version_id)
             due_at = looking.due_at(self.circumstances, record, standing)
             if due_at is not None and record.state is SequenceState.ACTIVE:
-                every = self._apart(standing.definition.enrol.look_every)
+                every = max(standing.definition.enrol.look_every, self.circumstances.looks_apart)
                 known = None if record.looked_at is None else self._turns_of(standing, None)
-                yield _Look(record.name, due_at - every, every, known)
+                yield _Look(record.name, None, due_at - every, every, known)
 
-    def _at_wait(self, row: Row[Any]) -> _Look | None:
-        """That of a passage; None: it is not looked at before it goes on."""
-        standing = versions.fetch(self.connection, row.version_id)
-        wait = standing.definition.steps[row.step].wait
-        if wait is None or wait.rule is None or row.due_at >= row.nominal_at:
-            return None
-        every = self._apart(wait.look_every)
-        return _Look(row.id, row.due_at.astimezone(UTC) - every, every, self._turns_of(standing, row.step))
-
-    def _apart(self, look_every: timedelta) -> timedelta:
-        return max(look_every, self.circumstances.looks_apart)
+    def _at_waits(self, now: datetime) -> Iterator[_Look]:
+        for sequence, step, look_at in self.connection.execute(_WAITED_AT).all():
+            waits = asking.waits_at(self.connection, sequence, step, now)
+            if waits:
+                every = asking.apart((wait for _, wait in waits), self.circumstances)
+                known = _joined(self._turns_of(standing, step) for standing, _ in waits)
+                yield _Look(sequence, step, look_at.astimezone(UTC) - every, every, known)
 
     def _turns_of(self, standing: Standing, step: str | None) -> frozenset[Turn] | None:
         """Those of all rules that a look asks at this step, or at the segment."""
@@ -140,16 +140,19 @@ def _of_segment(standing: Standing) -> frozenset[Turn] | None:
 
 def _of_wait(standing: Standing, step: str) -> frozenset[Turn] | None:
     wait = standing.definition.steps[step].wait
-    waited_for = wait.rule if wait is not None else None
-    leaving = [condition for _, condition in actions.leaving_rules(standing.definition)]
-    return _together([*leaving, waited_for or ""], standing.version.vocabulary)
+    assert wait is not None  # noqa: S101  as `asking` says
+    return _together(asking.rules_at(standing, wait), standing.version.vocabulary)
 
 
 def _together(rules: Iterable[str], vocabulary: Vocabulary) -> frozenset[Turn] | None:
+    return _joined(turns(rule(each, vocabulary)) for each in rules)
+
+
+def _joined(each: Iterable[frozenset[Turn] | None]) -> frozenset[Turn] | None:
+    """All of them; None: one is not known."""
     found: set[Turn] = set()
-    for text_ in rules:
-        of_rule = turns(rule(text_, vocabulary))
-        if of_rule is None:
+    for some in each:
+        if some is None:
             return None
-        found |= of_rule
+        found |= some
     return frozenset(found)
