@@ -23,6 +23,7 @@ from core.database import Database
 from core.errors import AddressError, ImportFailed
 from core.ids import AddressKey, address_key
 from core.schema import customer, erasure
+from customers.importing.fields import left_out
 from customers.joining import FIELDS
 from customers.readers.tables import Table, open_table
 
@@ -55,10 +56,14 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the rows: `confirmed`, `waiting`, `known` (registered before), `refused`."""
+    """What became of the rows: `confirmed`, `waiting`, `known` (registered before), `refused`.
+
+    `remarks`: what the person should know about how the file was understood.
+    """
 
     counts: Mapping[str, int]
     refused: tuple[Refused, ...]
+    remarks: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class _Tally:
     again: bool
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
 
     def fit(self, rows: Iterable[_Row], known: Mapping[AddressKey, Row[Any]]) -> Iterator[_Row]:
         """Those of the rows whose people may be registered; the others are refused."""
@@ -88,7 +94,7 @@ class _Tally:
     def done(self) -> Imported:
         counts = self.counts | Counter(refused=len(self.refused))
         named = {name: counts[name] for name in ("confirmed", "waiting", "known", "refused")}
-        return Imported(named, tuple(sorted(self.refused, key=lambda one: one.line)))
+        return Imported(named, tuple(sorted(self.refused, key=lambda one: one.line)), self.remarks)
 
 
 def import_file(
@@ -166,12 +172,20 @@ def _rows(path: Path, definition: EventFile, circumstances: Circumstances, tally
         raise ImportFailed(f"no column 'email' (got {', '.join(table.header)})", where=str(path))
     if sum(1 for _ in open_table(path).rows()) > MOST_ROWS:
         raise ImportFailed(f"too many rows (expected at most {MOST_ROWS:,})", where=str(path))
+    known = _columns(definition)
+    free = [name for name in known if name not in table.header]
+    tally.remarks = left_out((name for name in table.header if name not in known), "the event has", free)
     secret = circumstances.workspace.secret
     for line, attendee in _attendees(table, definition):
         if isinstance(attendee, str):
             tally.refused.append(Refused(line, attendee))
         else:
             yield _Row(line, attendee, address_key(secret, attendee.address.comparable))
+
+
+def _columns(definition: EventFile) -> tuple[str, ...]:
+    """The columns a list may have."""
+    return (_EMAIL, _LANGUAGE, *FIELDS, *definition.registration.fields)
 
 
 def _pieces(rows: Iterator[_Row]) -> Iterator[Sequence[_Row]]:

@@ -1,12 +1,12 @@
 """Which column of a file is which field: as the user says with `--map`, else by well-known headers."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from core.errors import ImportFailed, UsageError
-from core.names import did_you_mean
+from core.names import did_you_mean, near_miss
 from customers.importing.rejects import REJECT_COLUMNS
 
 #: field → headers it is known by, the surest first. Compared without case, blanks and punctuation.
@@ -116,6 +116,15 @@ def require(columns: Columns, *alternatives: Sequence[str], header: Sequence[str
             f"the file has no column for {'; '.join(missing)} (got columns {', '.join(header)})",
             hint="name them with --map COLUMN=FIELD",
         )
+
+
+def left_out(columns: Iterable[str], whose: str, fields: Collection[str]) -> tuple[str, ...]:
+    """A remark on `columns`, which are no fields of the kind that `whose` names (`purchases have`); none where there
+    are none. `fields`: those that no column is, one of which may be meant."""
+    named = [
+        f"{column} (did you mean {near!r}?)" if (near := near_miss(column, fields)) else column for column in columns
+    ]
+    return (f"left out, because {whose} no such field: {', '.join(named)}",) if named else ()
 
 
 def _plain(header: str) -> str:

@@ -16,7 +16,7 @@ from customers import metrics
 from customers.importing.consents import ConsentImporter
 from customers.importing.customers import CustomerImporter
 from customers.importing.events import EventImporter
-from customers.importing.fields import match_columns
+from customers.importing.fields import left_out, match_columns
 from customers.importing.importer import Importer, Loaded, NewCustomers, Source
 from customers.importing.purchases import PurchaseImporter
 from customers.importing.refused import Refused
@@ -203,7 +203,7 @@ def _log(connection: "Connection", kind: str, table: Table, counts: Counts, now:
 
 def _unused(kind: str, importer: Importer) -> tuple[str, ...]:
     columns = importer.source.columns
-    if importer.keeps_attributes or not columns.attributes:
+    if importer.keeps_attributes:
         return ()
-    names = ", ".join(name for _, name in columns.attributes)
-    return (f"left out, because {kind} have no such field: {names}",)
+    free = [field for field in importer.fields if field not in columns]
+    return left_out((name for _, name in columns.attributes), f"{kind} have", free)

@@ -103,6 +103,22 @@ def test_list_from_a_file_is_registered_once(typed):
     assert "expected everything, vegetarian" in first["rejected"][1]["why"]
 
 
+def test_columns_of_a_list_that_are_no_fields_are_named(typed):
+    """
+    With what may be meant, in a dry run as well; the rows are registered without them.
+    """
+    typed("apply", "--yes")
+    file = typed.root / "guests.csv"
+    file.write_text(f"email,first_nam,badge,diet\n{ANN},Anna,7,vegetarian\n")
+    dry, done = (typed("event", "import", "paper-evening", str(file), *more) for more in (["--dry-run"], []))
+    file.write_text(f"email,language,first_name,diet\n{ANN},en,Anna,vegetarian\n")
+
+    for told in (dry, done):
+        assert "left out, because the event has no such field: first_nam (did you mean 'first_name'?), badge" in told
+    assert ["confirmed"] == [row["state"] for row in typed("event", "show", "paper-evening", "--json")["registrations"]]
+    assert "left out" not in typed("event", "import", "paper-evening", str(file))
+
+
 def test_cancelled_event_is_told_to_everybody(typed, database):
     """
     At once and for good.

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import ImportFailed, UsageError
 from customers.importing.customers import CustomerImporter
-from customers.importing.fields import match_columns, parse_mapping, require
+from customers.importing.fields import left_out, match_columns, parse_mapping, require
 from customers.importing.purchases import PurchaseImporter
 from customers.importing.rejects import REJECT_COLUMNS
 
@@ -135,3 +135,13 @@ def test_everything_missing_is_named_at_once() -> None:
 
     with pytest.raises(ImportFailed, match=r"order_id; amount or quantity\+unit_price.*got columns date, qty"):
         require(columns, ("order_id",), ("ordered_at",), ("amount", "quantity+unit_price"), header=["date", "qty"])
+
+
+def test_columns_that_are_left_out_are_named_with_what_may_be_meant() -> None:
+    """
+    One line for all of them, and none where every column is a field.
+    """
+    told = left_out(["colour", "quantty"], "purchases have", ["quantity", "order_id"])
+
+    assert ("left out, because purchases have no such field: colour, quantty (did you mean 'quantity'?)",) == told
+    assert () == left_out([], "purchases have", ["quantity"])

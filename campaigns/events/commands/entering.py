@@ -108,6 +108,8 @@ def import_(desk: Desk, name: str, file: Path, again: bool, dry_run: bool, as_js
             done = foreseen(connection, of, name, file, now, again=again)
     else:
         done = import_file(desk.database, of, name, file, now, actor=acting_user(), again=again)
+    for text in done.remarks:
+        remark(text)
     if as_json:
         refused = [{"line": one.line, "why": one.why} for one in done.refused]
         print_json({"event": name, **done.counts, "rejected": refused, "dry_run": dry_run})
