@@ -26,6 +26,7 @@ from web.pages import NOTHING, Html, fragment, joined
 from web.reading import read_fields
 from web.site import Site, site_of
 from web.timed_links import opened
+from web.times import shown_time
 
 #: More people than these are searched for, not scrolled through.
 _MOST_SHOWN: Final = 60
@@ -153,12 +154,21 @@ def _page(
     language = request.query_params.get("lang")
     values = {
         "heading": heading, "status": _told(done, words, undo=undo),
+        "early": _early(door.held, site.clock.now(), words),
         "count": words.say("door_count", here=str(door.here), seats=str(door.seats)),
         "label": words.say("door_search"), "search": words.say("door_search_button"), "query": query,
         "people": fragment("door_people.html", {"people": joined(people)}) if people else none, "more": more,
         "kept": fragment("hidden.html", {"name": "lang", "value": words.code}) if language else NOTHING,
     }  # fmt: skip
     return site.page(request, words, heading, fragment("door.html", values))
+
+
+def _early(held: HeldEvent, now: datetime, words: Words) -> Html:
+    """On a day before the event its time is told: this may be another one's list."""
+    if not held.begins_later(now):
+        return NOTHING
+    time = shown_time(held.starts_at, held.zone, words)
+    return fragment("notice.html", {"words": words.say("door_early", time=time)})
 
 
 def _told(done: tuple[Change, str] | None, words: Words, *, undo: bool) -> Html:

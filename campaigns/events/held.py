@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
 
@@ -94,6 +95,11 @@ class HeldEvent:
     def window(self) -> tuple[datetime | None, datetime]:
         """When registration opens (None: it is open) and closes."""
         return registration_window(self.definition, self.zone)
+
+    def begins_later(self, now: datetime) -> bool:
+        """Whether its day is still to come at `now`, where it takes place."""
+        zone = ZoneInfo(self.zone)
+        return self.state == "open" and now.astimezone(zone).date() < self.starts_at.astimezone(zone).date()
 
     def title(self, language: str | None) -> str:
         """What it is called in the language, or the next best one."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -137,6 +137,23 @@ def test_door_checks_in_with_one_press(event: EventPages) -> None:
     assert ("Bo is here." in done.text, "1 of 2 are here" in done.text) == (True, True)
     assert "That was so already" in again.text
     assert [False, True, False] == [bool(row["checked_in_at"]) for row in event.pages.rows(schema.registration)]
+
+
+def test_door_says_that_the_day_is_still_to_come(event: EventPages) -> None:
+    """
+    Whoever comes before is let in all the same; on the day, from its midnight where it takes place, nothing is said.
+    """
+    said = "The event begins on Monday, 16 March 2026, 10:00 (Europe/Berlin, UTC+1)"
+    looked = event.pages.get(event.door)
+    early = event.pages.post(event.door, {"registration": "1", "action": "here"})
+    day = datetime(2026, 3, 15, 23, tzinfo=UTC)
+    event.pages.clock.instant = day - timedelta(minutes=1)
+    before = event.pages.get(event.door)
+    event.pages.clock.instant = day
+    then = event.pages.post(event.door, {"registration": "2", "action": "here"})
+
+    assert [True, True, True, False] == [said in page.text for page in (looked, early, before, then)]
+    assert ("Ann is here." in early.text, "2 of 2 are here" in then.text) == (True, True)
 
 
 def test_door_takes_a_mistake_back_and_lets_nobody_else_in(event: EventPages) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -78,8 +77,7 @@ def _remark_early(held: "HeldEvent", now: datetime) -> None:
     """Whoever checks people in on a day before the event is told so: it may be another one's list."""
     from campaigns.events.wording import moment
 
-    zone = ZoneInfo(held.zone)
-    if now.astimezone(zone).date() < held.starts_at.astimezone(zone).date():
+    if held.begins_later(now):
         begins = moment(held.starts_at, held.zone, "en")
         remark(f"remark: {held.name} begins on {begins}; who is checked in now counts as having come (--undo)")
 
