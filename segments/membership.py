@@ -16,7 +16,7 @@ from segments.fields import FIELDS
 from segments.functions import FUNCTIONS
 from segments.mistakes import Mistake, as_error, as_problem
 from segments.to_sql import customer_ids, passage_ids
-from segments.tree import All, AnyOf, Behaviour, Condition, InSegment, Not
+from segments.tree import All, AnyOf, Condition, Did, InSegment, Measured, Not
 from segments.vocabulary import Vocabulary
 
 __all__ = [
@@ -109,16 +109,17 @@ def segments_named(text: str, vocabulary: Vocabulary) -> frozenset[str]:
     return frozenset(reference.name for reference in _references(condition)) if condition else frozenset()
 
 
-def behaviours_in(segment: Segment, vocabulary: Vocabulary) -> Iterator[Behaviour]:
-    """What the segment's own rule asks whether, when or how often customers did it. One with mistakes asks nothing."""
-    return _behaviours(read(segment.where, vocabulary.plain).condition)
+def behaviours_in(text: str, vocabulary: Vocabulary) -> Iterator[Did | Measured]:
+    """Where the rule itself asks whether, when or how often customers did something. A segment's name asks nothing, and
+    neither does a rule with mistakes."""
+    return _behaviours(None if text.strip() in vocabulary.segments else read(text, vocabulary).condition)
 
 
-def _behaviours(part: object) -> Iterator[Behaviour]:
-    if isinstance(part, Behaviour):
+def _behaviours(part: object) -> Iterator[Did | Measured]:
+    if isinstance(part, Did | Measured):
         yield part
     elif isinstance(part, tuple):
-        yield from (behaviour for each in part for behaviour in _behaviours(each))
+        yield from (asked for each in part for asked in _behaviours(each))
     elif is_dataclass(part):
         yield from _behaviours(tuple(getattr(part, each.name) for each in fields(part)))
 

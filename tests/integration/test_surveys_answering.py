@@ -20,6 +20,7 @@ from core.schema import activity, customer, survey_answer
 from core.workspace import Workspace
 from segments.membership import audience
 from segments.vocabulary import Vocabulary
+from tests import event_files, sequence_files
 from tests.factories import make_customer
 from tests.survey_files import FILES, SURVEY
 
@@ -214,22 +215,47 @@ def test_answers_of_a_form_are_read(
 
 def test_segment_that_asks_for_no_survey_is_remarked_on(make_workspace: Callable[..., Workspace]) -> None:
     """
-    A name that no survey has is said with the nearest one, however deep in the rule; other activities do not matter.
+    A name that no survey has is said with its line and the nearest one, however deep in the rule; other activities do
+    not matter.
     """
     asking = 'did("survey_answered", where={"survey": "%s"})'
     segments = {
         "good": asking % "nps",
         "wrong": f'tier == "top" or not ({asking % "nsp"} and {asking % "nps"})',
-        "latest": 'latest("survey_answered", where={"survey": ["nps", "other"], "question": "likely"}) <= 6',
+        "latest": 'not\n  latest("survey_answered", where={"survey": ["nps", "other"], "question": "likely"}) <= 6',
         "shop": 'did("opened_case", where={"survey": "nsp"})',
     }
     files = FILES | {f"segments/{name}.yaml": f"where: |\n  {where}\n" for name, where in segments.items()}
     workspace = make_workspace(files=files)
 
     assert [
-        "segments/latest.yaml: it asks for answers to 'other', and there is no such survey (known: nps)",
-        "segments/wrong.yaml: it asks for answers to 'nsp', and there is no such survey (did you mean 'nps'?)",
+        "segments/latest.yaml:3: it asks for answers to 'other', and there is no such survey (known: nps)",
+        "segments/wrong.yaml:2: it asks for answers to 'nsp', and there is no such survey (did you mean 'nps'?)",
     ] == sorted(remarks_on(workspace, catalogue.load(workspace)))
+
+
+def test_sequence_that_asks_for_no_survey_or_event_is_remarked_on(make_workspace: Callable[..., Workspace]) -> None:
+    """
+    Wherever a rule of it stands, at its line.
+    """
+    steps = """
+answer: {wait: {for: 'did("survey_answered", since="step", where={"survey": "nsp"})', timeout: 7d}}
+which: {branch: [{when: 'count("event_attended", where={"event": "paper-evning"}) >= 1', go: done}, {go: call}]}
+call: {task: {title: Call them, owner: owner, due: 2d}}
+done: {exit: finished}
+"""
+    leaves = """'did("event_withdrawn", where={"event": ["paper-evening", "ink"]})'"""
+    content = sequence_files.sequence(steps, exit_when=leaves)
+    files = FILES | event_files.FILES | sequence_files.FILES | {"campaigns/nurture.yaml": content}
+    workspace = make_workspace(files=files)
+
+    missing = [remark for remark in remarks_on(workspace, catalogue.load(workspace)) if "there is no such" in remark]
+    asks, file = "it asks for activities of", "campaigns/nurture.yaml"
+    assert [
+        f"{file}:5: {asks} 'ink', and there is no such event (known: paper-evening)",
+        f"{file}:7: it asks for answers to 'nsp', and there is no such survey (did you mean 'nps'?)",
+        f"{file}:8: {asks} 'paper-evning', and there is no such event (did you mean 'paper-evening'?)",
+    ] == sorted(missing)
 
 
 def test_required_question_wants_an_answer() -> None:
