@@ -10,7 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 from campaigns import transactional
 from campaigns.catalogue import Catalogue
 from campaigns.duty import Circumstances
-from campaigns.events import afterwards, registering
+from campaigns.events import afterwards, answers, registering
+from campaigns.events.held import event_of
 from campaigns.sequences import enrol as sequences
 from campaigns.workspace_tests import given
 from campaigns.workspace_tests.definition import Bought, Consented, Customer, Did, Happening
@@ -18,6 +19,7 @@ from campaigns.workspace_tests.given import Place
 from core.errors import UsageError
 from core.instants import Instant
 from core.schema import customer, hit, message, registration
+from customers.joining import FIELDS
 from suppression.record import withdraw
 
 
@@ -125,12 +127,25 @@ def _register(stage: Stage, number: int, step: Happening, now: datetime) -> None
     address = given.email_of(step.customer, person)
     if address is None:
         raise UsageError(f"{step.customer} cannot register without an address")
-    named = {"first_name": person.first_name, "last_name": person.last_name, "company": person.company}
-    answers = {name: value for name, value in named.items() if value} | (step.answers or {})
-    attendee = registering.Attendee(address, answers, person.language)
+    attendee = registering.Attendee(address, _answers(stage, person, step), person.language)
     party = f"test-{step.customer}-{now.isoformat()}"
     order = registering.Order((attendee,), registering.Source.API, party)
     registering.register(stage.connection, stage.circumstances, step.event or "", order, now)
+
+
+def _answers(stage: Stage, person: Customer, step: Happening) -> dict[str, str]:
+    """What the form is filled in with: the customer's names where it asks for them, and what the test says.
+
+    Raises:
+        UsageError: the form does not take it.
+    """
+    definition = event_of(stage.connection, step.event or "").definition
+    named = {name: getattr(person, name) for name in FIELDS if name in definition.registration.fields}
+    told = {name: value for name, value in named.items() if value} | (step.answers or {})
+    kept, mistakes = answers.read(definition, told, is_asked=True)
+    if mistakes:
+        raise UsageError(f"{step.customer} cannot register for {step.event}: {'; '.join(map(str, mistakes))}")
+    return kept
 
 
 def _of_registration(act: Callable[[Stage, int, Happening, datetime], object]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from campaigns.workspace_tests.running import run
 from cli import clarion
 from core.commands import Desk
 from core.errors import ConfigError
+from tests import event_files
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer
 from tests.integration.test_workspace_tests import HEAD, WORKSPACE, findings
@@ -90,6 +91,37 @@ def test_misspelt_names_of_expectations_are_told(prepare):
         (11, "no campaign 'nurtur'"), (12, "no step 'helo'"), (13, "no step 'sent'"), (14, "no sequence 'nurtur'"),
         (15, "no event 'no-such'"), (16, "no campaign 'weekli'"),
     ] == sorted(told)  # fmt: skip
+
+
+def test_registration_is_filled_in_as_the_form_asks(prepare):
+    """
+    The customer's names stand in it where it asks for them; what it does not take ends the case.
+    """
+    required = event_files.EVENT.replace("vegetarian]}", "vegetarian], required: true}")
+    assert required != event_files.EVENT
+    step = "{{at: 2026-03-02T10:00, do: registration, customer: ann, event: paper-evening{}}}"
+    given = ("", ", answers: {diet: soup, hat: red}", ", answers: {diet: vegetarian}")
+    cases = [
+        f"""\
+  case{number}:
+    apply: [paper-evening]
+    lasts: 2h
+    steps: [{step.format(answers)}]
+    expect: {{others: allowed, registrations: [{{customer: ann, event: paper-evening}}]}}
+"""
+        for number, answers in enumerate(given)
+    ]
+    results = run(*prepare("".join(cases), event_files.FILES | {"events/paper-evening.yaml": required}))
+
+    refused = "ann cannot register for paper-evening:"
+    assert [
+        [f"{refused} diet: it is required"],
+        [
+            f"{refused} diet: got 'soup', expected everything, vegetarian; "
+            "hat: the event has no such field; known: company, diet"
+        ],
+        [],
+    ] == [[what for _, what, *_ in findings(one)] for one in results]
 
 
 def test_mail_that_cannot_be_rendered_is_a_finding(prepare):
