@@ -26,6 +26,7 @@ from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Purpose, Signer, Token
 from tracking.webhooks import Reader
 from tracking.webhooks.proof import Tokens
+from tracking.webhooks.sns import Certificates
 from web import pages
 from web.kept import Kept, event_files
 from web.languages import Words, languages_of, words_for
@@ -73,14 +74,15 @@ class Site:
             workspace, database, clock,
             Signer(workspace.token_secret, retired=workspace.retired_secrets),
             TimedTokens(workspace.token_secret, retired=workspace.retired_secrets),
-            HitWriter(database), _hooks(workspace), languages_of(workspace), Orders(workspace, database),
+            HitWriter(database), _hooks(workspace, Certificates()),
+            languages_of(workspace), Orders(workspace, database),
             Kept(lambda: surveys_of(Workspace(workspace.root))),
             Kept(event_files(workspace.root)),
         )  # fmt: skip
 
     def renewed(self, workspace: Workspace) -> "Site":
-        """The same site by the settings of `workspace`, which were read later."""
-        return replace(self, workspace=workspace, hooks=_hooks(workspace))
+        """The same site by the settings of `workspace`, which were read later; Amazon's certificates stay the same."""
+        return replace(self, workspace=workspace, hooks=_hooks(workspace, self.hooks.certificates))
 
     async def off_loop(
         self, function: Callable[ArgumentsP, ResultT], *args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs
@@ -214,10 +216,10 @@ class Site:
         return self.message_page(request, "not_found", 404)
 
 
-def _hooks(workspace: Workspace) -> Reader:
+def _hooks(workspace: Workspace, certificates: Certificates) -> Reader:
     settings = workspace.settings
     tokens = Tokens(workspace.token_secret, settings.senders, retired=workspace.retired_secrets)
-    return Reader(settings.webhooks, tokens)
+    return Reader(settings.webhooks, tokens, certificates)
 
 
 def site_of(request: Request) -> Site:

@@ -5,8 +5,13 @@ import logging
 import pytest
 
 from core.api_settings import hash_of
+from core.workspace import Workspace
+from tests.conftest import MINIMAL_SETTINGS
 from tests.inquiry_files import STAFF
 from tests.public_pages import SETTINGS, public_pages
+from tests.webhook_requests import CERTIFICATE_URL, TOPIC, Amazon, ses, ses_bounce
+from tracking.webhooks import NotGenuine
+from web.site import Site
 
 DESK = "inquiries:\n  sales: {title: Ask our sales team, owner: anna}\n"
 KEY = "k" * 40
@@ -71,3 +76,24 @@ def test_settings_are_not_looked_at_with_each_request(pages, monkeypatch):
     write(pages, after=DESK)
 
     assert [404] * 3 == [pages.get("/i/sales").status for _ in range(3)]
+
+
+def test_certificates_stay_when_settings_change(make_workspace, database, clock):
+    """
+    Amazon is asked for its certificate once, and who may report goes by the new settings.
+    """
+    amazon, other = Amazon(), f"{TOPIC}-too"
+    settings = MINIMAL_SETTINGS + f'webhooks: {{{{ses: {{{{topics: ["{TOPIC}"]}}}}}}}}\n'
+    workspace = make_workspace(database=database, settings=settings)
+    site = Site.of(workspace, database, clock)
+    site.hooks.certificates.fetch = amazon.fetch
+    site.hooks.read("ses", ses(ses_bounce()).arrived())
+    file = workspace.root / "clarion.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace(TOPIC, other), encoding="utf-8")
+    renewed = site.renewed(Workspace(workspace.root))
+
+    (bounce,) = renewed.hooks.read("ses", ses(ses_bounce(), TopicArn=other).arrived()).feedbacks
+    assert "reader@customers.example" == bounce.address
+    assert [CERTIFICATE_URL] == amazon.asked
+    with pytest.raises(NotGenuine, match="not a topic of ours"):
+        renewed.hooks.read("ses", ses(ses_bounce()).arrived())
