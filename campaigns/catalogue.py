@@ -19,7 +19,7 @@ from core.form_settings import campaigns_named
 from core.inquiry_settings import acknowledging
 from core.names import did_you_mean
 from core.settings import Settings
-from core.settings_mistakes import token_mistakes
+from core.settings_mistakes import names_in, token_mistakes
 from core.sound_part import sound_part
 from core.units import quoted
 from core.workspace import Workspace, raise_if
@@ -122,7 +122,7 @@ def examine(workspace: Workspace) -> tuple[Catalogue | None, list[Problem]]:
     """The definitions, or None where they cannot be used, and every problem of every file, sorted by place."""
     settings, document = workspace.read_settings()
     sound = settings or sound_part(Settings, document)
-    names = _names_in(document)
+    names = _names_in(sound, document)
     segments, segment_problems = load_segments(workspace)
     sources, template_problems = load_templates(workspace)
     files = Folder(workspace.root / TEMPLATES_FOLDER, sound.attachments.max_size)
@@ -198,9 +198,12 @@ def _check_keys(settings: Settings, document: Document, workspace: Workspace) ->
     return dkim_problems(settings, document, workspace.root)
 
 
-def _names_in(document: Document) -> _Names:
-    topics, senders, staff, endpoints = map(document.names, ("topics", "senders", "staff", "endpoints"))
-    return _Names(topics, senders, document.names("transports") | document.names("routes"), staff, endpoints)
+def _names_in(settings: Settings, document: Document) -> _Names:
+    topics, senders, transports, routes, staff, endpoints = (
+        names_in(section, settings, document)
+        for section in ("topics", "senders", "transports", "routes", "staff", "endpoints")
+    )
+    return _Names(topics, senders, transports | routes, staff, endpoints)
 
 
 def _check_pages(settings: Settings, document: Document, campaigns: Mapping[str, Campaign]) -> list[Problem]:

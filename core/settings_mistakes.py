@@ -27,12 +27,8 @@ Mistake = tuple[tuple[str | int, ...], str, str]
 
 
 def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]:
-    """Every such mistake in `settings`, which may be the sound part of `document` alone; nothing of an address that may
-    hold a password is in them, though it stand where a name belongs."""
-    transports, topics, staff = (
-        frozenset(filter(SIMPLE_NAME.fullmatch, document.names(section)))
-        for section in ("transports", "topics", "staff")
-    )
+    """Every such mistake in `settings`, which may be the sound part of `document` alone."""
+    transports, topics, staff = (names_in(section, settings, document) for section in ("transports", "topics", "staff"))
     found: list[Mistake] = []
     for name, transport in settings.transports.items():
         path = ("transports", name)
@@ -46,6 +42,12 @@ def settings_mistakes(settings: "Settings", document: Document) -> list[Problem]
     found += calendar_mistakes(settings.calendar, staff)
     found += inquiry_mistakes(settings.inquiries, settings.tasks, staff)
     return [document.problem(path, text, hint) for path, text, hint in found]
+
+
+def names_in(section: str, settings: "Settings", document: Document) -> frozenset[str]:
+    """The entries of the section, right or wrong. Hints show them: of the wrong ones, which are not in `settings`, none
+    that may be a password or an address is among them."""
+    return frozenset({*getattr(settings, section), *filter(SIMPLE_NAME.fullmatch, document.names(section))})
 
 
 def _replies(settings: "Settings", staff: Collection[str]) -> Iterator[Mistake]:

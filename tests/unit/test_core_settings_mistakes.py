@@ -196,3 +196,30 @@ def test_password_where_a_name_belongs_is_not_told(tmp_path):
 
     assert any("mian" in problem.message for problem in found)
     assert "hunter2" not in "".join(problem.message + problem.hint for problem in found)
+
+
+def test_password_where_a_name_belongs_is_not_told_of_other_files(tmp_path):
+    """
+    Nor where campaigns and sequences name a transport or an endpoint that is not there.
+    """
+    text = BASE.replace("URL", "url: smtp://h").replace("  main:", '  "smtps://u:hunter2@h":')
+    endpoint = '"https://u:hunter2@crm.example": {url: "https://crm.example/", secret: "0123456789abcdef"}'
+    (tmp_path / "clarion.yaml").write_text(f"{text}endpoints: {{{endpoint}}}\n")
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "campaigns/spring.yaml").write_text("send: {transport: mian}\n")
+    (tmp_path / "campaigns/nurture.yaml").write_text("kind: sequence\nsteps: {call: {webhook: {endpoint: cmr}}}\n")
+    found = examine(Workspace(tmp_path))[1]
+
+    assert {"no transport 'mian'", "no endpoint 'cmr'"} <= {problem.message for problem in found}
+    assert "hunter2" not in "".join(problem.message + problem.hint for problem in found)
+
+
+def test_long_names_are_known(tmp_path):
+    """
+    A name may have 80 characters.
+    """
+    name = "m" * 80
+    text = BASE.replace("URL", "url: smtp://h").replace("  main:", f"  {name}:")
+    (tmp_path / "clarion.yaml").write_text(f"{text}routes: {{road: {{{name}: 1}}}}\n")
+
+    assert [] == examine(Workspace(tmp_path))[1]
