@@ -28,6 +28,7 @@ class Retention(Section):
     inbound_mail: Duration | None = parse_duration("30d")  # the text of mails that came in, once they were handled
     replies: Duration | None = parse_duration("180d")  # mailboxes in the words of mail servers and providers
     sign_ups: Duration | None = parse_duration("30d")  # that nobody confirmed
+    inquirers: Duration | None = parse_duration("30d")  # customers made by an inquiry, once nothing else tells of them
     activities: Duration | None = None  # what customers did: page views, tickets; no answers
     consents: Evidence | None = None  # words about a topic that a later one replaced; at least three years
     requests: Duration | None = parse_duration("1095d")  # to get one's data or be erased, once they were done
@@ -38,3 +39,4 @@ class Retention(Section):
     webhook_calls: Duration | None = parse_duration("90d")  # to other systems, once they were answered
     notices: Duration | None = parse_duration("90d")  # to employees, once they were sent
     batches: Duration | None = parse_duration("30d")  # of messages, once they were worked off
+    ticks: Duration | None = parse_duration("90d")  # times of schedules that were dealt with; the last one stays

@@ -39,18 +39,22 @@ SILENT: Final[Mapping[str, str]] = {
 _ALSO: Final[Mapping[str, str]] = {"registration": "registrant_id"}
 
 
-def _stranger() -> str:
+def _no_more_than(source: str, telling: Mapping[str, str]) -> str:
     rows = (
         f"SELECT FROM {table} WHERE {table}.{column} = customer.id AND {which}"
-        for table, which in TELLING.items()
+        for table, which in telling.items()
         for column in ("customer_id", *([_ALSO[table]] if table in _ALSO else []))
     )
     nothing = "".join(f"\n    AND NOT EXISTS ({row})" for row in rows)
-    return f"coalesce(customer.source, '') LIKE 'form:%' AND customer.updated_at = customer.created_at{nothing}\n"
+    return f"coalesce(customer.source, '') LIKE '{source}:%' AND customer.updated_at = customer.created_at{nothing}\n"
 
 
 #: SQL about a row of customer: all that is known is that somebody typed the address into a form.
-STRANGER: Final = _stranger()
+STRANGER: Final = _no_more_than("form", TELLING)
+#: … is that somebody asked something, which is gone: what the history has of it says no more.
+INQUIRER: Final = _no_more_than("inquiry", {
+    **TELLING, "activity": "activity.name NOT IN ('inquiry_received', 'inquiry_answered', 'inquiry_dropped')",
+})  # fmt: skip
 #: What people may tell of themselves when they join.
 FIELDS: Final = ("first_name", "last_name", "company")
 

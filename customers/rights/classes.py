@@ -7,7 +7,7 @@ from typing import Final
 
 from core.latest_word import outranks
 from core.retention_settings import Retention
-from customers.joining import STRANGER
+from customers.joining import INQUIRER, STRANGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ CLASSES: Final[Sequence[DataClass]] = (
             SELECT FROM sign_up WHERE sign_up.customer_id = customer.id AND sign_up.requested_at >= :before
         ) AND {STRANGER}"""),
     )),
+    DataClass("inquirers", (Rule("customer", f"created_at < :before AND {INQUIRER}"),)),
     DataClass("activities", (Rule("activity", "occurred_at < :before AND name <> 'survey_answered'"),)),
     DataClass("consents", (
         Rule("consent", f"""captured_at < :before AND EXISTS (
@@ -86,6 +87,13 @@ CLASSES: Final[Sequence[DataClass]] = (
         Rule("batch", """state = 'done' AND not_before < :before AND (queue = 'transactional' OR EXISTS (
             SELECT 1 FROM run WHERE run.id = batch.run_id AND run.state IN ('finished', 'cancelled')
         ))"""),
+    )),
+    # A schedule goes on from its last one: without it, times before would come again.
+    DataClass("ticks", (
+        Rule("schedule_tick", """nominal_at < :before AND EXISTS (
+            SELECT FROM schedule_tick AS later
+            WHERE later.schedule = schedule_tick.schedule AND later.nominal_at > schedule_tick.nominal_at
+        )"""),
     )),
 )  # fmt: skip
 

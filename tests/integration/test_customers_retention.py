@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import func, insert, select, text
 
+from campaigns.inquiries.states import ENDED, RECEIVED
 from cli import clarion
 from core import audit, schema
 from core.commands import Desk
@@ -21,6 +22,7 @@ from tests.factories import (
     LONG_AGO,
     SECRET,
     key_of,
+    make_activity,
     make_attempt,
     make_consent,
     make_customer,
@@ -45,6 +47,8 @@ def aged(database):
     """A person named everywhere, with what retention looks for beside: all of it long ago."""
     with database.begin() as connection:
         person = make_person(connection)
+        asked = make_customer(connection, source="inquiry:sales", created_at=LONG_AGO, updated_at=LONG_AGO)
+        make_activity(connection, asked, "inquiry_received", occurred_at=LONG_AGO)
         message = make_message(connection, make_run(connection, "spring", state="finished"), person)
         make_hit(connection, message, ip="192.0.2.9", user_agent="Firefox")
         make_attempt(connection, message, reply=f"550 <{EMAIL}> unknown")
@@ -57,6 +61,7 @@ def aged(database):
             (schema.used_token, {"digest": b"2", "forget_at": NOW + DAY}),
             (schema.public_count, {"key": "form:news|ip:192.0.2.0/24", "period": LONG_AGO, "count": 1,
                                    "forget_at": LONG_AGO}),
+            *((schema.schedule_tick, {"schedule": "weekly", "nominal_at": at}) for at in (LONG_AGO, LONG_AGO + DAY)),
         ]  # fmt: skip
         for table, values in rows:
             connection.execute(insert(table).values(**values))
@@ -128,6 +133,7 @@ def test_what_is_young_or_in_use_stays(database, aged):
             select(schema.consent.c.topic, schema.consent.c.state).order_by(schema.consent.c.topic)
         ).all()
         assert [("news", "withdrawn"), ("promotions", "granted")] == list(map(tuple, words))
+        assert [LONG_AGO + DAY] == list(connection.execute(select(schema.schedule_tick.c.nominal_at)).scalars())
         assert [b"2"] == list(connection.execute(select(schema.used_token.c.digest)).scalars())
 
 
@@ -255,16 +261,23 @@ def test_every_table_that_names_customers_tells_of_them_or_says_why_not():
     assert all(joining.SILENT.values())
 
 
-@pytest.mark.parametrize("table", ["registration", "registrant", "inquiry", "enrolment", "survey_answer", "task"])
-def test_stranger_of_whom_more_is_known_stays(module_database, table):
+@pytest.mark.parametrize("source", ["form:event:day", "inquiry:sales"])
+@pytest.mark.parametrize(
+    "table", ["registration", "registrant", "inquiry", "enrolment", "survey_answer", "task", "consent", "activity"]
+)
+def test_stranger_of_whom_more_is_known_stays(module_database, table, source):
     """
-    Who came by a form and has a seat, asked something, answered, or goes through a sequence is not removed with old
-    sign-ups, and neither are those rows; who only typed an address is.
+    Who came by a form or an inquiry and has a seat, asked something, answered, agreed, did something, or goes through a
+    sequence is not removed with old sign-ups and inquirers, and neither are those rows; who only typed an address is,
+    and who asked what is gone.
     """
     now, later = LONG_AGO, LONG_AGO + timedelta(days=11)
-    stranger = {"source": "form:event:day", "created_at": now, "updated_at": now}
+    stranger = {"source": source, "created_at": now, "updated_at": now}
     with module_database.begin() as connection:
         person, gone, other = (make_customer(connection, **stranger) for _ in range(3))
+        if source.startswith("inquiry"):
+            for name in (RECEIVED, *ENDED.values()):
+                make_activity(connection, gone, name, occurred_at=now)
         held = make_event(connection, starts_at=later + DAY, ends_at=later + DAY)
         match table:
             case "registration":
@@ -272,7 +285,7 @@ def test_stranger_of_whom_more_is_known_stays(module_database, table):
             case "registrant":
                 make_registration(connection, held, other, registrant_id=person)
             case "inquiry":
-                row = {"inquiry_key": "form:1", "desk": "sales", "source": "form", "customer_id": person,
+                row = {"inquiry_key": source, "desk": "sales", "source": "form", "customer_id": person,
                        "subject": "A", "received_at": now, "due_at": now}  # fmt: skip
                 connection.execute(insert(schema.inquiry).values(row))
             case "enrolment":
@@ -280,10 +293,14 @@ def test_stranger_of_whom_more_is_known_stays(module_database, table):
             case "survey_answer":
                 row = {"survey": "s", "question": "q", "occasion": "o", "customer_id": person, "answered_at": now}
                 connection.execute(insert(schema.survey_answer).values(row))
+            case "consent":
+                make_consent(connection, person, captured_at=now)
+            case "activity":
+                make_activity(connection, person, occurred_at=now)
             case "task":
-                row = {"task_key": "a", "kind": "call", "title": "Call", "customer_id": person, "created_at": now}
+                row = {"task_key": source, "kind": "call", "title": "Call", "customer_id": person, "created_at": now}
                 connection.execute(insert(schema.task).values(row))
-    retention.run(module_database, Retention.model_validate({"sign_ups": "10d"}), now=later)
+    retention.run(module_database, Retention.model_validate({"sign_ups": "10d", "inquirers": "10d"}), now=later)
     with module_database.begin() as connection:
         left = set(connection.execute(select(schema.customer.c.id)).scalars())
 
