@@ -1,7 +1,8 @@
 """Recurring campaigns: each time of a schedule gives one run; what becomes of a missed one, its file says.
 
 Times are reckoned from schedule and zone whenever they are asked for, so that they follow the zone database (S-8.1).
-Only times that came are stored (`schedule_tick`), and why the last one has no run.
+Only times that came are stored (`schedule_tick`), and why the last one has no run. One that had its run does not come
+again on the same day because the zone's rules were changed since.
 """
 
 import logging
@@ -19,9 +20,13 @@ from campaigns.runs import start_occurrence
 from core import audit
 from core.cron import last_due, next_time
 from core.errors import EngineError, ServiceError
+from core.schema import run as run_table
 from core.schema import schedule, schedule_tick
 
 _log = logging.getLogger("clarion.scheduler")
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+#: No change of rules moved clocks further: Apia went from one side of the date line to the other.
+_LONGEST_SHIFT: Final = timedelta(days=2)
 #: A time that is noticed later than this was missed: no scheduler ran.
 MISSED_AFTER: Final = timedelta(minutes=5)
 
@@ -63,13 +68,13 @@ def next_at(connection: Connection, _circumstances: Circumstances, now: datetime
 
 
 def _active(connection: Connection) -> list[RowMapping]:
-    """The schedules, each with `reached`: the instant up to which its times are dealt with."""
+    """The schedules, each with `last`: the last of its times that was dealt with; None: none has come."""
     last = (
         select(func.max(schedule_tick.c.nominal_at))
         .where(schedule_tick.c.schedule == schedule.c.campaign)
         .scalar_subquery()
     )
-    query = select(schedule, func.greatest(schedule.c.since, last).label("reached"))
+    query = select(schedule, last.label("last"))
     return list(connection.execute(query.where(schedule.c.state == "active").order_by(schedule.c.campaign)).mappings())
 
 
@@ -81,18 +86,39 @@ def _note(connection: Connection, row: RowMapping, fault: str | None) -> None:
 
 def _is_done(connection: Connection, circumstances: Circumstances, row: RowMapping, now: datetime) -> bool:
     """The last time of one schedule is dealt with; False: none has come, or another process has just done it."""
-    nominal = last_due(row["cron"], row["zone"], row["reached"], now)
-    if nominal is None:
+    reached = max(row["since"], row["last"] or row["since"])
+    nominal = last_due(row["cron"], row["zone"], reached, now)
+    if nominal is None or nominal <= _as_now_reckoned(connection, row):
         return False
     tick = insert(schedule_tick).values(schedule=row["campaign"], nominal_at=nominal, done_at=now)
     if connection.execute(tick.on_conflict_do_nothing().returning(schedule_tick.c.schedule)).first() is None:
         return False
     if _is_past(connection, row, nominal, now):
         return True
-    occurrence = nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
     batch_size = circumstances.settings.workers.batch_size
-    start_occurrence(connection, row["version_id"], occurrence, now, batch_size, circumstances.policy)
+    start_occurrence(connection, row["version_id"], _occurrence(nominal), now, batch_size, circumstances.policy)
     return True
+
+
+def _occurrence(nominal: datetime) -> str:
+    return nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def _as_now_reckoned(connection: Connection, row: RowMapping) -> datetime:
+    """The last time that was dealt with; where rules of the zone changed after its run, what it is by now (S-8.1)."""
+    cron, zone = row["cron"], row["zone"]
+    last: datetime | None = row["last"]
+    if last is None:
+        return _NEVER
+    before, after = last_due(cron, zone, last - _LONGEST_SHIFT, last), next_time(cron, zone, last)
+    if before == last or after is None or (before is not None and last - before < after - last):
+        return last
+    made = select(run_table.c.id).where(
+        run_table.c.campaign == row["campaign"], run_table.c.occurrence == _occurrence(last),
+        run_table.c.version_id == row["version_id"],
+    )  # fmt: skip
+    is_its_own = connection.execute(made).first() is not None  # else another schedule was applied since
+    return after if is_its_own else last
 
 
 def _is_past(connection: Connection, row: RowMapping, nominal: datetime, now: datetime) -> bool:

@@ -119,6 +119,22 @@ def next_local(
     return min(found)
 
 
+def nearest_local(
+    base: datetime, zone: str, time_of_day: time, weekdays: Collection[Weekday] | None = None
+) -> datetime:  # fmt: skip
+    """The instant nearest to `base` at which it is `time_of_day` in `zone` on one of the weekdays (UTC).
+
+    It is `base` itself where clocks there show that, and else what was meant by `base` before the zone's rules changed.
+    """
+    meant = {WEEKDAYS.index(day) for day in weekdays} if weekdays is not None else set(range(7))
+    today = base.astimezone(ZoneInfo(zone)).date()
+    days = (today + number * _DAY for number in (-1, 0, 1))
+    near = [instant for day in days for instant in _instants(day, zone, time_of_day, meant)]
+    return min(near, key=lambda instant: abs(instant - base), default=None) or next_local(
+        base, zone, time_of_day, weekdays
+    )
+
+
 def _instants(day: date, zone: str, time_of_day: time, meant: Collection[int]) -> list[datetime]:
     if day.weekday() not in meant:
         return []

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.cron import last_due, next_time
-from core.local_time import Span, earlier, later, next_local, parse_span, shown_in, zone_or
+from core.local_time import Span, earlier, later, nearest_local, next_local, parse_span, shown_in, zone_or
 from core.units import Unfit, local_instant
 from tests.clock_changes import CLOCK_CHANGES, TIMES
 
@@ -178,3 +178,28 @@ def test_an_instant_of_local_mean_time_is_shown_with_the_seconds_of_its_offset()
 
     assert "1890-01-01 00:53:28 +00:53:28" == shown_in("Europe/Berlin", long_ago, "seconds")
     assert "1890-01-01 00:53 +00:53:28" == shown_in("Europe/Berlin", long_ago)
+
+
+@pytest.mark.parametrize(
+    ("base", "zone", "at", "days", "expected"),
+    [
+        ("2026-03-04T08:00", "Europe/Berlin", "09:00", None, "2026-03-04T08:00"),  # it is nine there
+        ("2026-03-04T07:00", "Europe/Berlin", "09:00", None, "2026-03-04T08:00"),  # an hour was taken off
+        ("2026-03-04T09:00", "Europe/Berlin", "09:00", None, "2026-03-04T08:00"),  # an hour was put on
+        ("2026-03-04T23:30", "Europe/Berlin", "00:00", None, "2026-03-04T23:00"),  # on the next day, by its clock
+        (
+            "2026-03-08T07:30",
+            "America/New_York",
+            "02:30",
+            None,
+            "2026-03-08T07:30",
+        ),  # skipped: half past three
+        ("2026-03-01T22:40", "Europe/Berlin", "00:10", ["mon"], "2026-03-01T23:10"),  # a Monday, though Sunday still
+        ("2026-03-04T08:00", "Europe/Berlin", "09:00", ["sat"], "2026-03-07T08:00"),  # none is near: the next one
+    ],
+)
+def test_nearest_time_of_day_is_the_one_that_was_meant(base, zone, at, days, expected):
+    """
+    S-8.1: the rules of a zone change by hours; what was meant by an instant is the nearest time of day that fits.
+    """
+    assert utc(expected) == nearest_local(utc(base), zone, time.fromisoformat(at), days)
