@@ -48,7 +48,7 @@ def _applied(connection: Connection, catalogue: Catalogue, entry: Mapping[str, A
     pinned = pin(catalogue, name)
     if pinned.fingerprint != entry.get("fingerprint"):
         raise StalePlan(f"{name}: its files changed since the plan was made", hint="make the plan again")
-    if held is not None and held.fingerprint == pinned.fingerprint:
+    if held is not None and held.fingerprint == pinned.fingerprint and held.shown[held.revision] == pinned.shown:
         return None
     if (held.fingerprint if held else None) != entry.get("was"):
         raise StalePlan(f"{name}: the event changed since the plan was made", hint="make the plan again and review it")

@@ -60,19 +60,26 @@ def judged(connection: Connection, pinned: PinnedEvent, held: HeldEvent | None, 
         if is_over:
             return EventPlan(name, pinned, held, counts, (), ("it is over: nothing is cancelled",))
         return EventPlan(name, pinned, held, counts, ("cancel",))
-    changes = _doing(connection, pinned, held)
+    changes = _doing(connection, pinned, held, now)
     _check(pinned, held, counts, changes, now)
     notes = tuple(_told_apart(pinned, held, now)) if changes else ()
     return EventPlan(name, pinned, held, counts, changes, notes, is_over)
 
 
-def _doing(connection: Connection, pinned: PinnedEvent, held: HeldEvent) -> tuple[str, ...]:
+def _doing(connection: Connection, pinned: PinnedEvent, held: HeldEvent, now: datetime) -> tuple[str, ...]:
     changes = pinned.shown.changes_from(held.shown[held.revision])
+    if held.starts_at <= now and _meant(pinned.definition, pinned.zone) == _meant(held.definition, held.zone):
+        changes = tuple(what for what in changes if what != "when")  # only its zone's rules changed (S-8.1)
     capacity = ("capacity",) if pinned.definition.capacity != held.capacity else ()
     if pinned.fingerprint == held.fingerprint:
         return (*changes, *capacity)
     has_other_texts = (not changes and not capacity) or _rest(pinned) != _held_rest(connection, held)
     return (*changes, *capacity, *(("texts",) if has_other_texts else ()))
+
+
+def _meant(definition: EventFile, zone: str) -> tuple[Any, ...]:
+    """When it takes place, in words of its file."""
+    return definition.starts, definition.ends, definition.lasts, zone
 
 
 #: What the plan names by itself.
