@@ -1,4 +1,7 @@
-"""The duties of `campaigns.duties`, worked through again and again by the scheduler that leads."""
+"""The duties of `campaigns.duties`, worked through again and again by the scheduler that leads.
+
+Before them, once: what former rules of zones had planned follows those of today (`campaigns.zone_rules`).
+"""
 
 import logging
 import time
@@ -7,6 +10,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
+from campaigns import zone_rules
 from campaigns.duties import DUTIES
 from campaigns.duty import Circumstances, Duty
 from core.clock import Clock
@@ -25,12 +29,13 @@ class DutyRounds:
     """Every duty in its order, each run a transaction of its own."""
 
     def __init__(
-        self, database: Transactions, workspace: FreshWorkspace, clock: Clock, duties: Sequence[Duty] = DUTIES,
+        self, database: Transactions, workspace: FreshWorkspace, clock: Clock, duties: Sequence[Duty] | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        """`is_stopping` is asked between two runs; then nothing further is begun."""
+        """`duties`: None for all. `is_stopping` is asked between two runs; then nothing further is begun."""
         self._database, self._workspace, self._clock = database, workspace, clock
-        self._duties, self._is_stopping = duties, is_stopping
+        self._duties = (*zone_rules.duties(), *DUTIES) if duties is None else tuple(duties)
+        self._is_stopping = is_stopping
         self._circumstances = Circumstances.of(workspace.current)
         self._failures: dict[str, tuple[int, float]] = {}
 

@@ -1,0 +1,94 @@
+"""Campaigns of one time begin at the wall time of their file, also where a zone's rules changed since (S-8.1).
+
+Messages that nobody has looked at are moved; what is held, was tried, or got its time by a throttle goes its own way.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, Row, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+
+from campaigns import versions
+from campaigns.duty import Circumstances
+from campaigns.timing import in_recipient_zone, zone_of
+from campaigns.versions import Version
+from core import audit
+from core.local_time import nearest_local, zone_or
+from core.schema import batch, run
+
+#: Everybody in batches that nobody has looked at, each with their zone ('': unknown).
+_WAITING: Final = """
+    SELECT * FROM (
+        SELECT b.id AS batch_id, b.stage, b.not_before, m.id, coalesce(c.zone, '') AS zone,
+               bool_or(m.hold_reason IS NOT NULL) OVER (PARTITION BY b.id) AS is_held
+        FROM batch AS b CROSS JOIN LATERAL unnest(b.message_ids) AS i (id) JOIN message AS m ON m.id = i.id
+        LEFT JOIN customer AS c ON c.id = m.customer_id
+        WHERE b.run_id = :run AND b.state = 'ready' AND b.not_before > :now AND b.attempt_count = 0
+          AND b.booked_at IS NULL
+    ) AS everybody WHERE NOT is_held
+"""
+_PLACES: Final = text(f"SELECT DISTINCT zone, not_before FROM ({_WAITING}) AS waiting")  # noqa: S608  no values
+#: People of one zone may share a batch with those of another, whose rules are as they were: all are cut anew.
+_MOVE: Final = text(f"""
+    WITH waiting AS MATERIALIZED ({_WAITING}), gone AS (
+        DELETE FROM batch WHERE id IN (SELECT batch_id FROM waiting) RETURNING id
+    ), timed AS (
+        SELECT w.stage, w.id, coalesce(k.at, w.not_before) AS at, k.at IS NOT NULL AS is_moved FROM waiting AS w
+        LEFT JOIN unnest(CAST(:zones AS text[]), :was, :at) AS k (zone, was, at)
+            ON k.zone = w.zone AND k.was = w.not_before
+    ), moved AS (
+        UPDATE message AS m SET not_before = t.at FROM timed AS t
+        WHERE m.id = t.id AND t.is_moved AND m.state = 'planned'
+        RETURNING m.not_before
+    ), cut AS (
+        INSERT INTO batch (run_id, stage, message_ids, not_before)
+        SELECT :run, stage, array_agg(id ORDER BY id), at
+        FROM (SELECT *, (row_number() OVER (PARTITION BY stage, at ORDER BY id) - 1) / :size AS slice FROM timed) AS t
+        GROUP BY stage, at, slice ORDER BY stage, at, slice
+    )
+    SELECT count(*) AS messages, max(not_before) AS last FROM moved
+""").bindparams(  # noqa: S608  no values
+    bindparam("was", type_=ARRAY(TIMESTAMP(True))), bindparam("at", type_=ARRAY(TIMESTAMP(True)))
+)
+
+
+def follow(connection: Connection, around: Circumstances, now: datetime) -> int:
+    """Messages that are to go later go at the instants that are meant by the rules of today; how many were moved.
+
+    Where that instant is over, they go when they were to. Repeat: safe. Atomic with the connection's transaction.
+    """
+    coming = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state == "ready", batch.c.not_before > now)
+    runs = select(run).where(run.c.state.in_(["running", "paused"]), ~run.c.open_ended, coming.exists())
+    locked = runs.order_by(run.c.id).with_for_update(key_share=True)  # who adds a batch holds its run
+    size = around.settings.workers.batch_size
+    return sum(_follow(connection, row, now, size) for row in connection.execute(locked).all())
+
+
+def _follow(connection: Connection, row: Row[tuple[object, ...]], now: datetime, size: int) -> int:
+    version = versions.fetch(connection, row.version_id)
+    if version.definition.schedule is None or version.definition.schedule.at is None:
+        return 0
+    hour = version.definition.schedule.at.time()
+    places = connection.execute(_PLACES, {"run": row.id, "now": now}).all()
+    meant = {(zone, was): nearest_local(was, _place(version, zone), hour) for zone, was in places}
+    moves = {place: at for place, at in meant.items() if at != place[1] and at > now}
+    if not moves:
+        return 0
+    columns = {"zones": [zone for zone, _ in moves], "was": [was for _, was in moves], "at": list(moves.values())}
+    moved = connection.execute(_MOVE, columns | {"run": row.id, "now": now, "size": size}).one()
+    starts_at, valid_for = row.starts_at, version.definition.limits.valid_for
+    if starts_at > now:
+        starts_at = max(now, nearest_local(starts_at, zone_of(version), hour))
+    valid_until = row.valid_until
+    if valid_for is not None and moved.last is not None:
+        valid_until = max(valid_until, moved.last + valid_for)
+    connection.execute(update(run).where(run.c.id == row.id).values(starts_at=starts_at, valid_until=valid_until))
+    told = {"run": row.id, "messages": moved.messages}
+    audit.record(connection, audit.ITSELF, "campaign.follow", f"campaign:{row.campaign}", at=now, **told)
+    return int(moved.messages)
+
+
+def _place(version: Version, zone: str) -> str:
+    """Whose clock people of the zone go by."""
+    return zone_or(zone, version.organisation.zone) if in_recipient_zone(version) else zone_of(version)
