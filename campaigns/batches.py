@@ -54,7 +54,8 @@ def close(
     `refused`, now or in the hands of a worker that was lost, has its consequences by `policy`. `fault` says on the run
     why nothing goes at present; None clears it. A lost lease changes nothing: the batch is somebody else's.
     """
-    mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.state == "claimed")
+    mine = (batch.c.id == held.batch_id) & (batch.c.claim_count == held.token) & (batch.c.worker == held.worker)
+    mine &= batch.c.state == "claimed"
     row = connection.execute(select(batch.c.message_ids).where(mine).with_for_update()).one_or_none()
     if row is None:
         connection.execute(_FORGET, {"ids": list(held.message_ids)})  # its late answers settled some
@@ -92,13 +93,15 @@ def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before
     connection.execute(update(batch).where(batch.c.id == batch_id).values(**values))
 
 
+#: What would come too late anyway is looked at as soon as it has expired, so that its run can end.
 _PUT_OFF: Final = text("""
     INSERT INTO batch (run_id, queue, stage, attempt_count, waits_from, message_ids, not_before)
     SELECT b.run_id, b.queue, b.stage, m.attempt_count, b.waits_from, array_agg(m.id ORDER BY m.id),
-           :now + (:waits)[m.attempt_count - b.waits_from] * (0.9 + 0.2 * random())
-    FROM message AS m JOIN batch AS b ON b.id = :batch_id
+           least(:now + (:waits)[m.attempt_count - b.waits_from] * (0.9 + 0.2 * random()),
+                 run.valid_until + interval '1 second')
+    FROM message AS m JOIN batch AS b ON b.id = :batch_id JOIN run ON run.id = b.run_id
     WHERE m.id = ANY(:ids) AND m.state = 'deferred' AND m.attempt_count > b.attempt_count
-    GROUP BY b.id, m.attempt_count
+    GROUP BY b.id, run.id, m.attempt_count
 """).bindparams(bindparam("ids", type_=Ids), bindparam("waits", type_=ARRAY(Interval)))
 _GIVE_UP: Final = text(
     """
@@ -189,7 +192,8 @@ def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = N
     return list(connection.execute(ended.returning(run.c.id)).scalars())
 
 
-#: One whose worker was lost is told again, though its queue holds work: nobody else has a task of it.
+#: One whose worker was lost is told again, though its queue holds work: nobody else has a task of it. First come the
+#: ones that were due first: a batch that asks in vain again and again gets behind those that are due since.
 _DUE: Final = text("""
     WITH due AS (
         SELECT batch.id FROM batch JOIN run ON run.id = batch.run_id
@@ -199,9 +203,10 @@ _DUE: Final = text("""
           AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval)
                OR (batch.state = 'claimed' AND batch.published_at < batch.lease_until))
           AND (CAST(:queue AS text) IS NULL OR batch.queue = :queue)
-        ORDER BY batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
+        ORDER BY batch.not_before, batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
     )
-    UPDATE batch SET published_at = now() FROM due WHERE batch.id = due.id RETURNING batch.id, batch.queue
+    UPDATE batch SET published_at = now() FROM due WHERE batch.id = due.id
+    RETURNING batch.id, batch.queue, batch.not_before
 """)
 
 
@@ -213,10 +218,10 @@ def due_batches(
     queue: str | None = None,
     most: int | None = None,
 ) -> list[tuple[int, str]]:
-    """Ids and queues of the batches that a worker should be told of now, in order of their ids.
+    """Ids and queues of the batches that a worker should be told of now, in the order in which they became due.
 
     Of one queue or all, and not more than `most`. Each is marked as told. One that nobody took is told again after
     `again_after`, so that a broker which lost its memory loses no work; None: not again, while it still holds work.
     """
     rows = connection.execute(_DUE, {"now": now, "again": again_after, "queue": queue, "most": most})
-    return sorted((row.id, row.queue) for row in rows)
+    return [(row.id, row.queue) for row in sorted(rows, key=lambda row: (row.not_before, row.id))]

@@ -94,6 +94,7 @@ class Courier:
             _log.warning("batch %d: %s", journey.held.batch_id, error.message)
             journey.fault = error.message
             journey.transport_fault = error if isinstance(error, TransportFault) else None
+            journey.pause = error.wait if isinstance(error, routes.AllHeld) else journey.pause
         except DBAPIError as error:
             if not is_gone(error):
                 raise
@@ -107,6 +108,9 @@ class Courier:
             AllHeld: no transport may be used at present.
         """
         letter = self.studio.letter(connection, journey.held.version_id)
+        route = letter.version.transport
+        self._know(route)
+        routes.look(connection, self.workspace.settings, route)
         people = list(
             mailings.recipients(connection, journey.held.message_ids, policy=journey.held.policy, now=self.clock.now())
         )
@@ -117,8 +121,6 @@ class Courier:
         journey.held, people = hold_off(connection, journey.held, people, letter.version, self.clock.now())
         if not people:
             return
-        route = letter.version.transport
-        self._know(route)
         self._choose(journey, route)
         journey.held, people = pace(
             connection, journey.held, people, journey.transport, self.throttles,

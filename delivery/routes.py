@@ -27,11 +27,11 @@ LONGEST_WAIT: Final = timedelta(minutes=2)
 
 
 class AllHeld(TransportError):
-    """Every transport of the route is held. `until`: the first one may be tried then; None: when one is resumed."""
+    """Every transport of the route is held. `wait`: how long a batch should wait before it asks again."""
 
-    def __init__(self, message: str, until: datetime | None, *, hint: str = "") -> None:
+    def __init__(self, message: str, wait: timedelta, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.until = until
+        self.wait = wait
 
 
 def ways(settings: Settings, name: str) -> Mapping[str, int | str]:
@@ -73,6 +73,20 @@ def choose(connection: Connection, settings: Settings, name: str, *, salt: int) 
     raise _all_held(name, held)
 
 
+def look(connection: Connection, settings: Settings, name: str) -> None:
+    """One of the transports of `name` may be used now, or tried: for a batch that has not been read yet.
+
+    Nothing is given as a trial: `choose` does that.
+
+    Raises:
+        AllHeld: `choose` would raise it.
+        TransportError: there is no such transport or route.
+    """
+    free, held = _parted(connection, ways(settings, name))
+    if not free and not any(row["held_until"] and row["held_until"] <= row["read_at"] for row in held.values()):
+        raise _all_held(name, held)
+
+
 def spills(connection: Connection, settings: Settings, name: str, transport: str) -> bool:
     """Whether the warm-up volume of `transport` is used up for today, and another of the route `name` has room."""
     given = ways(settings, name)
@@ -86,8 +100,11 @@ def spills(connection: Connection, settings: Settings, name: str, transport: str
 def wait(connection: Connection, settings: Settings, name: str) -> timedelta | None:
     """How long a batch should wait for a transport of `name`; None: one can be used now, or is not known to fail."""
     free, held = _parted(connection, ways(settings, name))
-    if free:
-        return None
+    return None if free else _wait(held)
+
+
+def _wait(held: Mapping[str, RowMapping]) -> timedelta:
+    """Until the first hold ends; not longer than somebody who resumes a transport would like to wait."""
     now: datetime = max(row["read_at"] for row in held.values())
     ends = [row["held_until"] for row in held.values() if row["held_until"] is not None]
     first: datetime = min(ends, default=now + LONGEST_WAIT)
@@ -136,4 +153,4 @@ def _all_held(name: str, held: Mapping[str, RowMapping]) -> AllHeld:
     when = f"tried again at {until:%H:%M:%S} UTC" if until is not None else "until somebody resumes it"
     what = "the transport is held" if list(held) == [name] else f"every transport of {name} is held"
     hint = f"`clarion transport list` shows them; once mended: `clarion transport resume {next(iter(held))}`"
-    return AllHeld(f"{what}, {when} ({reasons})", until, hint=hint)
+    return AllHeld(f"{what}, {when} ({reasons})", _wait(held), hint=hint)

@@ -70,6 +70,11 @@ def close(database, held, clock):
         batches.close(connection, held, clock.now())
 
 
+def told(database, clock, most=None):
+    with database.begin() as connection:
+        return batches.due_batches(connection, now=clock.now(), again_after=None, most=most)
+
+
 def states(database):
     with database.begin() as connection:
         rows = connection.execute(select(schema.message.c.id, schema.message.c.state).order_by(schema.message.c.id))
@@ -382,6 +387,48 @@ def test_what_is_past_its_validity_is_skipped(database, planned, clock):
 
     assert () == claim(database, batch_id, clock).message_ids
     assert {"skipped"} == set(states(database).values())
+
+
+def test_deferred_message_is_looked_at_as_soon_as_it_has_expired(database, planned, clock):
+    """
+    What would be tried again after its time only is due then, so that its run can end.
+    """
+    run_id, batch_id, ids = planned
+    valid_until = clock.now() + timedelta(seconds=20)
+    with database.begin() as connection:
+        connection.execute(update(schema.run).values(valid_until=valid_until))
+    held = claim(database, batch_id, clock)
+    hand_over(database, held, ids, [], clock)
+    hand_over(database, held, [], [(ids[0], DEFERRED), *((i, ACCEPTED) for i in ids[1:])], clock)
+    close(database, held, clock)
+    clock.step(timedelta(seconds=21))
+
+    [(again, _)] = told(database, clock)
+    late = claim(database, again, clock)
+    assert () == late.message_ids
+    close(database, late, clock)
+    assert ("finished", {"expired": 1}) == (status(database, run_id).state, status(database, run_id).skipped)
+
+
+def test_batches_are_told_in_the_order_in_which_they_became_due(database, planned, clock):
+    """
+    One that was put off comes behind what is due since, and in front of what becomes due later.
+    """
+    run_id, put_off, ids = planned
+    with database.begin() as connection:
+        others = [
+            connection.execute(
+                insert(schema.batch).values(run_id=run_id, message_ids=ids[:1], not_before=clock.now() + later)
+                .returning(schema.batch.c.id)
+            ).scalar_one()
+            for later in (timedelta(seconds=60), timedelta(seconds=20), timedelta(seconds=90))
+        ]  # fmt: skip
+        later = clock.now() + timedelta(seconds=30)
+        connection.execute(update(schema.batch).where(schema.batch.c.id == put_off).values(not_before=later))
+    clock.step(timedelta(seconds=60))
+
+    assert [others[1], put_off] == [batch_id for batch_id, _ in told(database, clock, most=2)]
+    assert [others[0]] == [batch_id for batch_id, _ in told(database, clock)]
 
 
 def test_endless_deferral_fails_in_the_end(database, planned, clock):

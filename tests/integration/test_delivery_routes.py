@@ -114,7 +114,7 @@ def test_fault_that_must_be_mended_holds_the_transport_at_once(database):
         choose(database)
 
     assert "refused the password" in caught.value.message
-    assert caught.value.until is not None
+    assert timedelta(0) < caught.value.wait < routes.LONGEST_WAIT
     assert "clarion transport resume" in caught.value.hint
 
 
@@ -164,6 +164,24 @@ def test_held_transport_is_tried_by_one_batch_when_its_pause_is_over(database):
 
     with ThreadPoolExecutor(4) as pool:
         assert {"a": 1, "b": 11} == Counter(pool.map(ask, range(12)))
+
+
+def test_looking_at_a_held_route_gives_nothing_as_a_trial(database):
+    """
+    A route is of no use while its only transport is held, and may be asked when the pause is over: by whoever chooses.
+    """
+    settings = make_settings()
+    fault(database, "a", REFUSED)
+    with database.begin() as connection, pytest.raises(routes.AllHeld, match="the transport is held"):
+        routes.look(connection, settings, "a")
+    end_pauses(database)
+    with database.begin() as connection:
+        routes.look(connection, settings, "a")
+        routes.look(connection, settings, "road")
+
+    assert "a" == choose(database, name="a")
+    with database.begin() as connection, pytest.raises(routes.AllHeld):
+        routes.look(connection, settings, "a")
 
 
 def test_failed_trials_make_the_pause_longer_and_a_good_one_ends_the_hold(database):
