@@ -5,16 +5,17 @@ import math
 from collections import deque
 from typing import cast
 
-from delivery.smtp.endpoint import Endpoint, Timers
+from delivery.smtp.endpoint import Endpoint, Timers, Tls
 from delivery.smtp.faults import Trouble, TroubleKind
 from delivery.smtp.replies import GarbledReply, Reply, ReplyParser
 from delivery.smtp.session import Session
 from delivery.smtp.steps import Step
 
-#: A message that fills more than this keeps its final dot back until its lines have left the process, so that
-#: a connection lost in the middle is known to have delivered nothing (S-1.7).
-_HELD_BACK_OVER = 65536
-_BUFFER_HIGH, _BUFFER_LOW = 65536, 0
+#: A message keeps its final dot back until its lines have left the process, so that a connection lost in the middle
+#: is known to have delivered nothing (S-1.7). Of one this small the lines leave at once: an idle connection's send
+#: buffer takes them whole (the least that Linux gives one, `tcp_wmem`). So it costs one write.
+_LEAVES_AT_ONCE = 16384
+_NEXT_LOOK_S = 0.001  # whether the lines have left; under TLS nobody is told
 
 
 class Connection(asyncio.Protocol):
@@ -31,6 +32,7 @@ class Connection(asyncio.Protocol):
         self._timers: dict[Step, float] = _timers_of(endpoint.timers)
         self._opened_at = loop.time()
         self._transport: asyncio.Transport | None = None
+        self._transports: list[asyncio.Transport] = []  # that octets pass through: of TCP, and then of TLS
         self._parser = ReplyParser()
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -44,6 +46,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.use(transport)
+        self.transport.set_write_buffer_limits(high=0)
+        if self._endpoint.tls is Tls.IMPLICIT:
+            self.transport.pause_reading()  # until the handshake
 
     def data_received(self, data: bytes) -> None:
         if self._trouble is not None:
@@ -68,14 +73,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_paused = True
-        self._unwritten = self.transport.get_write_buffer_size()
+        self._unwritten = self._unwritten_now()
         self._set_deadline()
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        if self._end is not None and self._transport is not None:
-            end, self._end = self._end, None
-            self._transport.write(end)
         self._set_deadline()
 
     # What a session calls.
@@ -86,13 +88,12 @@ class Connection(asyncio.Protocol):
             self._set_deadline()
 
     def write_message(self, lines: bytes, end: bytes) -> None:
-        if len(lines) <= _HELD_BACK_OVER:
+        if len(lines) <= _LEAVES_AT_ONCE:
             self.write(lines + end)
             return
         self._end = end
         self.write(lines)
-        if not self._is_paused:
-            self.resume_writing()
+        self._write_end()
 
     def fail(self, trouble: Trouble) -> None:
         """The connection is cut off, and what was under way on it accounted for."""
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The transport under it; it changes with STARTTLS."""
+        """The transport under it; it changes with TLS."""
         if self._transport is None:
             raise ConnectionError("the connection is not open")
         return self._transport
@@ -147,7 +148,7 @@ class Connection(asyncio.Protocol):
     def use(self, transport: asyncio.BaseTransport) -> None:
         """From now on `transport` is written to."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_BUFFER_HIGH, low=_BUFFER_LOW)
+        self._transports.append(self._transport)
 
     @property
     def has_unread_octets(self) -> bool:
@@ -179,14 +180,33 @@ class Connection(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         """The connection is given up if the answer that is due has not come by `now`, or the buffer got no shorter."""
-        if self._is_paused and self._trouble is None:
-            unwritten, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
+        if self._is_blocked and self._trouble is None:
+            unwritten, self._unwritten = self._unwritten, self._unwritten_now()
             if self._unwritten < unwritten:
                 self.deadline = now + self._endpoint.timers.block
         if now > self.deadline:
             awaited = self.session.awaited if self.session is not None else None
             what = awaited.name if awaited is not None else "anything"
             self.fail(Trouble(TroubleKind.TIMEOUT, f"no answer to {what} within its time"))
+
+    def _write_end(self) -> None:
+        """The end of the message is written, or looked after again: its lines have not left yet. Never when they
+        cannot any more."""
+        if self._end is None or self._trouble is not None or any(one.is_closing() for one in self._transports):
+            return
+        if self._unwritten_now():
+            self._loop.call_later(_NEXT_LOOK_S, self._write_end)
+        else:
+            end, self._end = self._end, None
+            self.write(end)
+
+    def _unwritten_now(self) -> int:
+        """Octets that are still in the process, before or after they were encrypted."""
+        return sum(one.get_write_buffer_size() for one in self._transports)
+
+    @property
+    def _is_blocked(self) -> bool:
+        return self._is_paused or self._end is not None
 
     def _take(self, reply: Reply) -> None:
         if self.session is not None:
@@ -212,7 +232,7 @@ class Connection(asyncio.Protocol):
         awaited = self.session.awaited if self.session is not None else None
         if awaited is None or self._trouble is not None:
             self.deadline = math.inf
-        elif self._is_paused:
+        elif self._is_blocked:
             self.deadline = self._loop.time() + self._endpoint.timers.block
         else:
             self.deadline = self._loop.time() + self._timers[awaited]

@@ -106,13 +106,9 @@ class _Opening:
         implicit = self._endpoint.tls is Tls.IMPLICIT
         self.doing = "no TLS connection" if implicit else "cannot connect"
         async with asyncio.timeout(self._timers.connect):
-            await self._loop.create_connection(
-                lambda: self._connection,
-                self._address,
-                self._endpoint.port,
-                ssl=self._tls_context() if implicit else None,
-                server_hostname=self._endpoint.host if implicit else None,
-            )
+            await self._loop.create_connection(lambda: self._connection, self._address, self._endpoint.port)
+            if implicit:
+                await self._shake_hands(self._timers.connect)
 
     async def _hello(self) -> Features:
         """EHLO, or HELO for a server that does not know it (RFC 5321 section 3.2)."""
@@ -129,20 +125,25 @@ class _Opening:
             hint = "set tls: implicit for port 465, or tls: none where plain text is meant"
             raise self.fault("the server does not offer STARTTLS", temporary=False, hint=hint)
         self._expect(2, await self._command("STARTTLS"), "STARTTLS")
-        if self._connection.has_unread_octets:
-            raise self.fault("the server spoke between STARTTLS and the handshake", temporary=False)
         self.doing = "TLS failed"
+        await self._shake_hands(self._timers.hello)
+        self.doing = "no dialogue"
+
+    async def _shake_hands(self, patience: float) -> None:
+        """From now on octets travel inside TLS."""
+        if self._connection.has_unread_octets:
+            hint = _NO_TLS if self._endpoint.tls is Tls.IMPLICIT else ""
+            raise self.fault("the server spoke in plain text before the handshake", temporary=False, hint=hint)
         transport = await self._loop.start_tls(
             self._connection.transport,
             self._connection,
             self._tls_context(),
             server_hostname=self._endpoint.host,
-            ssl_handshake_timeout=self._timers.hello,
+            ssl_handshake_timeout=patience,
         )
         if transport is None:
             raise ConnectionError("the connection was lost during the handshake")
         self._connection.use(transport)
-        self.doing = "no dialogue"
 
     async def _log_in(self, features: Features) -> None:
         if self._endpoint.tls is Tls.NONE:

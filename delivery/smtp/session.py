@@ -176,11 +176,14 @@ class Session:
         self.link.write(command)
 
     def _end_answered(self, reply: Reply) -> None:
-        """A 4yz, 421 or 5yz after the dot is a clear answer; only its absence is not (S-1.35)."""
+        """A 4yz, 421 or 5yz after the dot is a clear answer; only its absence is not (S-1.35). Before the dot a yes is
+        none: the server has no message yet (S-1.2, S-1.7)."""
         envelope, self.ending = self.ending, None
         if envelope is None:
             raise RuntimeError("an answer to a final dot that was not written")
         state = _END_STATES.get(reply.kind, OutcomeState.UNKNOWN)
+        if self.link.is_dot_held_back and state is not OutcomeState.FAILED:
+            state = OutcomeState.DEFERRED
         self.desk.answered(envelope, reply.outcome(state, Step.END_OF_DATA))
         self.has_served = True
         self.link.message_answered()

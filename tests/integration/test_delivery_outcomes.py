@@ -318,32 +318,3 @@ def test_source_that_breaks_ends_the_delivery_in_order() -> None:
         asyncio.run(run())
 
     assert {1: A, 2: A, 3: A} == gate.states
-
-
-def test_early_refusal_of_a_large_message_is_an_answer() -> None:
-    """
-    A server that refuses in the middle of a large message and hangs up has answered: nothing is unknown (S-1.35).
-    """
-    large = b"Subject: a\r\n\r\n" + b"x" * 76 * 200_000 + b"\r\n"
-
-    async def run() -> Gate:
-        script: Script = {"early": b"552 5.3.4 too big"}
-        async with ScriptedServer(script, ehlo=b"250-a\r\n250 PIPELINING", cut_after=100_000) as server:
-            return await deliver(server, [make_outgoing(1, content=large)])
-
-    outcome = asyncio.run(run()).outcomes[1]
-
-    assert (F, 552) == (outcome.state, outcome.code)
-
-
-def test_large_message_cut_in_the_middle_is_deferred() -> None:
-    """
-    When the connection is lost while the lines of a large message leave, the final dot was never written (S-1.7).
-    """
-    large = b"Subject: a\r\n\r\n" + b"x" * 76 * 200_000 + b"\r\n"
-
-    async def run() -> Gate:
-        async with ScriptedServer(ehlo=b"250-a\r\n250 PIPELINING", cut_after=100_000) as server:
-            return await deliver(server, [make_outgoing(1, content=large)])
-
-    assert {1: D} == asyncio.run(run()).states
