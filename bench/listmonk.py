@@ -91,13 +91,22 @@ def _rounds(program: Program, sink: tools.Sink, size: int, shape: Shape, number:
 def _round(crew: Crew, rival: Rival, number: int) -> Round:
     name = f"round-{number}"
     if number % 2:
-        theirs, ours = rival.send(name, crew.sink), _broadcast(crew, name)
+        theirs, ours = _campaign(rival, crew, name), _broadcast(crew, name)
     else:
-        ours, theirs = _broadcast(crew, name), rival.send(name, crew.sink)
+        ours, theirs = _broadcast(crew, name), _campaign(rival, crew, name)
     done = Round(*ours, theirs)
     rates = f"ours {done.ours.per_s:,.0f}/s, listmonk {theirs.traffic.per_s:,.0f}/s"
     print(f"{name}: {rates}, {done.ratio:.2f} times", file=sys.stderr, flush=True)
     return done
+
+
+def _campaign(rival: Rival, crew: Crew, name: str) -> Sent:
+    """Meanwhile our scheduler, which looks about every second, is held: listmonk has the machine to itself."""
+    crew.scheduler.send_signal(signal.SIGSTOP)
+    try:
+        return rival.send(name, crew.sink)
+    finally:
+        crew.scheduler.send_signal(signal.SIGCONT)
 
 
 def _broadcast(crew: Crew, name: str) -> tuple[Broadcast, Traffic]:
