@@ -19,7 +19,7 @@ from campaigns.journey import Journey
 from campaigns.line import Line
 from campaigns.mailings import Studio
 from campaigns.pacing import domain_of, pace
-from campaigns.putting_off import hold_off
+from campaigns.putting_off import hold_off, in_hands
 from campaigns.sequences import recall
 from campaigns.trip import Desk, JournalFor, Trip
 from core.arrays import among
@@ -146,12 +146,14 @@ class Courier:
 
     def _close_batch(self, journey: Journey) -> None:
         """The batch is closed; a database that went away is waited for, since what was refused is told nobody else."""
+        told: Tallies | None = None
         deadline = time.monotonic() + PATIENCE_S
         while True:
             counted = self.tallies.copy()
             try:
                 with self.database.begin() as connection:
-                    self._settle(connection, journey)
+                    self._settle(connection, journey, told)
+                    told = self.tallies
             except (DBAPIError, ServiceError) as error:
                 self.tallies = counted
                 if (isinstance(error, DBAPIError) and not is_gone(error)) or time.monotonic() > deadline:
@@ -162,11 +164,15 @@ class Courier:
         if journey.refused:  # their domain may be held by now
             self.throttles.look_again()
 
-    def _settle(self, connection: Connection, journey: Journey) -> None:
+    def _settle(self, connection: Connection, journey: Journey, told: Tallies | None) -> None:
+        """`told`: the tallies after a former try that may have been committed, for nobody heard whether it was."""
         skipped = {"address_changed": journey.gone}
         if journey.trip is not None:
             skipped["render_failed"] = journey.trip.render_failed
-            self._tell_throttles(connection, journey, journey.trip)
+            if told is None or in_hands(connection, journey.held):
+                self._tell_throttles(connection, journey, journey.trip)
+            else:
+                self.tallies = told
         batches.close(
             connection, journey.held, self.clock.now(), pause=self._pause(connection, journey), fault=journey.fault,
             skipped=skipped, refused=journey.refused, policy=self.workspace.settings.refusals,

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg.errors import AdminShutdown
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from campaigns.sending import Courier
 from campaigns.status import status_of
@@ -226,6 +229,46 @@ def test_what_servers_said_survives_a_database_that_gives_way(office, database, 
         assert 1 == connection.execute(select(func.count(schema.suppression.c.address_key))).scalar_one()
         tally = select(func.sum(schema.domain_tally.c.attempt_count), func.sum(schema.domain_tally.c.hard_count))
         assert (12, 1) == tuple(connection.execute(tally).one())
+
+
+class AnswerLost(Database):
+    """A database whose answer to the first COMMIT that gives a batch back, or ends it, is lost."""
+
+    @contextlib.contextmanager
+    def begin(self):
+        with super().begin() as connection:
+            yield connection
+            claimed = select(func.count()).select_from(schema.batch).where(schema.batch.c.state == "claimed")
+            is_closed = connection.execute(claimed).scalar_one() == 0
+        if is_closed and "is_lost" not in self.__dict__:
+            self.__dict__["is_lost"] = True
+            raise OperationalError("COMMIT", {}, AdminShutdown("terminating connection"))
+
+
+def test_a_batch_closed_twice_counts_once(office, database):
+    """
+    The commit that closed the batch was made and its answer lost: what did not go is given back to the day's volume
+    once, and every answer is tallied once.
+    """
+    with serving({"recipient": [b"550 5.1.1 no such user"]}) as server:
+        courier, _, batch_id = office(server.port)
+        settings = courier.workspace.root / "clarion.yaml"
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        plan = f"connections: 4, warm_up: {{start: {yesterday}, daily: [100, 100, 100]}}"
+        settings.write_text(settings.read_text().replace("connections: 4", plan))
+        courier.workspace = Workspace(courier.workspace.root)
+        courier.database = AnswerLost(database.url)
+        asked = itertools.count()
+        courier.is_stopping = lambda: next(asked) >= 3
+        courier.send_batch(batch_id)
+        assert courier.database.is_lost
+        courier.database.dispose()
+
+    with database.begin() as connection:
+        courier.tallies.write(connection)
+        assert [3] == list(connection.execute(select(schema.volume.c.message_count)).scalars())
+        tally = select(func.sum(schema.domain_tally.c.attempt_count), func.sum(schema.domain_tally.c.hard_count))
+        assert (3, 1) == tuple(connection.execute(tally).one())
 
 
 def test_a_database_that_gives_way_before_the_trip_is_no_bug(office, database, clock):
