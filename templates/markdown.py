@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from functools import cache
-
-from markdown_it import MarkdownIt
+from typing import TYPE_CHECKING
 
 from templates.chunks import Chunk, Kind
 from templates.masking import Mask, hide_in_text
 
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
 
 @cache
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # takes as long to load as Jinja, and most workspaces have no such file
+
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 

@@ -66,6 +66,15 @@ def test_commands_module_is_quick_to_import(module):
     assert set() == {"celery", "sqlalchemy"} & _modules_after(f"import {module}")
 
 
+def test_planning_loads_no_library_that_its_files_may_not_need():
+    """
+    Parsers, calendars, ciphers and migrations are loaded by the first file or database that asks for them.
+    """
+    seldom = {"markdown_it", "icalendar", "cryptography", "alembic", "celery", "starlette", "dns", "holidays"}
+
+    assert set() == seldom & _modules_after("import campaigns.catalogue, campaigns.whole_plan, core.database")
+
+
 def test_unknown_command_suggests_the_near_one():
     """
     A misspelt command is a usage error which names the command that was likely meant.
