@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from campaigns import versions
 from campaigns.catalogue import Catalogue
@@ -34,9 +35,11 @@ class PinnedEvent:
 
     @property
     def shown(self) -> Shown:
-        """What calendars show of it."""
-        made = self.definition
-        return Shown(self.starts_at, self.ends_at, self.zone, made.title, made.place, made.online)
+        """What calendars show of it; its times with the offset that the zone has then by the rules of today."""
+        made, zone = self.definition, ZoneInfo(self.zone)
+        walls = (at.astimezone(zone).isoformat() for at in (self.starts_at, self.ends_at))
+        starts_at, ends_at = map(datetime.fromisoformat, walls)
+        return Shown(starts_at, ends_at, self.zone, made.title, made.place, made.online)
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from campaigns.events.definition import KIND
 from campaigns.events.held import HeldEvent, Shown
 from campaigns.events.pinning import PinnedEvent
 from campaigns.events.seats import Counts
-from campaigns.events.wording import span
+from campaigns.events.wording import span_shown
 from core.commands import counted
 
 _SAID: Final = {
@@ -104,4 +104,4 @@ def _seats(counts: Counts) -> str:
 
 
 def _when(shown: Shown) -> str:
-    return span(shown.starts_at, shown.ends_at, shown.zone, "en")
+    return span_shown(shown, "en")

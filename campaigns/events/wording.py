@@ -23,8 +23,18 @@ def moment(at: datetime, zone: str, language: str | None) -> str:
 
 def span(starts_at: datetime, ends_at: datetime, zone: str, language: str | None) -> str:
     """From when to when, by the zone's clock: `Thursday, 3 December 2026, 18:00–20:30 (Europe/Berlin, UTC+01:00)`."""
+    return _span(starts_at.astimezone(ZoneInfo(zone)), ends_at.astimezone(ZoneInfo(zone)), zone, language)
+
+
+def span_shown(shown: Shown, language: str | None) -> str:
+    """The same as calendars had it: by the rules that the zone had then (S-8.1)."""
+    if not shown.starts_at.utcoffset():  # in UTC, as all were stored once
+        return span(shown.starts_at, shown.ends_at, shown.zone, language)
+    return _span(shown.starts_at, shown.ends_at, shown.zone, language)
+
+
+def _span(first: datetime, last: datetime, zone: str, language: str | None) -> str:
     locale = locale_of(language)
-    first, last = starts_at.astimezone(ZoneInfo(zone)), ends_at.astimezone(ZoneInfo(zone))
     begins = f"{_day(first, language)}, {dated(first.replace(tzinfo=None), _TIME, locale)}"
     ends = dated(last.replace(tzinfo=None), _TIME, locale)
     if first.date() != last.date():
@@ -65,7 +75,7 @@ def told_before(shown: Shown, language: str | None) -> dict[str, Any]:
     """The event as it was told before, as templates know it: `given.was.…`."""
     return {
         "title": in_language(shown.title, language or "") or "",
-        "when": span(shown.starts_at, shown.ends_at, shown.zone, language),
+        "when": span_shown(shown, language),
         "place": shown.place or "",
         "online": shown.online or "",
     }
