@@ -1,6 +1,6 @@
 """Campaigns of one time begin at the wall time of their file, also where a zone's rules changed since (S-8.1).
 
-Messages that nobody has looked at are moved; what is held, was tried, or got its time by a throttle goes its own way.
+Messages that no worker has looked at are moved; what is held, was tried, or got another time since goes its own way.
 """
 
 from datetime import datetime
@@ -25,7 +25,7 @@ _WAITING: Final = """
         FROM batch AS b CROSS JOIN LATERAL unnest(b.message_ids) AS i (id) JOIN message AS m ON m.id = i.id
         LEFT JOIN customer AS c ON c.id = m.customer_id
         WHERE b.run_id = :run AND b.state = 'ready' AND b.not_before > :now AND b.attempt_count = 0
-          AND b.booked_at IS NULL
+          AND b.claim_count = 0 AND b.booked_at IS NULL
     ) AS everybody WHERE NOT is_held
 """
 _PLACES: Final = text(f"SELECT DISTINCT zone, not_before FROM ({_WAITING}) AS waiting")  # noqa: S608  no values

@@ -179,6 +179,20 @@ def test_what_was_looked_at_goes_its_own_way(once, database, scheduler, zones, c
     assert before == mailed(database)
 
 
+def test_what_a_held_transport_put_off_into_the_night_waits_for_no_other_morning(once, database, clock, scheduler):
+    """
+    A worker took it at nine and has given it back ever since: at nine in the evening it is tried again, as it was to.
+    """
+    workspace = once("Europe/Berlin")
+    with database.begin() as connection:
+        connection.execute(update(schema.batch).values(claim_count=1, not_before=at(4, 21)))
+    before = mailed(database)
+    clock.instant = at(4, 20, 59)
+    scheduler(workspace)
+
+    assert before == mailed(database)
+
+
 # --- sequences -------------------------------------------------------------------------------------------------
 
 
