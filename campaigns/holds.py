@@ -34,7 +34,8 @@ _PUT_OFF: Final = text(
     WITH mine AS MATERIALIZED (
         SELECT b.id, b.run_id, b.queue, b.stage, b.attempt_count, b.waits_from, run.valid_until
         FROM batch AS b JOIN run ON run.id = b.run_id
-        WHERE b.id = :batch_id AND b.claim_count = :token AND b.state = 'claimed' FOR NO KEY UPDATE OF b
+        WHERE b.id = :batch_id AND b.claim_count = :token AND b.worker = :worker AND b.state = 'claimed'
+        FOR NO KEY UPDATE OF b
     ), moved AS (
         UPDATE message AS m
         SET hold_reason = h.reason, not_before = least(h.until, mine.valid_until + interval '1 second'),
@@ -71,7 +72,7 @@ _PUT_FORWARD: Final = text(
         UPDATE batch SET state = 'ready', published_at = NULL, booked_at = NULL,
                          not_before = least(:until, run.valid_until + interval '1 second')
         FROM run
-        WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.state = 'claimed'
+        WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.worker = :worker AND batch.state = 'claimed'
           AND run.id = batch.run_id AND batch.message_ids <@ :ids
         RETURNING batch.not_before
     )
@@ -98,8 +99,9 @@ def put_off(connection: Connection, held: Claim, holds: Sequence[Hold], now: dat
     if not holds:
         return []
     given = {
-        "batch_id": held.batch_id, "token": held.token, "now": now, "ids": [hold.message_id for hold in holds],
-        "reasons": [hold.reason for hold in holds], "untils": [hold.until for hold in holds],
+        "batch_id": held.batch_id, "token": held.token, "worker": held.worker, "now": now,
+        "ids": [hold.message_id for hold in holds], "reasons": [hold.reason for hold in holds],
+        "untils": [hold.until for hold in holds],
     }  # fmt: skip
     if len({(hold.reason, hold.until) for hold in holds}) == 1:
         forward = given | {"reason": holds[0].reason, "until": holds[0].until}

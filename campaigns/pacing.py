@@ -19,14 +19,14 @@ _URGENT: Final = "transactional"
 # The batch also holds what the claim leaves out: messages that a lost worker's server put off, and settled ones.
 _SHRINK: Final = text("""
     UPDATE batch SET message_ids = ARRAY(SELECT unnest(message_ids) EXCEPT SELECT unnest(:moved) ORDER BY 1)
-    WHERE id = :batch_id AND claim_count = :token AND state = 'claimed'
+    WHERE id = :batch_id AND claim_count = :token AND worker = :worker AND state = 'claimed'
 """).bindparams(bindparam("moved", type_=Ids))
 _PUT_FORWARD: Final = text("""
     UPDATE batch SET state = 'ready', not_before = least(:not_before, run.valid_until + interval '1 second'),
                      booked_at = now(), published_at = NULL
     FROM run
     WHERE batch.id = :batch_id AND run.id = batch.run_id AND batch.message_ids <@ :moved
-      AND batch.claim_count = :token AND batch.state = 'claimed'
+      AND batch.claim_count = :token AND batch.worker = :worker AND batch.state = 'claimed'
 """).bindparams(bindparam("moved", type_=Ids))
 # What would come too late anyway is looked at as soon as it has expired, so that its run can end.
 _WAIT: Final = text("""
@@ -112,12 +112,12 @@ def _by_time(times: Iterable[Slot], waiting: dict[str, list[int]]) -> dict[datet
 
 def _put_forward(connection: Connection, held: Claim, moved: set[int], not_before: datetime) -> bool:
     """The batch holds nobody else, and waits; a hold of days makes no row every few minutes."""
-    given = {"moved": sorted(moved), "batch_id": held.batch_id, "token": held.token, "not_before": not_before}
-    return connection.execute(_PUT_FORWARD, given).rowcount == 1
+    given = {"moved": sorted(moved), "batch_id": held.batch_id, "token": held.token, "worker": held.worker}
+    return connection.execute(_PUT_FORWARD, given | {"not_before": not_before}).rowcount == 1
 
 
 def _shrunk(connection: Connection, held: Claim, moved: Iterable[int]) -> bool:
-    given = {"moved": sorted(moved), "batch_id": held.batch_id, "token": held.token}
+    given = {"moved": sorted(moved), "batch_id": held.batch_id, "token": held.token, "worker": held.worker}
     return connection.execute(_SHRINK, given).rowcount == 1
 
 

@@ -134,13 +134,14 @@ def hold_back(connection: Connection, held: Claim, ids: Sequence[int], now: date
 
 
 _IN_HANDS: Final = text("""
-    SELECT id FROM batch WHERE id = :batch_id AND claim_count = :token AND state = 'claimed' FOR NO KEY UPDATE
+    SELECT id FROM batch
+    WHERE id = :batch_id AND claim_count = :token AND worker = :worker AND state = 'claimed' FOR NO KEY UPDATE
 """)
 
 
 def in_hands(connection: Connection, held: Claim) -> bool:
     """Whether the batch is still this worker's, and stays so until the transaction ends."""
-    given = {"batch_id": held.batch_id, "token": held.token}
+    given = {"batch_id": held.batch_id, "token": held.token, "worker": held.worker}
     return connection.execute(_IN_HANDS, given).scalar() is not None
 
 

@@ -22,8 +22,11 @@ class State(StrEnum):
 
 #: Which state may follow which. Everything that changes `message.state` is in this room and tested against it.
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
-    # An envelope may be refused before anything of its message was handed over.
-    State.PLANNED: frozenset({State.HANDED_OVER, State.DEFERRED, State.FAILED, State.SKIPPED}),
+    # An envelope may be refused before anything of its message was handed over. Its worker may know more of a message
+    # than a database that failed over.
+    State.PLANNED: frozenset(
+        {State.HANDED_OVER, State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN, State.SKIPPED}
+    ),
     State.HANDED_OVER: frozenset({State.ACCEPTED, State.DEFERRED, State.FAILED, State.UNKNOWN, State.PLANNED}),
     # A transactional message in doubt is deferred: its answer may come late, or never however often it is sent.
     State.DEFERRED: frozenset({State.HANDED_OVER, State.FAILED, State.SKIPPED, State.ACCEPTED, State.UNKNOWN}),

@@ -45,13 +45,16 @@ class Window:
 # in the statement, which would then go by what opt-outs and orders were before the wait.
 # An envelope may be refused before its message was handed over: that is an attempt too, and `tried` keeps a repeated
 # report from counting twice. That a transport could not be used is none: such a message stays as it was.
-# A bulk message in doubt has no batch any more: a late "not now" ends it, nobody would try it again. A late "accepted"
-# counts as long as nobody has handed the message over since.
+# A bulk message in doubt has no batch any more: a late "not now" ends it, nobody would try it again, unless it is about
+# an earlier hand-over than the one in doubt. A late "accepted" counts as long as nobody has handed the message over
+# since, or what became of that is in doubt. An answer to a hand-over that the database does not know of (it failed over
+# to a standby that lagged behind) counts for whoever still has the batch.
 # `asked` is materialised: inlined, the gate would be asked twice a person.
 _STATEMENT: Final = """
     WITH fence AS MATERIALIZED (
         SELECT run.state FROM batch JOIN run ON run.id = batch.run_id
-        WHERE batch.id = %(batch_id)s AND batch.claim_count = %(token)s AND batch.state = 'claimed'
+        WHERE batch.id = %(batch_id)s AND batch.claim_count = %(token)s AND batch.worker = %(worker)s
+          AND batch.state = 'claimed'
         FOR NO KEY UPDATE OF batch NOWAIT
     ), answer AS (
         SELECT * FROM unnest(%(answered)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
@@ -63,17 +66,17 @@ _STATEMENT: Final = """
         SET state = CASE WHEN m.state = 'unknown' AND a.state = 'deferred' THEN 'failed'
                          ELSE a.state END::message_state,
             state_at = %(now)s,
-            attempt_count = m.attempt_count + (m.state IN ('planned', 'deferred') AND a.state <> 'accepted')::int,
+            attempt_count = greatest(m.attempt_count, a.tried + 1),
             accepted_at = CASE WHEN a.state = 'accepted' THEN %(now)s ELSE m.accepted_at END,
             hold_reason = NULL
         FROM answer AS a
         WHERE m.id = a.id
-          AND (m.state = 'unknown' AND a.by_server
-               OR m.state = 'deferred' AND a.state = 'accepted' AND m.attempt_count = a.tried + 1
+          AND (m.state = 'unknown' AND a.state = 'accepted'
+               OR m.attempt_count = a.tried + 1
+                  AND (m.state = 'unknown' AND a.by_server OR m.state = 'deferred' AND a.state = 'accepted')
                OR EXISTS (SELECT 1 FROM fence)
                   AND (m.state = 'handed_over'
-                       OR (m.state IN ('planned', 'deferred') AND m.attempt_count = a.tried
-                           AND a.by_server AND a.state IN ('deferred', 'failed'))))
+                       OR m.state IN ('planned', 'deferred') AND m.attempt_count = a.tried AND a.by_server))
         RETURNING m.id, m.state, m.attempt_count
     ), noted AS (
         INSERT INTO attempt (message_id, number, transport, worker, outcome, code, enhanced, reply, bounce_class,
@@ -120,7 +123,7 @@ _STATE_OF: Final = {
 PLAN_ONCE: Final = text("SET plan_cache_mode = force_generic_plan")
 _RENEW: Final = text("""
     UPDATE batch SET lease_until = now() + :lease FROM run
-    WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.state = 'claimed'
+    WHERE batch.id = :batch_id AND batch.claim_count = :token AND batch.worker = :worker AND batch.state = 'claimed'
       AND run.id = batch.run_id
     RETURNING run.state = 'running'
 """)
@@ -280,5 +283,5 @@ def _statement(
 
 def is_held(connection: Connection, held: Claim) -> bool:
     """The batch is still this worker's and its run is running; its lease is renewed."""
-    given = {"batch_id": held.batch_id, "token": held.token, "lease": held.lease}
+    given = {"batch_id": held.batch_id, "token": held.token, "worker": held.worker, "lease": held.lease}
     return connection.execute(_RENEW, given).scalar() is True
