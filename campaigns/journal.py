@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from campaigns.ledger import Claim
 from campaigns.line import Line
 from campaigns.window import Window, hand_over, is_held
-from core.clock import Clock
+from core.clock import Clock, up_s
 from core.database import is_gone
 from core.errors import ServiceError
 from delivery.smtp import Outcome, OutcomeState
@@ -21,7 +21,8 @@ _log = logging.getLogger("clarion.sending")
 #: How long a database that went away is waited for: a restart takes a few seconds.
 PATIENCE_S: Final = 60.0
 TRY_AGAIN_S: Final = 0.5
-_NEVER_SENT: Final = Outcome(OutcomeState.NOT_SENT, None, None, "the hand-over could not be recorded")
+_NOT_RECORDED: Final = Outcome(OutcomeState.NOT_SENT, None, None, "the hand-over could not be recorded")
+_TOO_LATE: Final = Outcome(OutcomeState.NOT_SENT, None, None, "the lease ended before anything left")
 T = TypeVar("T")
 
 
@@ -40,18 +41,24 @@ class Journal:
     contents: Mapping[int, bytes]
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     _calls: set[asyncio.Future[Any]] = field(default_factory=set)
+    _renewed_at: float = 0.0  # by `up_s`; before the claim: not yet
 
     async def write(self, answered: Sequence[tuple[int, Outcome]], ids: Sequence[int]) -> Sequence[int]:
         """The answers are durable; so is the hand-over of the returned ones of `ids`.
 
         A database that went away is waited for, since the answers exist nowhere else. Whether the hand-over was
-        recorded is not known then: it is taken back, and none of `ids` may go.
+        recorded is not known then: it is taken back, and none of `ids` may go. Nor may they when the hand-over took, or
+        this process slept, until the lease was another worker's: that one may have sent them since.
 
         Raises:
             ServiceError: the database did not come back.
         """
         window = Window(ids, answered, self.contents, self.tried)
-        return await self._in_thread(lambda: self._write(window))
+        going = await self._in_thread(lambda: self._write(window))
+        if not going or await self._has_time():
+            return going
+        too_late = self._taken_back(going, _TOO_LATE)
+        return await self._in_thread(lambda: self._write(too_late))
 
     async def is_held(self) -> bool:
         """The batch is still this worker's and its run is running; its lease is renewed."""
@@ -73,6 +80,13 @@ class Journal:
             running.add_done_callback(self._calls.discard)
             return await asyncio.shield(running)
 
+    async def _has_time(self) -> bool:
+        """Nobody else gets the batch in the next moments; a lease of which half may be over is renewed."""
+        while up_s() - max(self.held.leased_at, self._renewed_at) > self.held.lease.total_seconds() / 2:
+            if not await self.is_held():
+                return False
+        return True
+
     def _write(self, window: Window) -> Sequence[int]:
         try:
             return self._hand_over(window)
@@ -80,8 +94,7 @@ class Journal:
             if not is_gone(error):
                 raise
             _log.warning("the database went away: %s", type(error.orig).__name__)
-        taken_back = [(message_id, _NEVER_SENT) for message_id in window.ids]
-        answers = Window((), [*window.answered, *taken_back], self.contents, self.tried)
+        answers = self._taken_back(window.ids, _NOT_RECORDED, window.answered)
         deadline = time.monotonic() + PATIENCE_S
         while True:
             self.line.drop()
@@ -96,12 +109,19 @@ class Journal:
             else:
                 return []
 
+    def _taken_back(self, ids: Sequence[int], why: Outcome, answered: Sequence[tuple[int, Outcome]] = ()) -> Window:
+        never_left = [(message_id, why) for message_id in ids]
+        return Window((), [*answered, *never_left], self.contents, self.tried)
+
     def _hand_over(self, window: Window) -> Sequence[int]:
         return hand_over(self.line.open(), self.held, window, transport=self.transport, now=self.clock.now())
 
     def _is_held(self) -> bool:
+        began = up_s()
         try:
-            return is_held(self.line.open(), self.held)
+            found = is_held(self.line.open(), self.held)
         except (DBAPIError, ServiceError):
             self.line.drop()
             return False
+        self._renewed_at = began if found else self._renewed_at
+        return found

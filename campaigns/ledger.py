@@ -9,7 +9,7 @@ Leases use the database's clock; `claim_count` is the fencing token of a batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -33,6 +33,7 @@ from sqlalchemy import (
 from campaigns.states import WAITING, State
 from campaigns.watch import Watch
 from core.arrays import Ids, among
+from core.clock import up_s
 from core.schema import customer, message
 from suppression.gate import TRANSACTIONAL, skip_reason
 from suppression.policy import Policy
@@ -40,7 +41,8 @@ from suppression.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A batch in this worker's hands. `token` fences it: a later claim of the same batch has another one."""
+    """A batch in this worker's hands. `token` fences it: a later claim of the same batch has another one, or, where the
+    database failed over and forgot this one, another worker."""
 
     batch_id: int
     token: int
@@ -57,6 +59,7 @@ class Claim:
     by_behaviour: bool = False  # whether its audience was chosen by what people did
     wishes: bool = False  # whether anybody said how often they want to be written to
     watch: Watch | None = None  # what is looked at before each hand-over; None: nothing but the gate
+    leased_at: float = field(default_factory=up_s, compare=False)  # by `core.clock.up_s`
 
     @property
     def sends_again(self) -> bool:
@@ -87,6 +90,7 @@ def claim(
     The gate is asked in this transaction: who opted out since the plan is skipped here, and again at the hand-over.
     What a lost worker had handed over is settled as in doubt. Repeat: safe, a held batch is not given twice.
     """
+    leased_at = up_s()
     given = {"batch_id": batch_id, "worker": worker, "lease": lease, "now": now}
     row = connection.execute(_CLAIM_BATCH, given).one_or_none()
     if row is None:
@@ -115,6 +119,7 @@ def claim(
         repeats=row.repeats,
         by_behaviour=row.by_behaviour,
         wishes=row.wishes,
+        leased_at=leased_at,
     )
 
 

@@ -3,6 +3,7 @@
 Leases are the exception: they always use the database's own clock.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -33,3 +34,9 @@ class SteppedClock:
 
     def step(self, by: timedelta) -> None:
         self.instant += by
+
+
+def up_s() -> float:
+    """Seconds since the machine was started, those for which it or this process slept among them. Leases are measured
+    by it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
