@@ -13,7 +13,10 @@ from campaigns.message_ids import identity_of, message_id_of
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One message. Its last hand-over happened between `since` and `until`."""
+    """One message. Its last hand-over happened between `since` and `until`.
+
+    `was_put_off`: the one before was answered with "later", and that is what `since` is.
+    """
 
     id: int
     run_id: int
@@ -23,13 +26,17 @@ class Doubt:
     recipient: str
     since: datetime
     until: datetime
+    was_put_off: bool = False
 
 
 _LISTED: Final = text("""
     SELECT m.id, m.run_id, m.campaign, m.step, m.occurrence, m.address_key, m.state, m.state_at, c.email,
-           greatest(m.not_before, (SELECT max(a.answered_at) FROM attempt AS a
-                                   WHERE a.message_id = m.id AND a.number < m.attempt_count)) AS since
-    FROM message AS m LEFT JOIN customer AS c ON c.id = m.customer_id
+           greatest(m.not_before, before.answered_at) AS since,
+           coalesce(before.outcome = 'deferred' AND before.answered_at > m.not_before, false) AS was_put_off
+    FROM message AS m LEFT JOIN customer AS c ON c.id = m.customer_id LEFT JOIN LATERAL (
+        SELECT a.answered_at, a.outcome FROM attempt AS a WHERE a.message_id = m.id AND a.number < m.attempt_count
+        ORDER BY a.answered_at DESC, (a.outcome = 'planned') DESC LIMIT 1
+    ) AS before ON true
     WHERE m.state = ANY(CAST(:states AS message_state[]))
       AND (CAST(:campaign AS text) IS NULL OR m.campaign = :campaign)
     ORDER BY m.id
@@ -41,7 +48,7 @@ _SENDERS: Final = text("""
 #: In an order nobody chose: the first ones would all be from one minute.
 _WITNESSES: Final = text("""
     SELECT id, run_id, campaign, step, occurrence, address_key, state, accepted_at AS state_at, NULL AS email,
-           accepted_at AS since
+           accepted_at AS since, false AS was_put_off
     FROM message WHERE run_id = :run_id AND accepted_at BETWEEN :first AND :last ORDER BY md5(id::text) LIMIT :most
 """)
 
@@ -74,4 +81,7 @@ def _doubts(connection: Connection, secret: bytes, rows: Sequence[Row[Any]]) -> 
 def _doubt(row: Row[Any], secret: bytes, sender: str) -> Doubt:
     identity = identity_of(row.campaign, row.step, row.occurrence, row.address_key)
     message_id = message_id_of(secret, identity, sender).lower()
-    return Doubt(row.id, row.run_id, row.campaign, row.state, message_id, row.email or "", row.since, row.state_at)
+    return Doubt(
+        row.id, row.run_id, row.campaign, row.state, message_id, row.email or "", row.since, row.state_at,
+        row.was_put_off,
+    )  # fmt: skip

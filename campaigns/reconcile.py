@@ -1,11 +1,11 @@
 """Messages in doubt are settled by what the mail server wrote down (S-1.33): nobody is mailed twice, nobody is lost.
 
 That a message was never received is concluded from silence only when the operator says that the records cover the
-whole time, their first and last lines bear that out, and they know the messages of the same run that were accepted.
+whole time, their age bears that out, and they know the messages of the same run that were accepted.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -30,6 +30,9 @@ from delivery.smtp import OutcomeState
 WORKER: Final = "reconcile"
 #: Times of traditional logs are whole seconds.
 _TICK: Final = timedelta(seconds=2)
+#: A message that was put off waits so long at least (`campaigns.retry_waits`): so far apart two clocks may be.
+_SHORTEST_WAIT: Final = timedelta(seconds=27)
+_WHAT_TO_DO: Final = "say never_received in a file of outcomes, or see `clarion retry --unknown`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,42 @@ _BY_OUTCOME: Final[Mapping[Outcome, State]] = {
 }  # fmt: skip
 
 
-def by_log(doubts: Sequence[Doubt], log: Log, *, complete: bool, untrusted: frozenset[int] = frozenset()) -> Findings:
-    """What a mail log says. `untrusted`: runs of which it lacks messages that were accepted in its time."""
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What the messages of a run that were accepted say of records: are they the right ones, and whole?"""
+
+    borne_out: frozenset[int] = frozenset()  #: runs whose accepted messages are in them
+    belied: frozenset[int] = frozenset()  #: runs of which they lack some
+
+
+def testimony(witnesses: Sequence[Doubt], recorded: Container[str], first: datetime, last: datetime) -> Testimony:
+    """What those of the witnesses say that were accepted between the two instants; `recorded` are Message-IDs."""
+    within = [one for one in witnesses if first <= one.until <= last]
+    belied = frozenset(one.run_id for one in within if one.message_id not in recorded)
+    return Testimony(frozenset(one.run_id for one in within) - belied, belied)
+
+
+def by_log(doubts: Sequence[Doubt], log: Log, *, complete: bool, heard: Testimony = Testimony()) -> Findings:
+    """What a mail log says. `heard`: of messages that were accepted in its time."""
     findings = Findings()
     for doubt in doubts:
         evidence = log.evidence.get(doubt.message_id)
-        finding = _by_evidence(doubt, evidence) if evidence else None
-        if finding is None and complete and evidence is None and _is_silent(doubt, log, untrusted):
+        finding = None
+        if evidence is not None:
+            finding, reason = _by_evidence(doubt, evidence), "begun, and the log does not say how it ended"
+        elif not (reason := _why_open(doubt, "log", complete=complete, covered=_covers(log, doubt), heard=heard)):
             words = f"the server never received it: not in its log of {log.first_at:%F %T} to {log.last_at:%F %T %Z}"
             finding = Finding(doubt, State.PLANNED, None, words)
-        if finding is None:
-            _leave(findings, doubt, _why_open(doubt, log, evidence, complete, untrusted))
-        elif _says_more(finding):
-            findings.found.append(finding)
+        _conclude(findings, doubt, finding, reason)
     return findings
+
+
+def _conclude(findings: Findings, doubt: Doubt, finding: Finding | None, reason: str) -> None:
+    """The message is found, or, if it is in doubt, left for the reason."""
+    if finding is not None:
+        findings.found += [finding] if _says_more(finding) else []
+    elif doubt.state == State.UNKNOWN:
+        findings.open[reason] += 1
 
 
 def _says_more(finding: Finding) -> bool:
@@ -85,32 +110,24 @@ def _says_more(finding: Finding) -> bool:
     return known == State.UNKNOWN or (finding.state in (State.DELIVERED, State.BOUNCED) and finding.state != known)
 
 
-def _leave(findings: Findings, doubt: Doubt, reason: str) -> None:
-    if doubt.state == State.UNKNOWN:
-        findings.open[reason] += 1
-
-
-def _is_silent(doubt: Doubt, log: Log, untrusted: frozenset[int]) -> bool:
-    """The message is in doubt, and a log that would have it says nothing."""
-    return doubt.state == State.UNKNOWN and doubt.run_id not in untrusted and _covers(log, doubt)
-
-
-def _why_open(doubt: Doubt, log: Log, evidence: Evidence | None, complete: bool, untrusted: frozenset[int]) -> str:
-    if evidence is not None:
-        return "begun, and the log does not say how it ended"
+def _why_open(doubt: Doubt, record: str, *, complete: bool, covered: bool, heard: Testimony) -> str:
+    """Why nothing is concluded from the record's silence; empty if it says that the message was never received."""
     if not complete:
-        return "not in the log"
-    if not _covers(log, doubt):
-        return "not in the log, which does not cover the time of its hand-over"
-    if doubt.run_id in untrusted:
-        return "not in the log, which lacks accepted messages of the same run too"
-    return "not in the log"
+        return f"not in the {record}"
+    if not covered:
+        return f"not in the {record}, which does not cover the time of its hand-over"
+    if doubt.run_id in heard.belied:
+        return f"not in the {record}, which lacks accepted messages of the same run too"
+    if doubt.run_id not in heard.borne_out:
+        return f"not in the {record}, and no accepted message of the same run shows that it should be: {_WHAT_TO_DO}"
+    return ""
 
 
 def _by_evidence(doubt: Doubt, evidence: Evidence) -> Finding | None:
     """None: it says nothing about the hand-over that is in doubt, or not enough."""
     state = _BY_VERDICT.get(evidence.verdict)
-    if state is None or (evidence.verdict in NEVER_TAKEN and evidence.at < doubt.since - _TICK):
+    begun_at = doubt.since + _SHORTEST_WAIT if doubt.was_put_off else doubt.since
+    if state is None or (evidence.verdict in NEVER_TAKEN and evidence.at < begun_at - _TICK):
         return None  # an earlier attempt was refused: that is known already
     words = f"the mail log: {evidence.words or evidence.verdict.replace('_', ' ')}"
     return Finding(doubt, state, evidence.at, words, evidence.code, evidence.enhanced)
@@ -126,20 +143,21 @@ def _covers(log: Log, doubt: Doubt) -> bool:
     return log.first_at <= doubt.since and doubt.until <= log.last_at + _TICK
 
 
-def by_outcomes(doubts: Sequence[Doubt], outcomes: Outcomes, *, complete: bool) -> Findings:
-    """What a file of outcomes says."""
+def by_outcomes(
+    doubts: Sequence[Doubt], outcomes: Outcomes, *, complete: bool, written_at: datetime, heard: Testimony = Testimony()
+) -> Findings:
+    """What a file of outcomes says. `heard`: of messages that were accepted before it was written."""
     findings = Findings()
     for doubt in doubts:
-        outcome = outcomes.found.get(doubt.message_id)
-        if outcome is not None:
-            words = f"a file of outcomes: {outcome.replace('_', ' ')}"
-            finding = Finding(doubt, _BY_OUTCOME[outcome], None, words)
-            findings.found += [finding] if _says_more(finding) else []
-        elif complete and doubt.state == State.UNKNOWN:
-            words = "the server never received it: not in a complete file of outcomes"
-            findings.found.append(Finding(doubt, State.PLANNED, None, words))
+        outcome, covered = outcomes.found.get(doubt.message_id), doubt.until <= written_at
+        if outcome is None:
+            reason = _why_open(doubt, "file", complete=complete, covered=covered, heard=heard)
+            state, words = State.PLANNED, "the server never received it: not in a complete file of outcomes"
         else:
-            _leave(findings, doubt, "not in the file")
+            state, words = _BY_OUTCOME[outcome], f"a file of outcomes: {outcome.replace('_', ' ')}"
+            is_of_an_earlier_one = state in (State.PLANNED, State.FAILED) and not covered
+            reason = "not taken, says the file, which is older than the doubt" if is_of_an_earlier_one else ""
+        _conclude(findings, doubt, None if reason else Finding(doubt, state, None, words), reason)
     return findings
 
 

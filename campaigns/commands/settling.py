@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from campaigns.outcome_files import Outcomes
     from campaigns.reconcile import Findings
     from campaigns.retry import Retry
-    from delivery.postfix_log import Log
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 #: So many rejected rows of a file are shown; `--json` has them all.
@@ -46,7 +45,7 @@ def reconcile(
         raise UsageError("expected --mail-log FILE (once or more often) or --outcomes FILE.csv")
     doubts = _doubts(desk, campaign, accepted)
     if file is not None:
-        findings, told = _by_file(doubts, file, complete)
+        findings, told = _by_file(desk, doubts, file, complete)
     else:
         findings, told = _by_logs(desk, doubts, logs, complete, zone)
     source = ", ".join(path.name for path in (*logs, *([file] if file else []))) + (" (complete)" if complete else "")
@@ -76,18 +75,26 @@ def _doubts(desk: Desk, campaign: str | None, accepted: bool) -> "list[Doubt]":
         return doubts(connection, desk.workspace.secret, campaign=campaign, states=states)
 
 
-def _by_file(doubts: "list[Doubt]", file: Path, complete: bool) -> "tuple[Findings, dict[str, Any]]":
-    from campaigns.outcome_files import read_outcomes
-    from campaigns.reconcile import by_outcomes
+def _by_file(desk: Desk, doubts: "list[Doubt]", file: Path, complete: bool) -> "tuple[Findings, dict[str, Any]]":
+    from datetime import UTC, datetime
 
-    with progress("reading", file.stat().st_size) as advance:
+    from campaigns.outcome_files import Outcome, read_outcomes
+    from campaigns.reconcile import by_outcomes, testimony
+
+    stat = file.stat()
+    with progress("reading", stat.st_size) as advance:
         outcomes = read_outcomes(file, advance)
     if complete and outcomes.rejected:
         raise UsageError(
             f"{counted(len(outcomes.rejected), 'row')} of {file} cannot be read, so it is not complete "
             f"(line {outcomes.rejected[0].line}: {outcomes.rejected[0].reason})"
         )
-    return by_outcomes(doubts, outcomes, complete=complete), _told_of_file(doubts, outcomes)
+    written_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+    taken = {message_id for message_id, outcome in outcomes.found.items() if outcome is not Outcome.NEVER_RECEIVED}
+    witnesses = _witnesses(desk, doubts) if complete else []
+    heard = testimony(witnesses, taken, datetime.min.replace(tzinfo=UTC), written_at)
+    findings = by_outcomes(doubts, outcomes, complete=complete, written_at=written_at, heard=heard)
+    return findings, _told_of_file(doubts, outcomes)
 
 
 def _told_of_file(doubts: "list[Doubt]", outcomes: "Outcomes") -> dict[str, Any]:
@@ -99,7 +106,7 @@ def _told_of_file(doubts: "list[Doubt]", outcomes: "Outcomes") -> dict[str, Any]
 def _by_logs(
     desk: Desk, doubts: "list[Doubt]", logs: tuple[Path, ...], complete: bool, zone: str | None
 ) -> "tuple[Findings, dict[str, Any]]":
-    from campaigns.reconcile import by_log
+    from campaigns.reconcile import Testimony, by_log, testimony
     from delivery.postfix_log import read
 
     witnesses = _witnesses(desk, doubts) if complete else []
@@ -113,7 +120,10 @@ def _by_logs(
         )
     if complete and log.cut_short:
         raise UsageError(f"{', '.join(log.cut_short)} ends in the middle, so the log is not complete")
-    findings = by_log(doubts, log, complete=complete, untrusted=_untrusted(witnesses, log))
+    heard = Testimony()
+    if log.first_at is not None and log.last_at is not None:
+        heard = testimony(witnesses, log.evidence, log.first_at, log.last_at)
+    findings = by_log(doubts, log, complete=complete, heard=heard)
     in_log = len(log.evidence.keys() & {doubt.message_id for doubt in doubts})
     return findings, {"unmatched": log.messages - in_log, "first_at": log.first_at, "last_at": log.last_at}
 
@@ -142,15 +152,6 @@ def _witnesses(desk: Desk, doubts: "list[Doubt]") -> "list[Doubt]":
     runs = {doubt.run_id for doubt in unknown}
     with desk.database.begin() as connection:
         return witnesses(connection, desk.workspace.secret, runs, first, last)
-
-
-def _untrusted(witnesses: "list[Doubt]", log: "Log") -> frozenset[int]:
-    """Runs with a message that was accepted in the log's own time and is not in it: another server took it."""
-    first, last = log.first_at, log.last_at
-    if first is None or last is None:
-        return frozenset()
-    within = [witness for witness in witnesses if first <= witness.until <= last]
-    return frozenset(witness.run_id for witness in within if witness.message_id not in log.evidence)
 
 
 def _settle(desk: Desk, findings: "Findings", source: str) -> Counter[str]:
@@ -209,7 +210,7 @@ def retry(
     """Send CAMPAIGN's failed messages again: in the same run, with the same Message-IDs.
 
     Never where a server said that the address does not exist, where the person may not be written to any more, or
-    where the message has expired.
+    where the message has expired. What may have arrived is in doubt, even if it failed later: see --unknown.
     """
     if which is None:
         raise UsageError("expected --failed or --unknown")

@@ -342,12 +342,14 @@ def test_a_file_of_outcomes_settles_what_it_names(office):
 
 def test_a_complete_file_plans_whoever_is_not_in_it(office):
     """
-    What a complete file does not name was never received; one with rows that cannot be read is not complete.
+    What a complete file does not name was never received, if it names the accepted one; one with rows that cannot be
+    read is not complete.
     """
     office.outcomes(f"message-id,outcome\n{office.message_ids[0]},flown\n", "--complete", expect=2)
     assert ["unknown"] * 5 == office.states()[:5]
 
-    office.outcomes(f"message-id,outcome\n{office.message_ids[0]},rejected\n", "--complete")
+    rows = f"{office.message_ids[0]},rejected\n{office.message_ids[5]},delivered\n"
+    office.outcomes(f"message-id,outcome\n{rows}", "--complete")
     assert ["failed", *["planned"] * 4] == office.states()[:5]
 
 
