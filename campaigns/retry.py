@@ -2,7 +2,8 @@
 
 Never those whose address a server says does not exist, nor those whom the gate forbids, nor those whose time is over.
 A message keeps its Message-ID and goes on counting its attempts; a server that says "later" is asked as long as the
-first time. Messages in doubt may have arrived: for them the operator accepts that some people get it twice.
+first time. Messages in doubt may have arrived, and so may failed ones of which an earlier hand-over was never answered:
+for them the operator accepts that some people get it twice.
 """
 
 from collections import Counter
@@ -14,13 +15,15 @@ from typing import Any, Final
 from sqlalchemy import (
     ARRAY,
     BIGINT,
+    Boolean,
     Connection,
+    Interval,
     RowMapping,
-    and_,
     bindparam,
     case,
     func,
     literal,
+    literal_column,
     select,
     text,
 )
@@ -49,7 +52,7 @@ class Retry:
 
 
 def failed(connection: Connection, campaign: str, classes: Collection[str], now: datetime, policy: Policy) -> Retry:
-    """The campaign's failed messages of these classes. Nothing is changed.
+    """The campaign's failed messages of these classes, but for those that may have arrived. Nothing is changed.
 
     Raises:
         NotFound: the campaign never ran.
@@ -58,7 +61,7 @@ def failed(connection: Connection, campaign: str, classes: Collection[str], now:
 
 
 def in_doubt(connection: Connection, campaign: str, now: datetime, policy: Policy) -> Retry:
-    """The campaign's messages in doubt. Nothing is changed.
+    """The campaign's messages in doubt, and failed ones that may have arrived. Nothing is changed.
 
     Raises:
         NotFound: the campaign never ran.
@@ -86,7 +89,9 @@ def _versions(connection: Connection, campaign: str) -> Sequence[RowMapping]:
     """What the campaign's runs are asked about; usually one row."""
     version = campaign_version.c
     query = (
-        select(version.id, version.topic, version.message_class, version.by_behaviour, run.c.campaign)
+        select(
+            version.id, version.topic, version.message_class, version.by_behaviour, version.valid_for, run.c.campaign
+        )
         .join(run, run.c.version_id == campaign_version.c.id)
         .where(run.c.campaign == campaign)
         .distinct()
@@ -97,18 +102,29 @@ def _versions(connection: Connection, campaign: str) -> Sequence[RowMapping]:
     return rows
 
 
+#: SQL: whether a hand-over of the message `m` was never answered, since it was last planned by a person or a record.
+_IN_DOUBT: Final = """
+    EXISTS (SELECT FROM attempt AS a WHERE a.message_id = m.id AND a.outcome = 'unknown' AND NOT EXISTS (
+        SELECT FROM attempt AS told WHERE told.message_id = m.id AND told.outcome <> 'unknown'
+          AND (told.number = a.number OR told.outcome = 'planned' AND told.number > a.number)))
+"""
+
+
 def _judged(version: RowMapping, state: str, classes: Collection[str], now: datetime, policy: Policy) -> Any:
     """SQL: the messages of the version's runs in this state, their last class, and why one is left as it is."""
+    mail = message.alias("m")
+    in_doubt = literal_column(_IN_DOUBT, Boolean)
+    asked = (mail.c.state == state) | (literal(state == "unknown") & (mail.c.state == "failed") & in_doubt)
     last = (
         select(attempt.c.bounce_class)
-        .where(attempt.c.message_id == message.c.id)
+        .where(attempt.c.message_id == mail.c.id)
         .order_by(attempt.c.number.desc(), attempt.c.answered_at.desc())
         .limit(1)
         .lateral("last")
     )
     kind = func.coalesce(last.c.bounce_class, UNCLASSED)
     gate = skip_reason(
-        message.c.customer_id, message.c.address_key, topic=version["topic"], campaign=version["campaign"], now=now,
+        mail.c.customer_id, mail.c.address_key, topic=version["topic"], campaign=version["campaign"], now=now,
         policy=policy, message_class=version["message_class"], by_behaviour=version["by_behaviour"],
     )  # fmt: skip
     reason = func.coalesce(
@@ -116,19 +132,21 @@ def _judged(version: RowMapping, state: str, classes: Collection[str], now: date
             (run.c.state == "cancelled", "cancelled"),
             (kind == BounceClass.HARD.value, literal("hard: the address does not exist")),
             (kind.not_in(list(classes)), literal("of another class: ") + kind),
+            (in_doubt & literal(state == "failed"), "may have arrived: see --unknown"),
             (run.c.valid_until < now, "expired"),
-            (customer.c.address_key.is_distinct_from(message.c.address_key), "address_changed"),
-            (message.c.id.in_(_in_hands(version["campaign"])), "its batch is being sent: try again in a minute"),
+            (mail.c.not_before + literal(version["valid_for"], Interval) < now, "expired"),
+            (customer.c.address_key.is_distinct_from(mail.c.address_key), "address_changed"),
+            (mail.c.id.in_(_in_hands(version["campaign"])), "its batch is being sent: try again in a minute"),
         ),
         gate,
     )
     return (
-        select(message.c.id, kind.label("bounce_class"), reason.label("reason"))
-        .join(run, run.c.id == message.c.run_id)
-        .outerjoin(customer, customer.c.id == message.c.customer_id)
+        select(mail.c.id, kind.label("bounce_class"), reason.label("reason"))
+        .join(run, run.c.id == mail.c.run_id)
+        .outerjoin(customer, customer.c.id == mail.c.customer_id)
         .outerjoin(last, literal(True))
-        .where(and_(run.c.version_id == version["id"], message.c.state == state))
-        .order_by(message.c.id)
+        .where(run.c.version_id == version["id"], asked)
+        .order_by(mail.c.id)
     )
 
 
