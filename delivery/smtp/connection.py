@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 from collections import deque
 from typing import cast
 
@@ -12,9 +13,9 @@ from delivery.smtp.session import Session
 from delivery.smtp.steps import Step
 
 #: A message keeps its final dot back until its lines have left the process, so that a connection lost in the middle
-#: is known to have delivered nothing (S-1.7). Of one this small the lines leave at once: an idle connection's send
-#: buffer takes them whole (the least that Linux gives one, `tcp_wmem`). So it costs one write.
-_LEAVES_AT_ONCE = 16384
+#: is known to have delivered nothing (S-1.7). One that fills at most this much, and half of the system's send buffer,
+#: leaves at once with its dot: nothing else is under way on the connection.
+_MOST_AT_ONCE = 65536
 _NEXT_LOOK_S = 0.001  # whether the lines have left; under TLS nobody is told
 
 
@@ -33,6 +34,7 @@ class Connection(asyncio.Protocol):
         self._opened_at = loop.time()
         self._transport: asyncio.Transport | None = None
         self._transports: list[asyncio.Transport] = []  # that octets pass through: of TCP, and then of TLS
+        self._most_at_once = 0
         self._parser = ReplyParser()
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -47,6 +49,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.use(transport)
         self.transport.set_write_buffer_limits(high=0)
+        own = self.transport.get_extra_info("socket")
+        if own is not None:
+            self._most_at_once = min(_MOST_AT_ONCE, own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
         if self._endpoint.tls is Tls.IMPLICIT:
             self.transport.pause_reading()  # until the handshake
 
@@ -88,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._set_deadline()
 
     def write_message(self, lines: bytes, end: bytes) -> None:
-        if len(lines) <= _LEAVES_AT_ONCE:
+        if len(lines) <= self._most_at_once:
             self.write(lines + end)
             return
         self._end = end
