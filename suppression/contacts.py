@@ -34,6 +34,17 @@ _INSTANT: Final = DateTime(timezone=True)
 #: States of messages that were handed over, but for refused ones.
 _CONTACTED: Final = ("handed_over", "accepted", "unknown", "delivered", "bounced", "complained")
 
+# A name for a table costs a copy of all its columns: made once, not with each statement.
+_CONTACT: Final = schema.message.alias("contact")
+_RUN: Final = schema.run.alias("pressing")
+_VERSION: Final = schema.campaign_version.alias("pressing_version")
+_FORBIDS: Final = schema.suppression.alias("forbids")
+_FORBIDDEN_VERSION: Final = schema.campaign_version.alias("forbidden_version")
+_WISH: Final = schema.preference.alias("wish")
+_OTHER: Final = schema.customer.alias("other")
+_KNOWN: Final = schema.customer.alias("known")
+_FORMER: Final = schema.customer_address.alias("former")
+
 #: A priority that nobody's is above: what is planned leaves its place to such a message.
 FIRST: Final = (1 << 15) - 1
 
@@ -113,21 +124,19 @@ class Pressed:
 
     def _of_wishes(self) -> ColumnElement[Any]:
         """The same for what the person asked for, under any of the names we know them by; all bulk mail counts."""
-        wish = schema.preference.alias("wish")
-        free = _Contacts(self, "person", None, bulk_only=True).nth_within(wish.c.most_messages, wish.c.most_within)
-        asked = wish.c.customer_id.in_(together(self.person, "person")) & wish.c.most_messages.is_not(None)
-        return select(func.max(free)).select_from(wish).where(asked).correlate_except(wish).scalar_subquery()
+        wish = _WISH.c
+        free = _Contacts(self, "person", None, bulk_only=True).nth_within(wish.most_messages, wish.most_within)
+        asked = wish.customer_id.in_(together(self.person, "person")) & wish.most_messages.is_not(None)
+        return select(func.max(free)).select_from(_WISH).where(asked).correlate_except(_WISH).scalar_subquery()
 
 
 class _Contacts:
     """The contacts of everybody who is counted with the person, and the messages that go first."""
 
     def __init__(self, pressed: Pressed, of: str, topic: str | None, *, bulk_only: bool) -> None:
-        self._message, self._run = schema.message.alias("contact"), schema.run.alias("pressing")
-        self._version = schema.campaign_version.alias("pressing_version")
         self._pressed, self._of, self._topic, self._bulk_only = pressed, of, topic, bulk_only
         self._now = pressed.moments["now"]
-        contact = self._message.c
+        contact = _CONTACT.c
         # A merge leaves the second message of a run without a name. Arrays, as two indexes are asked.
         named = contact.customer_id == any_(func.array(together(pressed.person, of).scalar_subquery()))
         theirs = contact.address_key == any_(func.array(_addresses(pressed.person, of).scalar_subquery()))
@@ -149,12 +158,12 @@ class _Contacts:
         found: ColumnElement[Any],
     ) -> ColumnElement[Any]:
         """`found` of the contact at this place, the newest first; NULL when there are fewer."""
-        query = select(found).join_from(self._message, self._run, self._run.c.id == self._message.c.run_id)
+        query = select(found).join_from(_CONTACT, _RUN, _RUN.c.id == _CONTACT.c.run_id)
         if self._bulk_only:
-            query = query.join(self._version, self._version.c.id == self._run.c.version_id)
-            query = query.where(self._version.c.message_class == "bulk")
+            query = query.join(_VERSION, _VERSION.c.id == _RUN.c.version_id)
+            query = query.where(_VERSION.c.message_class == "bulk")
         if self._topic is not None:
-            query = query.where(self._version.c.topic == self._topic)
+            query = query.where(_VERSION.c.topic == self._topic)
         query = query.where(self._counted, self._went() | self._goes_first(until), since).order_by(self.at.desc())
         # What is planned will be newer than everything in the ledger.
         ahead = [self._ahead(one, until) for one in self._pressed.ahead if self._is_ahead(one)]
@@ -162,7 +171,7 @@ class _Contacts:
             ahead.append(self._pressed.before)
         left = place - sum(ahead[1:], ahead[0]) if ahead else place
         ordered = query.offset((func.greatest(left, 1) if ahead else left) - 1).limit(1)
-        nth = ordered.correlate_except(self._message, self._run, self._version).scalar_subquery()
+        nth = ordered.correlate_except(_CONTACT, _RUN, _VERSION).scalar_subquery()
         return case((left < 1, until), else_=nth) if ahead else nth
 
     def _is_ahead(self, one: Ahead) -> bool:
@@ -175,11 +184,11 @@ class _Contacts:
         return counted.correlate_except(one.people).scalar_subquery()
 
     def _went(self) -> ColumnElement[bool]:
-        contact = self._message.c
+        contact = _CONTACT.c
         return contact.state.in_(_CONTACTED) | ((contact.state == "deferred") & (contact.attempt_count > 0))
 
     def _goes_first(self, until: ColumnElement[Any]) -> ColumnElement[bool]:
-        contact, run = self._message.c, self._run.c
+        contact, run = _CONTACT.c, _RUN.c
         return and_(
             contact.state == "planned",
             run.priority > self._pressed.priority,
@@ -191,8 +200,8 @@ class _Contacts:
 
     def _is_forbidden(self) -> ColumnElement[bool]:
         """An entry in force keeps the message from ever going: nobody waits for it."""
-        entry, version = schema.suppression.alias("forbids"), schema.campaign_version.alias("forbidden_version")
-        contact, run = self._message.c, self._run.c
+        entry, version = _FORBIDS, _FORBIDDEN_VERSION
+        contact, run = _CONTACT.c, _RUN.c
         scopes = [
             entry.c.scope.in_(("global", "channel")),
             (entry.c.scope == "topic") & (entry.c.scope_name == version.c.topic),
@@ -214,26 +223,20 @@ class _Contacts:
 
 def _addresses(person: FromClause, of: str) -> Select[Any]:
     """SQL: the addresses, present and former, of the customers who are counted with this one."""
-    known, former = schema.customer.alias("known"), schema.customer_address.alias("former")
-    both = func.unnest(func.array_append(_former_of(known, former), known.c.address_key))
-    return select(both).where(known.c.id.in_(together(person, of))).correlate_except(known)
-
-
-def _former_of(known: FromClause, former: FromClause) -> ColumnElement[Any]:
-    keys = select(former.c.address_key).where(former.c.customer_id == known.c.id).correlate_except(former)
-    return func.array(keys.scalar_subquery())
+    former = select(_FORMER.c.address_key).where(_FORMER.c.customer_id == _KNOWN.c.id).correlate_except(_FORMER)
+    both = func.unnest(func.array_append(func.array(former.scalar_subquery()), _KNOWN.c.address_key))
+    return select(both).where(_KNOWN.c.id.in_(together(person, of))).correlate_except(_KNOWN)
 
 
 def together(person: FromClause, of: str) -> Select[Any]:
     """SQL: the customers who are counted with this one as one person, household or company."""
-    other = schema.customer.alias("other")
     same = [
-        other.c.id == person.c.id,
-        other.c.address_key == person.c.address_key,
-        other.c.person == func.nullif(person.c.person, ""),
+        _OTHER.c.id == person.c.id,
+        _OTHER.c.address_key == person.c.address_key,
+        _OTHER.c.person == func.nullif(person.c.person, ""),
     ]
     if of == "household":
-        same.append(other.c.household == func.nullif(person.c.household, ""))
+        same.append(_OTHER.c.household == func.nullif(person.c.household, ""))
     elif of == "company":
-        same.append(func.lower(other.c.company) == func.nullif(func.lower(person.c.company), ""))
-    return select(other.c.id).where(or_(*same)).correlate_except(other)
+        same.append(func.lower(_OTHER.c.company) == func.nullif(func.lower(person.c.company), ""))
+    return select(_OTHER.c.id).where(or_(*same)).correlate_except(_OTHER)
