@@ -68,7 +68,7 @@ class Claim:
 
 
 _CLAIM_BATCH: Final = text("""
-    WITH before AS (SELECT id, worker FROM batch WHERE id = :batch_id FOR UPDATE)
+    WITH before AS (SELECT id, worker, state FROM batch WHERE id = :batch_id FOR UPDATE)
     UPDATE batch SET state = 'claimed', lease_until = now() + :lease, worker = :worker, claim_count = claim_count + 1
     FROM before, run JOIN campaign_version AS v ON v.id = run.version_id
     WHERE batch.id = before.id AND run.id = batch.run_id AND run.state = 'running' AND batch.not_before <= :now
@@ -77,9 +77,20 @@ _CLAIM_BATCH: Final = text("""
     RETURNING batch.claim_count, batch.message_ids, batch.attempt_count, batch.waits_from, batch.run_id,
               run.version_id, run.campaign, v.topic, v.message_class, v.by_behaviour, v.valid_for, run.valid_until,
               v.repeats,
-              before.worker AS previous_worker,
+              before.worker AS previous_worker, before.state = 'claimed' AS was_lost,
               EXISTS (SELECT 1 FROM preference WHERE most_messages IS NOT NULL) AS wishes
 """)
+#: A worker may be lost for any reason, once; from this claim on its batch may be what it is lost by.
+_CLAIMS_IN_VAIN: Final = 3
+_SAY_IN_VAIN: Final = text("""
+    UPDATE run SET fault = :fault
+    WHERE id = :run_id
+      AND NOT EXISTS (SELECT 1 FROM attempt WHERE message_id = ANY(:ids) AND worker = :worker)
+""").bindparams(bindparam("ids", type_=Ids))
+_IN_VAIN: Final = (
+    "batch {batch_id} was taken {times} times, and the last time worker {worker} was lost before it sent anything: see "
+    "its log, or that of its machine if it ran out of memory"
+)
 
 
 def claim(
@@ -88,7 +99,8 @@ def claim(
     """The batch is this worker's; None when it is not to be had.
 
     The gate is asked in this transaction: who opted out since the plan is skipped here, and again at the hand-over.
-    What a lost worker had handed over is settled as in doubt. Repeat: safe, a held batch is not given twice.
+    What a lost worker had handed over is settled as in doubt; if it had not come so far, and was not the first, the run
+    says so. Repeat: safe, a held batch is not given twice.
     """
     leased_at = up_s()
     given = {"batch_id": batch_id, "worker": worker, "lease": lease, "now": now}
@@ -98,6 +110,10 @@ def claim(
     ids = list(row.message_ids)
     if row.claim_count > 1:
         doubt(connection, ids, worker=row.previous_worker, why="the worker was lost after the hand-over", now=now)
+    if row.was_lost and row.claim_count >= _CLAIMS_IN_VAIN:
+        said = _IN_VAIN.format(batch_id=batch_id, times=row.claim_count - 1, worker=row.previous_worker)
+        lost = {"run_id": row.run_id, "ids": ids, "worker": row.previous_worker}
+        connection.execute(_SAY_IN_VAIN, lost | {"fault": said})
     if row.valid_until is not None and now > row.valid_until:
         skip(connection, ids, "expired", now)
     if row.valid_for is not None:  # of a transactional campaign, whose run is open-ended

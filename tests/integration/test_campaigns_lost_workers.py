@@ -227,6 +227,45 @@ def test_a_hard_refusal_a_lost_worker_heard_suppresses_its_address(database, now
     assert 1 == count(database, suppression.c.address_key)
 
 
+def faults(database):
+    with database.begin() as connection:
+        return list(connection.execute(select(run.c.fault)).scalars())
+
+
+def test_a_run_says_that_its_workers_are_lost_before_they_send(database, now, make_batch):
+    """
+    A worker that is lost twice running with nothing sent is told on the run, and no longer when its batch gets on.
+    """
+    batch_id, ids = make_batch(4)
+    said = []
+    for worker in ("w1", "w2", "w3"):
+        held = claim(database, batch_id, now, worker)
+        said += faults(database)
+        expire_lease(database, batch_id)
+    held = claim(database, batch_id, now, "w4")
+    hand_over(database, held, ids[:1], [], now)
+    expire_lease(database, batch_id)
+    held = claim(database, batch_id, now, "w5")
+    close(database, held, now)
+
+    assert [None, None] == said[:2]
+    assert f"batch {batch_id} was taken 2 times, and the last time worker w2 was lost before it sent" in said[2]
+    assert [None] == faults(database)
+
+
+def test_a_worker_that_had_sent_is_no_fault_of_its_batch(database, now, make_batch):
+    """
+    Workers may be lost for any reason: with one message gone each time, the batch gets on.
+    """
+    batch_id, ids = make_batch(4)
+    for number, worker in enumerate(("w1", "w2", "w3", "w4")):
+        held = claim(database, batch_id, now, worker)
+        hand_over(database, held, ids[number : number + 1], [], now)
+        expire_lease(database, batch_id)
+
+    assert [None] == faults(database)
+
+
 def kept(database):
     with database.begin() as connection:
         return [zlib.decompress(content) for content in connection.execute(select(kept_content.c.content)).scalars()]
