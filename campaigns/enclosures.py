@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from delivery.message_bytes import EncodedFile, encoded_attachment, encoded_image
 from templates.mailing import Mailing
@@ -31,6 +31,23 @@ class Enclosures:
             return ()
         return tuple(image.part for image in self._images if image.address in html)
 
+    @property
+    def marks(self) -> "Enclosures":
+        """The same with a mark in place of each file: a few octets, which stand in no message."""
+        attachments = tuple(EncodedFile(each.name, _mark(number, each)) for number, each in enumerate(self.attachments))
+        first = len(attachments)
+        images = tuple(
+            replace(image, part=EncodedFile(image.part.name, _mark(number, image.part)))
+            for number, image in enumerate(self._images, first)
+        )
+        return Enclosures(attachments, images)
+
+    def put_into(self, content: bytes) -> bytes:
+        """The message that was written with marks, with its files. One without marks stays as it is."""
+        for number, part in enumerate((*self.attachments, *(image.part for image in self._images))):
+            content = content.replace(_mark(number, part), part.octets)
+        return content
+
     def page(self, html: str) -> str:
         """`html` with its images inside it, as a browser shows it without the mail."""
         for image in self._images:
@@ -38,6 +55,11 @@ class Enclosures:
                 encoded = base64.b64encode(image.content).decode()
                 html = html.replace(image.address, f"data:{image.content_type};base64,{encoded}")
         return html
+
+
+def _mark(number: int, part: EncodedFile) -> bytes:
+    """A line between two bare LF: messages have none."""
+    return f"\n[{number}: {part.name}]\n".encode()
 
 
 NO_ENCLOSURES = Enclosures()

@@ -1,7 +1,7 @@
 """From a message of the ledger to its mail: the customer's context, the rendered parts, the headers.
 
-Message-ID, tracking tokens and date are functions of the message row and the workspace's secret, so a repeated
-attempt has the same ones.
+Message-ID and tracking tokens are functions of the message row and the workspace's secret, so a message has the same
+ones however often it is made. Its date is when it is made: what is tried again is sent with the bytes it had.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, DateTime, RowMapping, Select, Text, any_, bindparam, select
 
@@ -31,6 +31,9 @@ from tracking.links import TrackedUrls
 from tracking.public_links import PublicLinks
 from tracking.timed_tokens import TimedPurpose, TimedTokens
 from tracking.tokens import Signer
+
+#: Versions that are kept compiled, each with its files.
+_MOST_LETTERS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Letter:
         """The version compiled, its files encoded."""
         return cls(version, version.mailing, enclosures_of(version.mailing, versions.contents_of(connection, version)))
 
+    @cached_property
+    def without_files(self) -> "Letter":
+        """The same with a mark in place of each file: `enclosures.put_into` makes its mails whole."""
+        return replace(self, enclosures=self.enclosures.marks)
+
 
 class Recipient(NamedTuple):
     """One message's row with its customer."""
@@ -68,6 +76,7 @@ class Recipient(NamedTuple):
     email: str
     smtputf8: bool
     not_before: datetime
+    dated_at: datetime  # what `Date` says of a mail that is made now
     identity: str  # campaign, step, occurrence and address key: what the Message-ID is made from
     attempt_count: int  # before this one
     customer: Mapping[str, Any]  # as templates see it
@@ -97,7 +106,7 @@ class Sheet:
 
 
 class Studio:
-    """Renders messages of one workspace; keeps compiled versions by id."""
+    """Renders messages of one workspace; keeps the versions it used last compiled, by id."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._secret = workspace.secret
@@ -111,9 +120,13 @@ class Studio:
 
     def letter(self, connection: Connection, version_id: int) -> Letter:
         """The compiled version with this id."""
-        if version_id not in self._letters:
-            self._letters[version_id] = Letter.of(connection, versions.fetch(connection, version_id))
-        return self._letters[version_id]
+        letter = self._letters.pop(version_id, None)
+        if letter is None:
+            letter = Letter.of(connection, versions.fetch(connection, version_id))
+        self._letters[version_id] = letter
+        for oldest in list(self._letters)[:-_MOST_LETTERS]:
+            self._letters.pop(oldest, None)  # another thread may have been quicker
+        return letter
 
     def render(self, letter: Letter, recipient: Recipient) -> Rendered:
         """The mailing as this recipient gets it.
@@ -166,7 +179,7 @@ class Studio:
         calendar = calendar_of(version.campaign, recipient.given)
         sheet.mail = Mail(
             message_id=message_id_of(self._secret, recipient.identity, sender.email),
-            date=recipient.not_before,
+            date=recipient.dated_at,
             sender_name=sender.name,
             sender_email=sender.email,
             reply_to=sender.reply_to,
@@ -277,7 +290,7 @@ def _recipients(policy: Policy) -> Select[Any]:
 def recipients(
     connection: Connection, message_ids: Sequence[int], *, policy: Policy, now: datetime
 ) -> Iterator[Recipient]:
-    """The recipients of these messages, in order of message id.
+    """The recipients of these messages, in order of message id; their mails are to be made at `now`.
 
     A message whose customer is gone, or has another address than the one that was frozen, has none.
     """
@@ -287,8 +300,9 @@ def recipients(
         shown = dict(zip(_NAMES, values, strict=True))
         identity = identity_of(campaign, step, occurrence, key)
         yield Recipient(
-            message_id, shown["email"], smtputf8, not_before, identity, attempt_count, shown, given or {}, may
-        )
+            message_id, shown["email"], smtputf8, not_before, max(not_before, now), identity, attempt_count, shown,
+            given or {}, may,
+        )  # fmt: skip
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
@@ -306,7 +320,7 @@ def sample_recipient(
     )
     row = connection.execute(query).mappings().one()
     identity = f"preview|{customer_id}"
-    return Recipient(0, row["email"] or "", row["smtputf8"], now, identity, 0, _shown(row), given or {})
+    return Recipient(0, row["email"] or "", row["smtputf8"], now, now, identity, 0, _shown(row), given or {})
 
 
 def rendered_message(connection: Connection, workspace: Workspace, message_id: int, now: datetime) -> Rendered | None:

@@ -1,17 +1,29 @@
-"""What a message of the ledger becomes: the same bytes whoever writes it and when, and an identity of its own."""
+"""What a message of the ledger becomes: the same bytes whoever sends it again, and an identity of its own."""
 
 import email
+import multiprocessing
 import re
+import weakref
+from datetime import timedelta
 from email import policy
 
 import pytest
+from sqlalchemy import update
 
-from campaigns import catalogue, mailings, versions
+from campaigns import batches, catalogue, control, mailings, versions
 from campaigns.mailings import Studio
+from campaigns.sending import Courier
+from core import schema
+from core.clock import SteppedClock
+from core.database import Database
+from core.workspace import Workspace
 from delivery.message_bytes import write_message
 from suppression.policy import Policy
 from tests.campaign_files import FILES
 from tests.factories import LONG_AGO, make_customer, make_message, make_run
+from tests.integration.test_campaigns_plan import apply_of, plan_of
+from tests.integration.test_campaigns_sending import serving
+from tests.integration.test_campaigns_transactional import content_of
 
 
 @pytest.fixture
@@ -35,11 +47,88 @@ def written(make_workspace, database):
     return write
 
 
-def test_a_message_is_written_the_same_again(written):
+@pytest.fixture
+def ordered(make_workspace, database, clock):
+    """A campaign to Ann alone that waits for a worker; `ordered(port)` gives its workspace."""
+    with database.begin() as connection:
+        make_customer(connection, email="ann@firm.example", first_name="Ann", consents=("promotions",))
+
+    def build(port):
+        workspace = make_workspace(database=database, files=FILES, smtp_port=port)
+        apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+        return workspace
+
+    return build
+
+
+def send_due(root, url, at, name="elsewhere"):
+    """A worker of its own sends what is due at this moment."""
+    database = Database(url)
+    courier = Courier(Workspace(root), database, SteppedClock(at), name)
+    with database.begin() as connection:
+        due = batches.due_batches(connection, now=at, again_after=None)
+    for batch_id, _ in due:
+        courier.send_batch(batch_id)
+    courier.close()
+    database.dispose()
+
+
+def test_a_retry_is_the_same_message_to_the_octet(ordered, database, clock):
     """
-    Another process at another time writes the same header and body, Date and boundary included (S-2.5).
+    Another process at another time, to whom the customer goes by other names, sends the same header and body, Date and
+    boundary included (S-2.5).
     """
-    assert written() == written()
+    with serving({"end": [b"451 4.3.0 later"]}) as server:
+        root = ordered(server.port).root
+        send_due(root, database.url, clock.now(), "w1")
+        with database.begin() as connection:
+            connection.execute(update(schema.customer).values(first_name="Anna", last_name="Lund", company="Firm"))
+        again = (root, database.url, clock.now() + timedelta(hours=1))
+        other = multiprocessing.get_context("spawn").Process(target=send_due, args=again)
+        other.start()
+        other.join(60)
+        first, second = map(content_of, server.conversations)
+
+    assert 0 == other.exitcode
+    assert b"Good morning Ann," in first
+    assert first == second
+
+
+def test_a_mail_is_dated_when_it_is_made(ordered, database, clock):
+    """
+    A campaign that was paused for weeks is mail of today.
+    """
+    with serving() as server:
+        root = ordered(server.port).root
+        for verb, days in (("pause", 20), ("resume", 0)):
+            with database.begin() as connection:
+                control.order(connection, "spring-paper", verb, actor="ann", now=clock.now())
+            clock.step(timedelta(days=days))
+        send_due(root, database.url, clock.now())
+        (mail,) = server.received
+
+    message = email.message_from_bytes(mail.content, policy=policy.default)
+    assert clock.now() == message["Date"].datetime
+
+
+def test_a_studio_keeps_the_versions_it_used_last(make_workspace, database):
+    """
+    However many campaigns a worker has sent, it holds the files and templates of a few; what it uses stays.
+    """
+    workspace = make_workspace(database=database, files=FILES)
+    template = workspace.root / "templates" / "spring-paper.html"
+    letters = {}
+    with database.begin() as connection:
+        studio = Studio(workspace)
+        for number in range(20):
+            template.write_text(FILES["templates/spring-paper.html"].replace("Ten boxes", f"{number} boxes"))
+            version_id = versions.store(connection, versions.pin(catalogue.load(workspace), "spring-paper"))
+            letters[version_id] = weakref.ref(studio.letter(connection, version_id))
+            assert studio.letter(connection, min(letters)) is letters[min(letters)]()
+
+    kept = [letter() is not None for letter in letters.values()]
+    assert 20 == len(kept)
+    assert (True, False, True) == (kept[0], any(kept[1:4]), kept[-1])
 
 
 def test_message_ids_differ_by_person_and_occurrence_and_name_nobody(written):
