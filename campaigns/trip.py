@@ -22,10 +22,11 @@ from tracking.return_paths import ReturnPaths
 _log = logging.getLogger("clarion.sending")
 #: A batch that is under way this long is given back with what is left of it, so that a worker told to stop does so.
 _LONGEST_S: Final = 10.0
-#: Messages that are being signed while others are sent.
+#: Messages that are being signed while others are sent; fewer where they have so many octets together.
 _SIGNED_AHEAD: Final = 20
+_OCTETS_AHEAD: Final = 4 << 20
 #: Messages that are made together, step by step: a processor that does one thing fifty times in a row takes two
-#: thirds of the time. The event loop waits for it, some 8 ms.
+#: thirds of the time. The event loop waits for it, some 8 ms. Their files are not in them yet.
 _TOGETHER: Final = 50
 
 
@@ -47,7 +48,8 @@ class Desk:
 
 @dataclass(slots=True)
 class Trip:
-    """The messages of one claim that may go now. `kept` holds the bytes of those that were tried before."""
+    """The messages of one claim that may go now. `kept` holds the bytes of those that were tried before,
+    but for their files."""
 
     desk: Desk
     held: Claim
@@ -55,7 +57,8 @@ class Trip:
     kept: Mapping[int, bytes]  # compressed
     answers: list[tuple[int, Outcome]] = field(default_factory=list)
     render_failed: list[int] = field(default_factory=list)
-    _contents: dict[int, bytes] = field(default_factory=dict)  # of the messages under way, unsigned
+    # Of the messages under way, unsigned and without their files: those are the version's.
+    _contents: dict[int, bytes] = field(default_factory=dict)
     _stopped: bool = False  # the run was paused, or the batch is somebody else's
 
     async def go(self, pool: SmtpPool, journal_for: JournalFor) -> None:
@@ -102,9 +105,12 @@ class Trip:
     def _signed(self, signer: Signer) -> Iterator[Outgoing | Coming]:
         """The messages in order, each as soon as its signature is made; several are in the making."""
         under_way: deque[tuple[Outgoing, Future[bytes]]] = deque()
+        octets = 0
         for outgoing in self._mails():
             under_way.append((outgoing, self.desk.signing.submit(signer, outgoing.content)))
-            if len(under_way) >= _SIGNED_AHEAD:
+            octets += len(outgoing.content)
+            while len(under_way) >= _SIGNED_AHEAD or octets > _OCTETS_AHEAD:
+                octets -= len(under_way[0][0].content)
                 yield from self._first(under_way)
         while under_way:
             yield from self._first(under_way)
@@ -124,17 +130,17 @@ class Trip:
             yield outgoing._replace(content=signed)
 
     def _mails(self) -> Iterator[Outgoing]:
-        sender, paths = self.desk.letter.version.sender.email, self.desk.return_paths
+        letter, paths = self.desk.letter, self.desk.return_paths
         for person, content in self._written():
             self._contents[person.message_id] = content
-            mail_from = sender if paths is None else paths.path(person.message_id)
+            mail_from = letter.version.sender.email if paths is None else paths.path(person.message_id)
             yield Outgoing(
-                person.message_id, mail_from, person.email, content, person.smtputf8, person.envelope_id,
-                in_crlf=True,  # `write_message` makes no other lines
+                person.message_id, mail_from, person.email, letter.enclosures.put_into(content), person.smtputf8,
+                person.envelope_id, in_crlf=True,  # `write_message` makes no other lines
             )  # fmt: skip
 
     def _written(self) -> Iterator[tuple[Recipient, bytes]]:
-        """The messages that can be rendered in time, in order, as their bytes before signing."""
+        """The messages that can be rendered in time, in order, as their bytes before signing, without their files."""
         deadline = time.monotonic() + _LONGEST_S
         for start in range(0, len(self.people), _TOGETHER):
             for person, content in self._made(self.people[start : start + _TOGETHER]):
@@ -155,7 +161,7 @@ class Trip:
         def unpack(sheet: Sheet) -> None:
             contents[sheet.recipient.message_id] = zlib.decompress(self.kept[sheet.recipient.message_id])
 
-        letter, studio, kept = self.desk.letter, self.desk.studio, self.kept
+        letter, studio, kept = self.desk.letter.without_files, self.desk.studio, self.kept
         self._do((unpack,), [Sheet(letter, person) for person in people if person.message_id in kept])
         self._do((*studio.steps, write), [Sheet(letter, person) for person in people if person.message_id not in kept])
         return [(person, contents[person.message_id]) for person in people if person.message_id in contents]

@@ -3,6 +3,7 @@
 import base64
 import email
 import json
+import tracemalloc
 from datetime import timedelta
 from email import policy
 
@@ -16,6 +17,8 @@ from campaigns.sending import Courier
 from cli import clarion
 from core import schema
 from core.errors import StalePlan
+from delivery.dkim import Signer
+from delivery.dkim.keys import SigningKey, new_key
 from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -41,6 +44,10 @@ attachments: [files/prices.csv, {file: files/terms.pdf, name: "Bedingungen für 
 </body></html>
 """
 MINE = FILES | {"templates/spring-paper.html": TEMPLATE}
+
+
+BIG = b"%PDF-1.7\n" + bytes(range(256)) * 4096
+ANY_SIZE = b"250-test.example\r\n250-PIPELINING\r\n250 8BITMIME"
 
 
 @pytest.fixture
@@ -257,3 +264,36 @@ def test_the_limit_is_a_setting(shop):
 
     assert "templates/spring-paper.html:4: files/terms.pdf has 6 KB, at most 4 KB" in refused.stderr
     assert 0 == run(workspace, "validate").exit_code
+
+
+@pytest.mark.parametrize("signers", [{}, {"paper.example": Signer((SigningKey("paper.example", "s1", new_key()),))}])
+def test_a_big_file_is_in_memory_for_few_at_a_time(shop, database, clock, signers):
+    """
+    However many get it, it is in a worker's memory for those who are under way; what is tried again is kept without it,
+    and has it again.
+    """
+    with database.begin() as connection:
+        for number in range(22):
+            make_customer(connection, email=f"p{number}@firm.example", consents=("promotions",))
+    with serving({"ehlo": ANY_SIZE, "recipient": b"450 4.2.0 later"}) as server:
+        workspace = shop(smtp_port=server.port)
+        place(workspace, "files/terms.pdf", BIG)
+        apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+        courier = Courier(workspace, database, clock, "w1")
+        courier.__dict__["signers"] = signers
+        tracemalloc.start()
+        courier.send_batch(first_batch(database))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        with database.begin() as connection:
+            kept = list(connection.execute(select(func.octet_length(schema.kept_content.c.content))).scalars())
+        server.script = {"ehlo": ANY_SIZE, "recipient": [None] + [b"450 4.2.0 later"] * 23}
+        clock.step(timedelta(hours=1))
+        courier.send_batch(first_batch(database))
+        courier.close()
+
+    assert 36 * len(BIG) > most
+    assert 24 == len(kept)
+    assert len(BIG) / 100 > max(kept)
+    (mail,) = server.received
+    assert BIG == files_in(parsed(mail.content))["Bedingungen für 2026 价格.pdf"]
