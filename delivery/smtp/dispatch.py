@@ -18,12 +18,13 @@ from delivery.smtp.roles import Crew
 from delivery.smtp.session import Session
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.0003, 0.01  # seconds: a shorter call is not worth a wait
+_OCTETS_AHEAD = 4 << 20
 
 
 class Dispatch:
     """The desk that sessions take messages from, for one call of `SmtpPool.deliver`.
 
-    `ahead` messages are fetched from the source before a connection asks for them.
+    `ahead` messages are fetched from the source before a connection asks for them, fewer where they are big.
     """
 
     def __init__(self, messages: Iterable[Outgoing | Coming], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
@@ -57,7 +58,8 @@ class Dispatch:
         """
         self._idle.extend(sessions)
         self._sessions.update(self._idle)
-        self._fill(self._ahead)
+        while self._fetch_ahead():
+            pass
         while self._employ():
             await self._woken.wait()
             self._woken.clear()
@@ -253,7 +255,9 @@ class Dispatch:
 
     def _fetch_ahead(self) -> bool:
         """One more message was taken ahead of need, which is when it is rendered; False when that is enough."""
-        return len(self._queue) < self._ahead and self._fetch()
+        waiting = len(self._queue)
+        is_enough = waiting and (waiting >= self._ahead or waiting * self._queue[-1].size >= _OCTETS_AHEAD)
+        return not is_enough and self._fetch()
 
     def _fetch(self) -> bool:
         """One more message was taken from the source; False when it has ended, or the next one is in the making."""

@@ -217,10 +217,13 @@ def test_cancelled_delivery_sends_nothing_more() -> None:
     assert dots <= len(gate.let_through)
 
 
-def test_messages_are_taken_only_a_few_ahead() -> None:
+@pytest.mark.parametrize(("octets", "most"), [(4 << 20, 2 * 4), (1, 4 + 1)])
+def test_messages_are_taken_only_a_few_ahead(monkeypatch: pytest.MonkeyPatch, octets: int, most: int) -> None:
     """
-    The source is consumed as connections need messages, so that rendering keeps pace with sending.
+    The source is consumed as connections need messages, so that rendering keeps pace with sending; of messages that are
+    too big to be held, one at a time.
     """
+    monkeypatch.setattr("delivery.smtp.dispatch._OCTETS_AHEAD", octets)
     taken = 0
 
     def messages() -> Iterator[Outgoing]:
@@ -242,7 +245,7 @@ def test_messages_are_taken_only_a_few_ahead() -> None:
 
     asyncio.run(scenario())
 
-    assert max(ahead) <= 2 * 4
+    assert max(ahead) <= most
 
 
 def test_empty_delivery_needs_no_server() -> None:
