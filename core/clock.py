@@ -6,7 +6,7 @@ Leases are the exception: they always use the database's own clock.
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -36,7 +36,11 @@ class SteppedClock:
         self.instant += by
 
 
+#: Linux has a clock of its own that goes on while the machine sleeps; elsewhere the monotonic one does.
+_UP: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def up_s() -> float:
     """Seconds since the machine was started, those for which it or this process slept among them. Leases are measured
     by it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_UP)
