@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from delivery.smtp import Endpoint, OutcomeState, Outgoing, SmtpPool, Timers
+from delivery.smtp import Endpoint, OutcomeState, Outgoing, SmtpPool, Timers, TransportFault
 from tests.smtp_server import (
     LOCK_STEP,
     PIPELINING,
@@ -217,13 +217,10 @@ def test_cancelled_delivery_sends_nothing_more() -> None:
     assert dots <= len(gate.let_through)
 
 
-@pytest.mark.parametrize(("octets", "most"), [(4 << 20, 2 * 4), (1, 4 + 1)])
-def test_messages_are_taken_only_a_few_ahead(monkeypatch: pytest.MonkeyPatch, octets: int, most: int) -> None:
+def test_messages_are_taken_only_a_few_ahead() -> None:
     """
-    The source is consumed as connections need messages, so that rendering keeps pace with sending; of messages that are
-    too big to be held, one at a time.
+    The source is consumed as connections need messages, so that rendering keeps pace with sending.
     """
-    monkeypatch.setattr("delivery.smtp.dispatch._OCTETS_AHEAD", octets)
     taken = 0
 
     def messages() -> Iterator[Outgoing]:
@@ -245,7 +242,36 @@ def test_messages_are_taken_only_a_few_ahead(monkeypatch: pytest.MonkeyPatch, oc
 
     asyncio.run(scenario())
 
-    assert max(ahead) <= most
+    assert max(ahead) <= 2 * 4
+
+
+@pytest.mark.parametrize(("octets", "expected"), [(7_000, 4), (5 << 20, 1)])
+def test_fewer_big_messages_are_taken_before_a_connection_is_there(octets: int, expected: int) -> None:
+    """
+    Before the server has greeted anybody there is one message for each of four connections, or one of 5 MB.
+    """
+    content = b"Subject: Offers\r\n\r\n" + b"x" * octets + b"\r\n"
+    taken = 0
+    found: list[int] = []
+
+    def messages() -> Iterator[Outgoing]:
+        nonlocal taken
+        for number in range(1, 101):
+            taken += 1
+            yield make_outgoing(number, content=content)
+
+    def closed(_: Conversation) -> bytes:
+        found.append(taken)
+        return b"554 5.3.2 no service here"
+
+    async def scenario() -> None:
+        async with ScriptedServer({"greeting": closed}) as server:
+            await deliver(server, messages(), connections=4)
+
+    with pytest.raises(TransportFault):
+        asyncio.run(scenario())
+
+    assert expected == found[0]
 
 
 def test_empty_delivery_needs_no_server() -> None:
