@@ -44,8 +44,9 @@ class Enclosures:
 
     def put_into(self, content: bytes) -> bytes:
         """The message that was written with marks, with its files. One without marks stays as it is."""
-        for number, part in enumerate((*self.attachments, *(image.part for image in self._images))):
-            content = content.replace(_mark(number, part), part.octets)
+        if self is not NO_ENCLOSURES:
+            for number, part in enumerate((*self.attachments, *(image.part for image in self._images))):
+                content = content.replace(_mark(number, part), part.octets)
         return content
 
     def page(self, html: str) -> str:
