@@ -22,8 +22,9 @@ from core import audit
 from core.arrays import Ids
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.units import format_duration
-from delivery.bounce_classes import BounceClass
+from delivery.bounce_classes import BounceClass, bounce_class
 from delivery.holds import HeldBy
+from delivery.smtp import Outcome, OutcomeState
 from delivery.throttles.rows import lock_free
 from suppression.refused import Refused, lift_refused, suppress_refused
 
@@ -174,14 +175,21 @@ def _held_domains(connection: Connection, domains: Iterable[str]) -> frozenset[s
     return frozenset(connection.execute(_HELD, given).scalars()) if given["keys"] else frozenset()
 
 
+#: What hard refusals count as once they are taken for an outage.
+OF_OUTAGES: Final = BounceClass.SOFT
 _SOFT: Final = text("""
-    UPDATE attempt SET bounce_class = 'soft' WHERE message_id = ANY(:ids) AND bounce_class = 'hard'
+    UPDATE attempt SET bounce_class = :of_outages WHERE message_id = ANY(:ids) AND bounce_class = 'hard'
 """).bindparams(bindparam("ids", type_=Ids))
 
 
 def _count_as_soft(connection: Connection, message_ids: Sequence[int]) -> None:
     if message_ids:
-        connection.execute(_SOFT, {"ids": list(message_ids)})
+        connection.execute(_SOFT, {"ids": list(message_ids), "of_outages": OF_OUTAGES})
+
+
+def condemns(code: int | None, enhanced: str | None, reply: str | None) -> bool:
+    """Whether a refusal for good says that there is no such address, whatever it counts as."""
+    return bounce_class(Outcome(OutcomeState.FAILED, code, enhanced, reply or "")) is BounceClass.HARD
 
 
 # --- repetition --------------------------------------------------------------------------------------------

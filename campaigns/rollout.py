@@ -7,13 +7,14 @@ frequency cap or an open case holds. Quiet hours do: nobody goes on to the next 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, BIGINT, Connection, Row, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from campaigns.refusals import OF_OUTAGES, condemns
 from campaigns.rollout_file import Rollout, bounds
 from core import audit
 from core.schema import batch, campaign_version, run
@@ -153,8 +154,23 @@ _FIGURES: Final = text("""
 """)
 
 
+#: Refused in words that condemn an address, were they not taken for an outage of its domain since.
+_EXCUSED: Final = text("""
+    SELECT last.code, last.enhanced, last.reply
+    FROM message AS m JOIN LATERAL (
+        SELECT outcome, code, enhanced, reply, bounce_class FROM attempt
+        WHERE message_id = m.id ORDER BY number DESC, answered_at DESC LIMIT 1
+    ) AS last ON last.outcome = 'failed' AND last.bounce_class = :of_outages
+    WHERE m.run_id = :run_id AND m.state = 'failed'
+""")
+
+
 def _figures(connection: Connection, run_id: int) -> Figures:
-    return Figures(*connection.execute(_FIGURES, {"run_id": run_id}).one())
+    """What the servers said, whatever it counts as by now: an outage and dead addresses look the same, and to stop once
+    too often costs less."""
+    figures = Figures(*connection.execute(_FIGURES, {"run_id": run_id}).one())
+    excused = connection.execute(_EXCUSED, {"run_id": run_id, "of_outages": OF_OUTAGES})
+    return replace(figures, hard_bounces=figures.hard_bounces + sum(condemns(*row) for row in excused))
 
 
 _STOPPED: Final = text("""

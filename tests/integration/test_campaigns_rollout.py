@@ -1,11 +1,12 @@
 """A staged roll-out: cut fairly, held back, watched, gone on with, and stopped."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from campaigns import batches, control, ledger, recurring, rollout
+from campaigns import batches, control, ledger, recurring, refusals, rollout
 from campaigns.holds import Hold, put_off
 from campaigns.rollout_file import Rollout, bounds, heads
 from campaigns.status import status_of
@@ -80,7 +81,8 @@ def answer(connection, message_id, kind, at):
     values = {"state": state, "attempt_count": 1, "state_at": at, "accepted_at": at if state == "accepted" else None}
     connection.execute(update(schema.message).where(schema.message.c.id == message_id).values(**values))
     kind = None if kind == "complained" else kind
-    make_attempt(connection, message_id, outcome=state, bounce_class=kind, answered_at=at)
+    said = {} if kind == "hard" else {"enhanced": None, "reply": "no"}
+    make_attempt(connection, message_id, outcome=state, bounce_class=kind, answered_at=at, **said)
 
 
 def advance(database, clock):
@@ -264,6 +266,26 @@ def test_what_stays_within_its_limit_stops_nothing(staged, database, clock, kind
 
     assert [run_id] == advance(database, clock)
     assert "running" == run_of(database, run_id)["state"]
+
+
+def test_refusals_that_are_taken_for_an_outage_stop_the_run(staged, database, clock):
+    """
+    A domain that is held for its hard refusals does not take them out of the limit: the run stops, with all of them.
+    """
+    run_id = staged()
+    serve(database, clock, ["hard"] * 3)
+    with database.begin() as connection:
+        tally = {"domain": "customers.example", "minute": clock.now(), "attempt_count": 50, "hard_count": 3}
+        connection.execute(insert(schema.domain_tally).values(**tally))
+        failed = connection.execute(select(schema.message.c.id).where(schema.message.c.state == "failed")).scalars()
+        fault = refusals.settle(
+            connection, SimpleNamespace(run_id=run_id, campaign="spring-paper"), list(failed), clock.now()
+        )
+        classes = connection.execute(select(schema.attempt.c.bounce_class).distinct()).scalars()
+        assert (True, {None, "soft"}) == ("customers.example is held" in str(fault), set(classes))
+
+    assert [run_id] == advance(database, clock)
+    assert "hard bounces 15.00% (stop_at 5.00%; 3 messages)" in run_of(database, run_id)["fault"]
 
 
 def test_what_comes_back_during_the_watch_stops_the_run(staged, database, clock):
