@@ -41,7 +41,7 @@ def main() -> None:
     workspace = Workspace(Path(sys.argv[1]))
     set_up(sys.argv[2])
     intake = Intake(workspace, open_database(workspace), SystemClock())
-    for mailbox in mailboxes(workspace):
+    for mailbox in mailboxes(workspace, intake.database):
         intake.fetch(mailbox)
 
 

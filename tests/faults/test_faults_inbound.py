@@ -52,7 +52,7 @@ def test_inbound_mail_outlives_a_kill_at_each_point(database, make_workspace, po
         assert bounce in known | kept
     intake = Intake(workspace, database, SystemClock())
     for _ in range(2):
-        for mailbox in mailboxes(workspace):
+        for mailbox in mailboxes(workspace, database):
             intake.fetch(mailbox)
         intake.handle()
 
