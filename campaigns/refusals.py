@@ -146,11 +146,12 @@ def _hold_domains(
     for domain, attempts, hard in found:
         if f"domain:{domain}" not in free:
             continue
-        told = (
-            f"{domain} is held: it refused {hard:,} of {attempts:,} recipients as unknown within "
+        because = (
+            f"it refused {hard:,} of {attempts:,} recipients as unknown within "
             f"{format_duration(outage.within)}, more likely an outage than dead addresses"
         )
-        connection.execute(_HOLD, {"key": f"domain:{domain}", "because": told, "by": HeldBy.HARD_BOUNCES})
+        connection.execute(_HOLD, {"key": f"domain:{domain}", "because": because, "by": HeldBy.HARD_BOUNCES})
+        told = f"{domain} is held: {because}"
         lifted = lift_refused(connection, domain, since=now - outage.within, because=told, now=now)
         _count_as_soft(connection, lifted)
         audit.record(

@@ -120,12 +120,13 @@ def test_a_campaign_that_waits_holds_the_capped_and_sends_later(office, database
 
     assert {"frequency_cap": 2, "quiet_hours": 1} == plan.campaigns[0].counts.held == status.held
     assert (2, 5, "finished", ()) == (first, len(server.received), last.state, last.broken)
-    sentences = [wait.sentence_in("UTC") for wait in waits if wait.messages]
+    sentences = [wait.sentence_in("UTC") for wait in waits]
     assert [
         "1: it is quiet hours, a weekend or a holiday where the recipients live (quiet_hours), "
         "until 2026-03-02 23:00:00 UTC",
         "2: the recipients were written to as often as a cap, or they themselves, allow (pressure), "
         "until 2026-03-08 12:00:00 UTC",
+        "3: no scheduler and no worker is running; start them with `clarion up`",
     ] == sorted(sentences)
     assert any(line.startswith("waits because the recipients were written to as often as a cap") for line in why)
 

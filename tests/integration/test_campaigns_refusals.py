@@ -13,6 +13,7 @@ from core import schema
 from core.refusal_settings import Outage, Refusals, Repeated
 from core.units import parse_duration
 from delivery.holds import HeldBy, hold
+from delivery.overview import held_by_name
 from suppression.gate import skip_reason
 from suppression.policy import Policy
 from suppression.refused import Refused, lift_refused, suppress_refused
@@ -253,6 +254,11 @@ def test_a_domain_that_is_out_of_order_is_held_and_suppresses_nobody(database, c
 
     assert {"domain:firm.example": "hard_bounces"} == holds(database)
     assert "firm.example is held: it refused 10 of 50 recipients" in fault
+    with database.begin() as connection:
+        told = held_by_name(connection)["domain firm.example"]
+    assert told.startswith("domain firm.example is held until")
+    assert ": it refused 10 of 50 recipients" in told
+    assert 1 == told.count("firm.example")
     kept = {"p0@firm.example", "p1@firm.example", "p0@other.example"}
     assert kept == suppressed(database, clock)
     with database.begin() as connection:

@@ -63,7 +63,7 @@ def test_messages_wait_for_a_held_transport_and_a_paused_run(started, database, 
         NOBODY,
     ]
 
-    assert (expected, expected) == texts(database, workspace, run_id, clock)
+    assert ([f"2: {reason}" for reason in expected], expected) == texts(database, workspace, run_id, clock)
 
 
 def test_messages_wait_for_the_plan_of_a_transport(started, database, clock):
@@ -73,7 +73,7 @@ def test_messages_wait_for_the_plan_of_a_transport(started, database, clock):
     workspace, run_id = started(", warm_up: {{start: 2999-01-01, daily: [5]}}")
     (first, *_), _ = texts(database, workspace, run_id, clock)
 
-    assert "the warm-up of transport main begins on 2999-01-01, until 2999-01-01 00:00:00 UTC" == first
+    assert "2: the warm-up of transport main begins on 2999-01-01, until 2999-01-01 00:00:00 UTC" == first
 
 
 def test_messages_wait_for_the_next_day_of_a_plan(started, database, clock):
@@ -87,7 +87,7 @@ def test_messages_wait_for_the_next_day_of_a_plan(started, database, clock):
     (first, *_), _ = texts(database, workspace, run_id, clock)
 
     day = today + timedelta(days=1)
-    assert f"the warm-up volume of transport main is used up (5 messages today), until {day} 00:00:00 UTC" == first
+    assert f"2: the warm-up volume of transport main is used up (5 messages today), until {day} 00:00:00 UTC" == first
 
 
 def test_messages_wait_for_their_domain_and_their_time(started, database, clock):
@@ -99,17 +99,18 @@ def test_messages_wait_for_their_domain_and_their_time(started, database, clock)
     with database.begin() as connection:
         holds.hold(connection, domain_key("shop.example"), because="it is off", by=HeldBy.OPERATOR, actor="test")
         connection.execute(update(schema.batch).values(not_before=later))
+        connection.execute(update(schema.message).values(not_before=later))
     time = f"the time has not come, until {later:%Y-%m-%d %H:%M:%S} UTC"
 
     assert (
-        [NOBODY, f"2: {time}", "1: domain shop.example is held: it is off"],
+        [f"2: {NOBODY}", f"2: {time}", "1: domain shop.example is held: it is off"],
         [NOBODY, time],
     ) == texts(database, workspace, run_id, clock)
 
 
 def test_reasons_are_in_status_and_why(started, database):
     """
-    On screen and as JSON; a run with nothing open has none.
+    On screen and as JSON, each with how many it concerns; a run with nothing open has none.
     """
     workspace, run_id = started()
     desk = Desk(workspace.root)
@@ -119,7 +120,7 @@ def test_reasons_are_in_status_and_why(started, database):
 
     with database.begin() as connection:
         holds.hold(connection, transport_key("main"), because="new key", by=HeldBy.OPERATOR, actor="test")
-    assert "waiting: transport main is paused: new key" in told("status", "spring-paper")
+    assert "waiting: 2: transport main is paused: new key" in told("status", "spring-paper")
     assert (
         "transport main is paused: new key" == json.loads(told("status", "--json"))["runs"][0]["waiting"][0]["because"]
     )
@@ -157,3 +158,55 @@ def test_messages_whose_case_was_closed_are_counted_apart(started, database, clo
     assert [f"1: {closed}; they go at the next look, {until}", f"1: {is_open}, {until}"] == one[1:]
     assert [f"2: {closed}; they go at the next look, {until}"] == none[1:]
     assert f"{closed}: closed 2026-03-02 11:00 UTC; goes at the next look, {until}" == mine[1]
+
+
+def test_messages_put_off_by_a_hold_wait_for_nothing_else(started, database, clock):
+    """
+    Who was put off because the transport or their domain is held waits for that alone: no rate and no time of their own
+    is told.
+    """
+    workspace, run_id = started()
+    later = clock.now() + timedelta(minutes=2)
+    with database.begin() as connection:
+        connection.execute(update(schema.batch).values(not_before=later))
+        holds.hold(connection, transport_key("main"), because="new key", by=HeldBy.OPERATOR, actor="test")
+    by_transport = texts(database, workspace, run_id, clock)
+    with database.begin() as connection:
+        holds.release(connection, transport_key("main"), actor="test")
+        holds.hold(connection, domain_key("firm.example"), because="it is off", by=HeldBy.OPERATOR, actor="test")
+        connection.execute(update(schema.batch).values(not_before=later, booked_at=clock.now()))
+    by_domain = texts(database, workspace, run_id, clock)
+    held, rate = "domain firm.example is held: it is off", "the rate or warm-up plan of the transport or domain"
+
+    assert (["2: transport main is paused: new key"], ["transport main is paused: new key"]) == without_nobody(
+        by_transport
+    )
+    assert (
+        [f"1: {rate} lets no more through now, until {later:%Y-%m-%d %H:%M:%S} UTC", f"1: {held}"],
+        [held],
+    ) == without_nobody(by_domain)
+
+
+@pytest.mark.parametrize(
+    ("tries", "words"),
+    [
+        (0, "nothing could be sent at the last try, and the next one is not due"),
+        (1, "the server said later or the connection was lost, and the next try is not due"),
+    ],
+)
+def test_messages_wait_for_their_next_try(started, database, clock, tries, words):
+    """
+    Whose own time is past was put off: before anything was sent, or by the server or the loss of its connection.
+    """
+    workspace, run_id = started()
+    later = clock.now() + timedelta(minutes=2)
+    with database.begin() as connection:
+        connection.execute(update(schema.batch).values(not_before=later, attempt_count=tries))
+    expected = f"{words}, until {later:%Y-%m-%d %H:%M:%S} UTC"
+
+    assert ([f"2: {expected}"], [expected]) == without_nobody(texts(database, workspace, run_id, clock))
+
+
+def without_nobody(told):
+    """The reasons but for the first one, that no process runs."""
+    return tuple([reason for reason in reasons if NOBODY not in reason] for reasons in told)
