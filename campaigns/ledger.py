@@ -109,7 +109,7 @@ def claim(
         return None
     ids = list(row.message_ids)
     if row.claim_count > 1:
-        doubt(connection, ids, worker=row.previous_worker, why="the worker was lost after the hand-over", now=now)
+        doubt(connection, ids, worker=row.previous_worker, why="the worker was found lost after the hand-over", now=now)
     if row.was_lost and row.claim_count >= _CLAIMS_IN_VAIN:
         said = _IN_VAIN.format(batch_id=batch_id, times=row.claim_count - 1, worker=row.previous_worker)
         lost = {"run_id": row.run_id, "ids": ids, "worker": row.previous_worker}

@@ -54,14 +54,21 @@ def _funnel(figures: Figures) -> Iterator[str]:
     )
     came_back = (("delivered", figures.delivered), ("bounced, hard", figures.bounced_hard),
                  ("bounced, soft", figures.bounced_soft), ("complained", figures.complained))  # fmt: skip
-    sent = (("audience", figures.audience), ("accepted", figures.accepted))
-    for label, number in (*sent, *(row for row in came_back if row[1])):
+    kept = (("skipped", figures.skipped), ("waiting", figures.waiting))
+    lost = (("failed", figures.failed), ("unknown", figures.unknown))
+    sent = (("audience", figures.audience), *_not_none(kept), ("accepted", figures.accepted), *_not_none(lost))
+    for label, number in (*sent, *_not_none(came_back)):
         yield f"  {label:<13}{number:>9,}          {text_bar(number, figures.audience)}"
     for label, name, machine in answers:
         number = getattr(figures, name)
         beside = f"  and {count:,} by machines" if machine and (count := getattr(figures, machine)) else ""
         bar = text_bar(number, figures.audience)
         yield f"  {label:<13}{number:>9,} {words.percent(figures.rate(name)):>8} {bar}{beside}"
+
+
+def _not_none(rows: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """The rows whose number is not 0."""
+    return (row for row in rows if row[1])
 
 
 def _tiers(groups: Iterable[Group]) -> Iterator[str]:

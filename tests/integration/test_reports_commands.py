@@ -50,6 +50,23 @@ def test_report_prints_json(run: Run, campaign: str) -> None:
     assert (2, 2, 1) == (printed["audience"], printed["accepted"], printed["clicked_human"])
 
 
+def test_report_accounts_for_everybody_on_the_screen(run: Run, database: Database) -> None:
+    """
+    Whoever is in the audience stands in one of the rows below it: skipped, waiting, accepted, failed or unknown.
+    """
+    states = ["skipped"] + 2 * ["planned"] + 3 * ["accepted"] + 4 * ["failed"] + 5 * ["unknown"]
+    with database.begin() as connection:
+        sent = make_run(connection, audience=len(states))
+        for state in states:
+            reason = "no_address" if state == "skipped" else None
+            make_message(connection, sent, make_customer(connection), state=state, skip_reason=reason)
+    rows = re.findall(r"^  (\w+) +(\d+)  ", run("report", "spring-paper").stdout, re.MULTILINE)[:6]
+
+    assert [
+        ("audience", "15"), ("skipped", "1"), ("waiting", "2"), ("accepted", "3"), ("failed", "4"), ("unknown", "5"),
+    ] == rows  # fmt: skip
+
+
 def test_report_shows_bars_on_the_screen(run: Run, campaign: str) -> None:
     """
     Without options the figures come as text with bars, notes on stderr.
