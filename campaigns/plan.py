@@ -16,7 +16,7 @@ from campaigns.rollout_file import heads
 from campaigns.stages import CutBatches, FreezeAudience, Register, Stage
 from campaigns.timing import first_instant
 from campaigns.versions import Version
-from core.errors import PlanError
+from core.errors import EngineError, PlanError, raise_together
 from core.field_types import Name
 from core.schema import campaign_version, run, schedule
 from core.units import quoted
@@ -63,31 +63,47 @@ class Plan:
         return tuple(campaign for campaign in self.campaigns if campaign.stages)
 
 
-def make_plan(connection: Connection, catalogue: Catalogue, names: Iterable[str], now: datetime) -> Plan:
+def make_plan(
+    connection: Connection,
+    catalogue: Catalogue,
+    names: Iterable[str],
+    now: datetime,
+    refused: list[EngineError] | None = None,
+) -> Plan:
     """The plan of the named campaigns (all, when none is named); nothing is written.
+
+    `refused`, where it is given, takes what is wrong with some of them; the plan is of the others then.
 
     Raises:
         NotFound: a name is unknown.
-        PlanError: an audience exceeds its campaign's `max_audience`.
+        PlanError: audiences exceed their campaigns' `max_audience`; it says all of them.
     """
     chosen = list(names) or list(catalogue.campaigns)
     pinned = [versions.pin(catalogue, name) for name in chosen]
-    made = _in_order(connection, catalogue, pinned, now)
-    return Plan(now, tuple(made[version.campaign] for version in pinned))
+    found: list[EngineError] = [] if refused is None else refused
+    made = _in_order(connection, catalogue, pinned, now, found)
+    if refused is None:
+        raise_together(found)
+    return Plan(now, tuple(made[version.campaign] for version in pinned if version.campaign in made))
 
 
 def _in_order(
-    connection: Connection, catalogue: Catalogue, pinned: Iterable[Version], now: datetime
+    connection: Connection, catalogue: Catalogue, pinned: Iterable[Version], now: datetime, refused: list[EngineError]
 ) -> Mapping[str, CampaignPlan]:
     """The plans by campaign, made in the order in which they are applied: who gets a piece by one of them does not get
-    it by a later one, and what one of them sends counts for the caps of one with a lower priority."""
+    it by a later one, and what one of them sends counts for the caps of one with a lower priority. Without those of
+    which `refused` tells why."""
     made: dict[str, CampaignPlan] = {}
     earlier: list[Earlier] = []
     policy = Policy.of(catalogue.settings)
     left = sorted({version.campaign: version for version in pinned}.values(), key=applied_by)
     while left:
         version = left.pop(0)
-        plan = made[version.campaign] = _told(connection, catalogue, version, now, earlier)
+        try:
+            plan = made[version.campaign] = _told(connection, catalogue, version, now, earlier)
+        except PlanError as error:
+            refused.append(error)
+            continue
         is_frozen = any(isinstance(stage, FreezeAudience) for stage in plan.stages)
         if is_frozen and any(_is_asked(connection, version, later, policy) for later in left):
             rows = audience.decided(version, ONCE, now, policy, earlier=earlier)
@@ -153,7 +169,7 @@ def plan_version(
             hint="narrow the segment, or raise limits.max_audience",
         )
     rollout = version.definition.rollout
-    reached = heads(rollout.stages, counts.would_send) if rollout else ()
+    reached = heads(rollout.stages, counts.would_send) if rollout and counts.would_send else ()
     return CampaignPlan(version.campaign, version.fingerprint, counts, stages, starts_at, reached)
 
 

@@ -23,7 +23,7 @@ SENTENCES: Final = {
     "quiet_too_long": "its time would be over before the customer's quiet hours are (quiet_hours, limits.valid_for)",
     "role_account": "the address is a role's and no person's (addresses)",
     "reserved_address": "nobody can have such an address, for example at example.com (addresses.reserved)",
-    "already_messaged": "the address already has a message of this campaign",
+    "already_messaged": "the address already has a message of this campaign, which was sent or waits in a run",
     "time_passed": "the local time was over where the customer is when the run began (schedule.when_passed)",
     "render_failed": "the mailing could not be rendered for this customer",
     "expired": "its time had passed before it could be handed over (limits.valid_for)",

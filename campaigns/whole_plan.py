@@ -14,9 +14,8 @@ from campaigns.plan import Plan, Reviewed
 from campaigns.planned import Kind, Planned
 from campaigns.runs import Started
 from core import audit
-from core.errors import ConfigError, NotFound, PlanError, Problem
+from core.errors import ConfigError, EngineError, NotFound, PlanError, raise_together
 from core.names import did_you_mean
-from core.workspace import raise_if
 
 _BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in KINDS}
 
@@ -62,19 +61,31 @@ class Applied:
     others: list[dict[str, Any]] = field(default_factory=list)
 
 
-def make(connection: Connection, catalogue: Catalogue, names: Sequence[str], now: datetime) -> WholePlan:
+def make(
+    connection: Connection,
+    catalogue: Catalogue,
+    names: Sequence[str],
+    now: datetime,
+    refused: list[EngineError] | None = None,
+) -> WholePlan:
     """The plan of everything of these names (of all there is, when none is given); nothing is written.
+
+    `refused`, where it is given, takes what is wrong with some of it; the plan is of the rest then. Else all of that is
+    raised at once.
 
     Raises:
         NotFound: a name is unknown.
-        PlanError: an audience exceeds its campaign's `max_audience`.
+        PlanError: an audience exceeds its campaign's `max_audience`, or an event cannot be as its file says.
         ConfigError: an edit does not say what becomes of people who wait.
     """
+    found: list[EngineError] = [] if refused is None else refused
     known = {kind.name: sorted(kind.names(connection, catalogue)) for kind in KINDS}
     _check_known(names, [*catalogue.campaigns, *(name for each in known.values() for name in each)])
     chosen = [name for name in names or catalogue.campaigns if name in catalogue.campaigns]
-    mailings = plan.make_plan(connection, catalogue, chosen, now) if chosen else Plan(now, ())
-    others = tuple(_others(connection, catalogue, names, known, now))
+    mailings = plan.make_plan(connection, catalogue, chosen, now, found) if chosen else Plan(now, ())
+    others = tuple(_others(connection, catalogue, names, known, now, found))
+    if refused is None:
+        raise_together(found)
     return WholePlan(mailings, others)
 
 
@@ -90,17 +101,16 @@ def _others(
     names: Sequence[str],
     known: Mapping[str, Sequence[str]],
     now: datetime,
+    refused: list[EngineError],
 ) -> Iterator[tuple[str, Planned]]:
-    problems: list[Problem] = []
     for kind in KINDS:
         for name in known[kind.name]:
             if names and name not in names:
                 continue
             try:
                 yield kind.name, kind.plan(connection, catalogue, name, now)
-            except ConfigError as error:  # all of them at once
-                problems += error.problems
-    raise_if(problems)
+            except (ConfigError, PlanError) as error:  # all of them at once
+                refused.append(error)
 
 
 def to_file(whole: WholePlan) -> dict[str, Any]:

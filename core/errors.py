@@ -90,3 +90,20 @@ class ServiceError(EngineError):
 
 class NotFound(EngineError):
     """There is nothing of that name."""
+
+
+def raise_together(refused: Sequence[EngineError]) -> None:
+    """Nothing is wrong.
+
+    Raises:
+        ConfigError: mistakes in files, and nothing else; it says all of them.
+        PlanError: whatever else was refused; it says all of it.
+    """
+    if len(refused) == 1:
+        raise refused[0]
+    mistakes = [error for error in refused if isinstance(error, ConfigError)]
+    if refused and len(mistakes) == len(refused):
+        raise ConfigError(problems=[problem for error in mistakes for problem in error.problems])
+    if refused:
+        hints = dict.fromkeys(error.hint for error in refused if error.hint)
+        raise PlanError("\n".join(error.message for error in refused), hint="; ".join(hints))

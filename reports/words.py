@@ -15,7 +15,7 @@ SKIP_REASONS: Final = {
     "consent_expired": "Their consent has ended",
     "no_profiling": "Does not want to be chosen by behaviour",
     "duplicate_address": "Shares an address with another recipient",
-    "already_messaged": "Has had this mailing already",
+    "already_messaged": "Has a message of this mailing already",
     "time_passed": "Its time was over already where they are",
     "render_failed": "The mailing could not be made for them",
     "expired": "Its time was over before it could be sent",

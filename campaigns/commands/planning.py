@@ -10,7 +10,7 @@ import click
 from campaigns.commands.ordering import Order, given_options, new_key, place
 from campaigns.commands.waiting import wait_for
 from core.commands import Desk, acting_user, json_option, local, print_json, print_table, remark, write_file
-from core.errors import PlanError, ServiceError, UsageError
+from core.errors import EngineError, PlanError, ServiceError, UsageError, raise_together
 
 if TYPE_CHECKING:
     from campaigns.catalogue import Catalogue
@@ -34,7 +34,12 @@ def plan(desk: Desk, names: tuple[str, ...], file: Path | None, as_json: bool) -
     """
     from campaigns.whole_plan import to_file
 
-    made = _make_plan(desk, _files(desk), names)
+    refused: list[EngineError] = []
+    made = _make_plan(desk, _files(desk), names, refused)
+    if refused:
+        if not as_json:
+            _print_plan(made, desk.zone)
+        raise_together(refused)
     if file:
         write_file(file, json.dumps(to_file(made), indent=2, ensure_ascii=False) + "\n")
     if as_json:
@@ -53,11 +58,13 @@ def _files(desk: Desk) -> "Catalogue":
     return load(desk.workspace)
 
 
-def _make_plan(desk: Desk, catalogue: "Catalogue", names: tuple[str, ...]) -> "WholePlan":
+def _make_plan(
+    desk: Desk, catalogue: "Catalogue", names: tuple[str, ...], refused: list[EngineError] | None = None
+) -> "WholePlan":
     from campaigns import whole_plan
 
     with desk.database.begin() as connection:
-        return whole_plan.make(connection, catalogue, names, desk.clock.now())
+        return whole_plan.make(connection, catalogue, names, desk.clock.now(), refused)
 
 
 def _plan_document(made: "WholePlan", zone: str) -> dict[str, Any]:
@@ -113,6 +120,8 @@ def _print_plan(made: "WholePlan", zone: str) -> None:
         width = max(len(label) for label, _ in rows)
         for label, number in rows:
             click.echo(f"  {label.ljust(width)}  {number:>12,}")
+        if "already_messaged" in counts.skipped:
+            click.echo(f"  already_messaged: it was sent, or waits in a run (clarion status {item.campaign})")
         if item.stages:
             starts = local(item.starts_at, zone) or "by its schedule"
             click.echo(f"  {'starts'.ljust(width)}  {starts}")

@@ -18,7 +18,7 @@ from core.commands import Desk
 from core.database import Database
 from core.schema import audit
 from core.workspace import Workspace
-from tests.campaign_files import FILES
+from tests.campaign_files import FILES, campaign_file
 from tests.factories import make_customer
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -81,6 +81,32 @@ def test_file_in_a_folder_that_is_not_there_is_one_error(run: Run, tmp_path: Pat
 
     assert f"{target} cannot be written: No such file" in _one_error(run(*(word.format(target) for word in arguments)))
     assert not target.parent.exists()
+
+
+def test_a_plan_tells_the_counts_beside_what_it_refuses(
+    run: Run, workspace: Workspace, database: Database, tmp_path: Path
+) -> None:
+    """
+    One campaign that is too large does not hide the others; no plan file is written.
+    """
+    with database.begin() as connection:
+        make_customer(connection, consents=("promotions",))
+    too_large = campaign_file(limits="{max_audience: 1, piece_memory: none}")
+    (workspace.root / "campaigns/autumn-paper.yaml").write_text(too_large, encoding="utf-8")
+    planned = run("plan", "--out", str(tmp_path / "plan.json"))
+
+    assert "autumn-paper: 2 people would be written to (expected at most 1)" in _one_error(planned)
+    assert ["would", "send", "2"] == next(line.split() for line in planned.stdout.splitlines() if "send" in line)
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_a_plan_says_that_people_have_a_message_or_wait_for_it(run: Run) -> None:
+    """
+    Of people whose message waits in a run it is not said that they were written to.
+    """
+    run("apply", "--yes")
+
+    assert "already_messaged: it was sent, or waits in a run (clarion status spring-paper)" in run("plan").stdout
 
 
 @pytest.mark.parametrize("arguments", [("init", "{}"), ("schema", "--out", "{}")], ids=["init", "schema"])

@@ -160,6 +160,36 @@ def test_an_audience_above_the_limit_is_refused(office, database, clock):
         plan_of(office, database, clock)
 
 
+def test_every_audience_above_its_limit_is_told_at_once(office, database, clock):
+    """
+    One refusal names all campaigns that are too large, and who asks gets the plan of the others.
+    """
+    for name in ("autumn-paper", "winter-paper"):
+        (office.root / f"campaigns/{name}.yaml").write_text(
+            campaign_file(limits="{max_audience: 1, piece_memory: none}")
+        )
+
+    with pytest.raises(PlanError, match=r"autumn-paper: 2 people .*\n.*winter-paper: 2 people") as told:
+        plan_of(office, database, clock)
+    refused = []
+    with database.begin() as connection:
+        plan = make_plan(connection, files.load(office), (), clock.now(), refused)
+
+    assert 1 == str(told.value).count("hint:")
+    assert (["spring-paper"], 2) == ([item.campaign for item in plan.campaigns], len(refused))
+
+
+def test_a_roll_out_to_nobody_has_no_stages(office, database, clock):
+    """
+    When everybody has their message or waits for it, the plan tells no stage of 0 people.
+    """
+    (office.root / "campaigns/spring-paper.yaml").write_text(campaign_file(rollout="{stages: [10%]}"))
+    first = plan_of(office, database, clock)
+    apply_of(office, database, clock, first)
+
+    assert ((1, 1), ()) == (first.campaigns[0].rollout, plan_of(office, database, clock).campaigns[0].rollout)
+
+
 def test_excluded_segments_are_not_in_the_audience(office, database, clock):
     """
     Members of an excluded segment are no part of the audience at all.
