@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from core.errors import AddressError
 
@@ -32,6 +33,8 @@ _INVISIBLE = dict.fromkeys(
     ]
 )
 _MAX_LOCAL, _MAX_DOMAIN = 64, 255
+#: How most messages of this module begin.
+NO_ADDRESS: Final = "not an e-mail address: "
 #: Reserved names which mail cannot reach; email-validator refuses them (RFC 2606, RFC 6761).
 _RESERVED_TOP = frozenset({"test", "invalid", "localhost", "local", "onion", "arpa"})
 
@@ -90,10 +93,12 @@ def _parse_rare(cleaned: str) -> Address:
 
     if not cleaned:
         raise AddressError("the address is empty")
+    if (top := cleaned.rpartition(".")[2].lower()) in _RESERVED_TOP and "@" in cleaned:
+        raise AddressError(f"{NO_ADDRESS}no mail reaches names that end in .{top}; for trials take .example")
     try:
         checked = validate_email(unicodedata.normalize("NFKC", cleaned), check_deliverability=False, strict=True)
     except EmailNotValidError as error:
-        raise AddressError(f"not an e-mail address: {error}") from None
+        raise AddressError(f"{NO_ADDRESS}{error}") from None
     email = f"{checked.local_part}@{checked.domain}"
     comparable = f"{checked.local_part.casefold()}@{checked.ascii_domain.lower()}"
     return Address(email, comparable, smtputf8=checked.smtputf8 and not checked.local_part.isascii())

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, StringConstraints
 
-from core.addresses import parse_address
+from core.addresses import NO_ADDRESS, parse_address
 from core.errors import AddressError
 from core.units import Unfit, quoted
 
@@ -17,7 +17,7 @@ def _email(text: str) -> str:
     try:
         return parse_address(text).email
     except AddressError as error:
-        raise Unfit(quoted(text), "an e-mail address", error.message) from None
+        raise Unfit(quoted(text), "an e-mail address", error.message.removeprefix(NO_ADDRESS)) from None
 
 
 def _header_text(text: str) -> str:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import Problem
-from core.yaml_mistakes import SIMPLE_NAME, described, private_paths, shown_place
+from core.yaml_mistakes import SIMPLE_NAME, described, is_consequence, private_paths, shown_place
 from core.yaml_syntax import NotYaml, checked_text, compose, scalar
 
 Path_ = tuple[str | int, ...]
@@ -184,7 +184,8 @@ def build(model: type[ModelT], document: Document) -> ModelT | None:
     try:
         built = model.model_validate(content)
     except ValidationError as error:
-        details = (detail for detail in error.errors(include_url=False) if detail["loc"] not in document.judged)
+        details = [detail for detail in error.errors(include_url=False) if detail["loc"] not in document.judged]
+        details = [detail for detail in details if not is_consequence(detail, content)]
         document.problems.extend(described(detail, model, document) for detail in details)
         return None
     return None if document.problems else built

@@ -82,6 +82,14 @@ def described(detail: ErrorDetails, model: type[BaseModel], document: "Document"
     return document.problem(path, f"{place} is wrong (got {quoted(got)}, {expected})", hint)
 
 
+def is_consequence(detail: ErrorDetails, content: Any) -> bool:
+    """Whether pydantic says this only because other mistakes were found: it counts a list's right entries alone."""
+    if detail["type"] != "too_short":
+        return False
+    at, got = _found(content, detail["loc"])
+    return at == detail["loc"] and isinstance(got, list) and len(got) >= detail["ctx"]["min_length"]
+
+
 def _unfit(detail: ErrorDetails, place: str, path: Place, document: "Document") -> str:
     """The message of a validator of ours, without the value where that is private."""
     error = detail.get("ctx", {}).get("error")

@@ -65,6 +65,17 @@ def test_address_with_plus_is_a_mailbox_of_its_own():
     assert parse_address("a+x@paper.example").comparable != parse_address("a@paper.example").comparable
 
 
+def test_reserved_names_are_refused_with_the_one_that_is_taken():
+    """
+    Nobody can be reached at .test, and the message says what trials may use instead.
+    """
+    with pytest.raises(AddressError) as caught:
+        parse_address("offers@new7.test")
+
+    assert str(caught.value).endswith(": no mail reaches names that end in .test; for trials take .example")
+    assert "offers@new7.example" == parse_address("offers@new7.example").email
+
+
 @pytest.mark.parametrize(
     "text",
     [

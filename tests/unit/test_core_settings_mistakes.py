@@ -142,8 +142,8 @@ def test_no_mistake_hides_another_one(tmp_path):
     assert [
         "clarion.yaml:7: transports.main.tls is wrong (got 'never', expected 'starttls', 'implicit' or 'none')",
         "clarion.yaml:10: staff.anna: deputy 'bne' is no entry of staff",
-        "clarion.yaml:11: staff.ben.email: got 'nowhere', expected an e-mail address; not an e-mail address: An email"
-        " address must have an @-sign.",
+        "clarion.yaml:11: staff.ben.email: got 'nowhere', expected an e-mail address; An email address must"
+        " have an @-sign.",
         "clarion.yaml:12: duplicate name 'ben' (first at line 11)",
         "clarion.yaml:14: routes.road names no transport 'mian', expected one of `transports`",
         "clarion.yaml:16: inquiries.sales: 'carl' is no entry of staff",

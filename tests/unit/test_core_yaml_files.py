@@ -1,7 +1,7 @@
 """YAML with positions: every mistake at its line, all in one go, and only YAML 1.2's plain values."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -18,7 +18,7 @@ class Colour(Section):
 class Palette(Section):
     title: str
     colours: dict[str, Colour] = Field(default_factory=dict)
-    order: tuple[int, ...] = ()
+    order: Annotated[tuple[int, ...], Field(min_length=1)] = ()
     price: Decimal | None = None
     made_by: str | None = Field(None, alias="from")
 
@@ -81,6 +81,20 @@ def test_every_mistake_is_reported_at_its_line_in_one_go():
         " | hint: did you mean 'cold'?",
         "palette.yaml:9: order.1 is wrong (got 'two', expected a whole number)",
     ] == _problems(text)
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("[two]", ["palette.yaml:2: order.0 is wrong (got 'two', expected a whole number)"]),
+        ("[]", ["palette.yaml:2: order is wrong (got [], expected at least 1 entry)"]),
+    ],
+)
+def test_list_is_not_called_short_for_its_wrong_entries(order, expected):
+    """
+    Who wrote entries that are wrong is told of these alone; too few is told of what was written.
+    """
+    assert expected == _problems(f"title: a\norder: {order}\n")
 
 
 def test_unknown_key_inside_a_section_is_suggested_from_that_section():
