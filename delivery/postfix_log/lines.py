@@ -15,13 +15,18 @@ _LONGEST: Final = 1 << 16
 #: So many lines of a file are looked at for its first time: another program's may stand before.
 _FIRST_LINES: Final = 1000
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_LINE: Final = re.compile(
+_HEAD: Final = (
     rb"(?:<\d{1,3}>\d? ?)?"
     rb"(?:(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
     rb"|(?P<stamp>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)))"
-    rb" (?P<host>\S+) (?:(?P<tag>[^\s\[\]]+)\[(?P<pid>\d+)\]: |(?P<tag5>\S+) (?P<pid5>\d+) \S+ - )(?P<text>.*)",
+    rb" (?P<host>\S+) "
+)
+_LINE: Final = re.compile(
+    _HEAD + rb"(?:(?P<tag>[^\s\[\]]+)\[(?P<pid>\d+)\]: |(?P<tag5>\S+) (?P<pid5>\d+) \S+ - )(?P<text>.*)",
     re.DOTALL,
 )
+#: A line of any program, such as `logger`: it tells no process, but the time.
+_TIMED: Final = re.compile(_HEAD + rb"(?:[^\s\[\]]+(?:\[\d+\])?: |\S+ (?:\d+|-) \S+ (?:- |\[))")
 
 
 class Line(NamedTuple):
@@ -82,8 +87,8 @@ class Lines:
             raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
 
     def time_of(self, line: bytes) -> datetime | None:
-        """When the line was written; None for a line of no known form."""
-        found = _LINE.match(line)
+        """When the line was written, by any program; None for a line of no known form."""
+        found = _TIMED.match(line)
         return self._instant(found) if found else None
 
     def line_of(self, line: bytes) -> Line | None:

@@ -259,6 +259,27 @@ def test_lines_of_every_syslog_are_read(evidence, prefix):
 
 
 @pytest.mark.parametrize(
+    "mark",
+    [
+        "Mar  2 12:30:00 mx1 root: mark",
+        "2026-03-02T12:30:00+00:00 mx1 root: mark",
+        "<22>1 2026-03-02T12:30:00Z mx1 root - - - mark",
+        '<22>1 2026-03-02T12:30:00Z mx1 root - - [timeQuality tzKnown="1"] mark',
+    ],
+)
+def test_a_line_of_logger_moves_the_end_of_the_log(evidence, mark):
+    """
+    It names no process, but shows how far the log reaches.
+    """
+    log = PostfixLog(BEGIN)
+    log.delivered("4AAAA1", ID, TO)
+    found = evidence(log.text() + mark + "\n")
+
+    assert BEGIN + timedelta(minutes=30) == found.last_at
+    assert Verdict.DELIVERED == verdict(found)
+
+
+@pytest.mark.parametrize(
     ("now", "stamp", "expected"),
     [
         (datetime(2026, 1, 3, tzinfo=UTC), "Dec 31 23:00:00", datetime(2025, 12, 31, 22, tzinfo=UTC)),
