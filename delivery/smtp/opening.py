@@ -2,8 +2,11 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from core.smtp_settings import is_full_name
@@ -16,6 +19,21 @@ from delivery.smtp.features import Features
 from delivery.smtp.replies import Reply
 
 _NO_TLS: Final = "the server speaks no TLS on this port: smtp:// with tls: starttls is usual at port 587 and 25"
+
+_NOT_TRUSTED: Final = (
+    "nobody whom this machine trusts vouches for it: SSL_CERT_FILE names a file of further authorities "
+    "(docs/transports.md)"
+)
+_OTHER_NAME: Final = "the certificate must be valid for the very host name in url"
+#: By OpenSSL's number of what is wrong with a certificate (X509_V_ERR_…).
+_CERTIFICATE_HINTS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        9: "it is not valid yet: compare its dates with the clock of this machine",
+        10: "it has run out: have it renewed on the server",
+        **dict.fromkeys((18, 19, 20, 21), _NOT_TRUSTED),
+        **dict.fromkeys((62, 64), _OTHER_NAME),
+    }
+)
 
 
 async def open_connection(
@@ -32,7 +50,7 @@ async def open_connection(
     try:
         candidates = await addresses.in_turn()
     except OSError as error:
-        raise TransportFault(f"no address: {error}", temporary=True, where=endpoint.shown) from error
+        raise TransportFault(f"no address: {_words(error)}", temporary=True, where=endpoint.shown) from error
     for left, address in enumerate(candidates, start=1 - len(candidates)):
         opening = _Opening(endpoint, context, address)
         try:
@@ -54,7 +72,7 @@ async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
         raise
     except ssl.SSLCertVerificationError as error:
         opening.abandon()
-        hint = "the certificate must be valid for this very host name"
+        hint = _CERTIFICATE_HINTS.get(error.verify_code, "")
         raise opening.fault(f"certificate refused: {error.verify_message}", temporary=False, hint=hint) from error
     except ssl.SSLError as error:
         opening.abandon()
@@ -65,10 +83,19 @@ async def _opened(opening: "_Opening") -> tuple[Connection, Features]:
         raise opening.fault("no answer within its time", temporary=True) from error
     except OSError as error:
         opening.abandon()
-        raise opening.fault(f"{opening.doing}: {str(error) or 'the connection broke'}", temporary=True) from error
+        raise opening.fault(f"{opening.doing}: {_words(error)}", temporary=True) from error
     except BaseException:
         opening.abandon()
         raise
+
+
+def _words(error: OSError) -> str:
+    """What went wrong, without numbers of the system."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing answers at this port"
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error) or "the connection broke"
+    return os.strerror(error.errno)
 
 
 class _Opening:
@@ -104,10 +131,11 @@ class _Opening:
 
     async def _connect(self) -> None:
         implicit = self._endpoint.tls is Tls.IMPLICIT
-        self.doing = "no TLS connection" if implicit else "cannot connect"
+        self.doing = "cannot connect"
         async with asyncio.timeout(self._timers.connect):
             await self._loop.create_connection(lambda: self._connection, self._address, self._endpoint.port)
             if implicit:
+                self.doing = "no TLS connection"
                 await self._shake_hands(self._timers.connect)
 
     async def _hello(self) -> Features:

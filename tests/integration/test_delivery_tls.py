@@ -82,11 +82,11 @@ def fault_of(server: ScriptedServer, *, trust: bool = True, tls: Tls = Tls.START
     return caught.value
 
 
-BAD_CERTIFICATES: dict[str, tuple[Callable[[], ssl.SSLContext], bool]] = {
-    "unknown authority": (lambda: server_context("127.0.0.1"), False),
-    "another name": (lambda: server_context("mail.paper.example"), True),
-    "expired": (lambda: expired_context("127.0.0.1"), True),
-    "self-signed": (lambda: self_signed_context("127.0.0.1"), True),
+BAD_CERTIFICATES: dict[str, tuple[Callable[[], ssl.SSLContext], bool, str]] = {
+    "unknown authority": (lambda: server_context("127.0.0.1"), False, "SSL_CERT_FILE"),
+    "another name": (lambda: server_context("mail.paper.example"), True, "the very host name"),
+    "expired": (lambda: expired_context("127.0.0.1"), True, "it has run out"),
+    "self-signed": (lambda: self_signed_context("127.0.0.1"), True, "SSL_CERT_FILE"),
 }
 
 
@@ -94,15 +94,17 @@ BAD_CERTIFICATES: dict[str, tuple[Callable[[], ssl.SSLContext], bool]] = {
 @pytest.mark.parametrize("case", BAD_CERTIFICATES)
 def test_certificate_that_does_not_verify_gets_nothing(case: str, tls: Tls) -> None:
     """
-    A certificate of an unknown authority, for another name, expired or self-signed: neither AUTH nor MAIL (S-1.22).
+    A certificate of an unknown authority, for another name, expired or self-signed: neither AUTH nor MAIL (S-1.22), and
+    a hint that fits.
     """
-    context, trust = BAD_CERTIFICATES[case]
+    context, trust, hint = BAD_CERTIFICATES[case]
     server = ScriptedServer(hello(), tls=context(), implicit=tls is Tls.IMPLICIT)
 
     fault = fault_of(server, trust=trust, tls=tls)
 
     assert not fault.temporary
     assert "certificate" in fault.message
+    assert hint in fault.hint
     assert not [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
 
 
