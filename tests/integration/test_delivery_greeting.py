@@ -51,6 +51,15 @@ def test_server_that_takes_no_mail_is_told_with_its_words(tmp_path, script, more
     assert found.fault.hint.startswith(hint)
 
 
+def test_closed_port_is_called_so_with_tls_too(tmp_path):
+    """
+    Nobody is sent looking for a fault in TLS, or has to know numbers of the system.
+    """
+    (found,) = greet({"main": Transport(url=f"smtps://127.0.0.1:{free_port()}")}, tmp_path)
+
+    assert "cannot connect: nothing answers at this port" == found.fault.message
+
+
 @pytest.fixture
 def desk(database, make_workspace):
     """A workspace with a transport that answers, and two that do not."""
@@ -81,9 +90,26 @@ def test_doctor_has_a_row_for_each_transport_with_its_hold(desk, database):
         "answers: no TLS, no login; transport main is paused until it is resumed: new key"
         in (rows["transport main"]["detail"])
     )
-    assert "does not answer as it should: cannot connect" in rows["transport dead1"]["detail"]
+    assert rows["transport dead1"]["detail"].endswith("it should: cannot connect: nothing answers at this port")
     assert "paused" not in rows["transport dead1"]["detail"]
     assert "transport dead2 is paused" in rows["transport dead2"]["detail"]
+
+
+def test_doctor_tells_a_mistake_in_the_settings_once(desk):
+    """
+    The rows that need the settings say that they could not be looked at, not what is wrong with them.
+    """
+    file = desk.workspace.root / "clarion.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "colour: red\n", encoding="utf-8")
+    broken = Desk(desk.workspace.root)
+    result = called(broken, "doctor", "--json")
+    broken.close()
+    first, *others = json.loads(result.stdout)["checks"]
+
+    assert 1 == result.exit_code
+    assert ("files", True) == (first["check"], "unknown key 'colour'" in first["detail"])
+    assert {"not looked at: that needs clarion.yaml without mistakes"} == {row["detail"] for row in others}
+    assert ["dkim", "database", "broker", "processes", "web"] == [row["check"] for row in others]
 
 
 def test_transport_test_says_whether_mail_could_go(desk):

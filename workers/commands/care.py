@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from core.commands import Desk, counted, json_option, print_json, print_table
-from core.errors import EngineError, ServiceError
+from core.errors import ConfigError, EngineError, ServiceError
 from workers.commands.inbound_checks import inbound_rows
 from workers.commands.processes import broker_of
 
@@ -46,13 +46,26 @@ def db_url(desk: Desk) -> None:
 @click.pass_obj
 def doctor(desk: Desk, as_json: bool) -> None:
     """Say what is set up and what is missing. Exit code 1 when something is."""
-    checks = [*(_checked(name, check, desk) for name, check in _CHECKS), *_transport_rows(desk), *inbound_rows(desk)]
+    checks = _without_settings(desk) or [
+        *(_checked(name, check, desk) for name, check in _CHECKS), *_transport_rows(desk), *inbound_rows(desk),
+    ]  # fmt: skip
     if as_json:
         print_json({"healthy": all(row["ok"] for row in checks), "checks": checks})
     else:
         print_table(checks, ("ok", "check", "detail"))
     if not all(row["ok"] for row in checks):
         raise click.exceptions.Exit(1)
+
+
+def _without_settings(desk: Desk) -> list[dict[str, Any]]:
+    """Where clarion.yaml has mistakes: the row that says so, and that nothing else could be looked at; else none."""
+    try:
+        _ = desk.workspace.settings
+    except ConfigError:
+        files, *others = _CHECKS
+        unseen = "not looked at: that needs clarion.yaml without mistakes"
+        return [_checked(*files, desk), *({"check": name, "ok": False, "detail": unseen} for name, _ in others)]
+    return []
 
 
 def _checked(name: str, check: Any, desk: Desk) -> dict[str, Any]:
