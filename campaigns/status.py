@@ -1,5 +1,6 @@
 """The counts of the ledger for a campaign; `balance` proves them."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,8 +13,10 @@ from campaigns.events.invitation import PREFIX
 from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from campaigns.versions import SEND_STEP
-from core.errors import NotFound
+from core.errors import NotFound, TransportError
 from core.schema import batch, campaign_version, customer, event, message, run, schedule
+from core.settings import Settings
+from delivery.routes import ways
 
 #: States after acceptance: what the receiver did later does not take it back.
 TAKEN: Final = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
@@ -191,6 +194,17 @@ def who(connection: Connection, runs: Sequence[int], asked: str) -> list[dict[st
         .order_by(customer.c.external_id, message.c.id)
     )  # fmt: skip
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def ways_of(connection: Connection, settings: Settings, runs: Sequence[int]) -> set[str]:
+    """The transports that carry messages of the runs; none of a route that is no more."""
+    route = campaign_version.c.definition["transport"].astext
+    query = select(route).distinct().join(run).where(run.c.id.in_(runs), route.is_not(None))
+    found: set[str] = set()
+    for name in connection.execute(query).scalars():
+        with contextlib.suppress(TransportError):
+            found |= set(ways(settings, name))
+    return found
 
 
 def _held(connection: Connection, run_id: int) -> dict[str, int]:

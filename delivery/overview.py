@@ -144,13 +144,8 @@ def _obstacle(way: Way, settings: Settings, now: datetime) -> Obstacle | None:
     return Obstacle(used, opens)
 
 
-def held_texts(connection: Connection) -> list[str]:
-    """One sentence for each transport and recipient domain that is held."""
-    return list(held_by_name(connection).values())
-
-
 def held_by_name(connection: Connection) -> dict[str, str]:
-    """The same by what is held: `transport main`, `domain gmail.com`."""
+    """A sentence for each transport and recipient domain that is held, by its name: `transport main`."""
     return {hold.key.replace(":", " ", 1): _told(hold) for hold in holds(connection)}
 
 

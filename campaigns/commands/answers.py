@@ -62,7 +62,7 @@ def status(desk: Desk, campaign: str | None, check: bool, asked: str | None, as_
     broken += _broken_sequences(desk) if campaign is None else []
     for line in broken:
         remark(f"does not balance: {line}")
-    for line in _held(desk):
+    for line in _held(desk, chosen if campaign is not None else None):
         remark(line)
     if check and broken:
         raise click.exceptions.Exit(1)
@@ -103,11 +103,21 @@ def _print_who(desk: Desk, rows: "list[Status]", campaign: str | None, asked: st
         print_table(in_zone(people, desk.zone), ("customer", *step, "state", "reason", "since"))
 
 
-def _held(desk: Desk) -> list[str]:
-    from delivery.overview import held_texts
+def _held(desk: Desk, rows: "list[Status] | None") -> list[str]:
+    """What is held of the ways out: of those that the runs use, or with None all, and the recipient domains."""
+    from campaigns.status import ways_of
+    from delivery.overview import held_by_name
 
     with desk.ledger.begin() as connection:
-        return held_texts(connection)
+        held = held_by_name(connection)
+        try:
+            settings = desk.workspace.settings
+        except ConfigError:  # was remarked when the ledger was opened
+            rows = None
+        if rows is None:
+            return list(held.values())
+        used = {f"transport {name}" for name in ways_of(connection, settings, [row.run for row in rows])}
+    return [told for name, told in held.items() if name in used]
 
 
 def _schedules(desk: Desk) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from delivery.commands.transport import _shown_rate
 from delivery.smtp import TransportFault
 from delivery.throttles import Throttles
 from tests.conftest import MINIMAL_SETTINGS
+from tests.factories import make_run, make_version
 
 SETTINGS = MINIMAL_SETTINGS.replace(
     "connections: 4}}",
@@ -114,3 +115,18 @@ def test_fault_is_told_by_status_and_doctor(desk, database):
     assert "transport main is held and tried again" in run(desk, "status").stderr
     (row,) = (row for row in listed(desk)["transports"] if row["state"] == "held")
     assert ("main", "the server refused the password") == (row["transport"], row["because"])
+
+
+def test_hold_is_told_of_the_campaigns_that_use_it(desk, database):
+    """
+    Whoever asks about one campaign hears of its own transports; whoever asks about all, of everything that is held.
+    """
+    with database.begin() as connection:
+        for campaign, route in (("offers", "main"), ("letters", "backup"), ("cards", "road")):
+            version_id = make_version(connection, campaign, definition={"transport": route})
+            make_run(connection, campaign, version_id=version_id)
+    run(desk, "transport", "pause", "backup", "--because", "a new key")
+    asked = (("offers",), ("letters",), ("cards",), ())
+    told = {names: "transport backup is paused" in run(desk, "status", *names).stderr for names in asked}
+
+    assert {("offers",): False, ("letters",): True, ("cards",): True, (): True} == told
