@@ -13,7 +13,7 @@ from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -44,6 +44,7 @@ def commands_page() -> str:
         _NOTE,
         "# Commands",
         "`clarion [--workspace DIR] COMMAND …`; results go to stdout, remarks to stderr.",
+        "A command that ends in an error prints no document, with `--json` either: the error is on stderr.",
     ]
     parts.append("Exit status: 0 done, 1 a mistake that is named, 2 wrong usage or, for `plan`, changes are pending.")
     for path, context in _walk(clarion, "clarion", None):
@@ -76,7 +77,8 @@ def settings_page() -> str:
     parts = [
         _NOTE,
         "# Settings",
-        "What the files of a workspace may hold. Unknown keys are mistakes; `${NAME}` reads the environment.",
+        "What the files of a workspace may hold. Unknown keys are mistakes; `${NAME}` reads the environment, "
+        "`${NAME:-default}` too, with a default for a variable that is not set.",
     ]
     for title, model in FILES.items():
         parts += _sections(title, model, seen=set())
@@ -137,10 +139,22 @@ def _takes(field: FieldInfo) -> str:
         return "sections by name"
     if any(True for _ in _models_in(field.annotation)):
         return "a list of sections" if get_origin(field.annotation) is list else "a section"
+    if _is_named(field) and (kept := get_args(field.annotation)[1]) is not str:
+        return _BY_NAME.get(_plain(kept), "texts by name")
     if choices := list(_choices(field.annotation)):
         return " or ".join(f"`{choice}`" for choice in choices)
     kinds = {*_leaves(field.annotation), *(getattr(part, "func", None) for part in _validators(field))}
     return next((words for kind, words in _WORDS.items() if kind in kinds), "a text")
+
+
+#: What a mapping of names holds, when that is neither sections nor texts.
+_BY_NAME: Final = {dict: "mappings by name", tuple: "lists by name", list: "lists by name", frozenset: "lists by name"}
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without the rules that its values obey."""
+    origin = get_origin(annotation)
+    return _plain(get_args(annotation)[0]) if origin is Annotated else origin or annotation
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
