@@ -4,12 +4,13 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from typing import Final, Self
 
 import psycopg
 from sqlalchemy import Connection, text
 
-from core.database import plain_link
+from core.database import Database, plain_link
 
 #: `core.database` connects as this and the kind of process.
 PREFIX: Final = "clarion "
@@ -17,6 +18,10 @@ PREFIX: Final = "clarion "
 _LOOK_S: Final = 1.0
 #: PostgreSQL cuts longer names.
 _LONGEST_NAME: Final = 63
+#: Without one of them nothing goes.
+_SENDERS: Final = frozenset({"worker", "scheduler"})
+#: `clarion up` starts a lost process again after half a second, and it needs a few to be there.
+_COMES_BACK_S: Final = 10.0
 
 
 class Present:
@@ -71,6 +76,25 @@ def _name(process: str, group: int) -> str:
 def present(connection: Connection) -> set[str]:
     """The kinds of process that are connected: worker, scheduler, web."""
     return {name.removeprefix(PREFIX).split()[0] for name in _names(connection)}
+
+
+def are_senders_present(connection: Connection) -> bool:
+    """A worker and a scheduler are connected."""
+    return present(connection) >= _SENDERS
+
+
+def await_senders(database: Database) -> bool:
+    """Whether a worker and a scheduler are connected. While only one of them is, the other is waited for: it may have
+    been lost this moment, and is being started again."""
+    deadline = time.monotonic() + _COMES_BACK_S
+    while True:
+        with database.begin() as connection:
+            here = present(connection) & _SENDERS
+        if here == _SENDERS:
+            return True
+        if not here or time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_S / 5)
 
 
 def is_present(connection: Connection, process: str, group: int) -> bool:

@@ -82,11 +82,9 @@ def place(desk: Desk, order: Order, *, wait: bool, as_json: bool) -> None:
         RenderError: it cannot be rendered with these values; nothing was ordered.
         ServiceError: nothing is running that sends, and it was to be waited for.
     """
-    from campaigns.presence import present
+    from campaigns.presence import await_senders
 
-    with desk.database.begin() as connection:
-        is_served = {"worker", "scheduler"} <= present(connection)
-    if wait and not is_served:
+    if wait and not await_senders(desk.database):
         raise ServiceError(
             "nothing is running that sends; nothing was ordered", hint="run `clarion up` in another window"
         )
@@ -94,10 +92,17 @@ def place(desk: Desk, order: Order, *, wait: bool, as_json: bool) -> None:
     if wait and posted.skip_reason is None:
         _wait(desk, posted.message_id)
     _tell(desk, order, posted, as_json=as_json)
-    if not is_served and posted.skip_reason is None:
+    if not wait and posted.skip_reason is None and not _is_served(desk):
         remark("no worker is running: the message waits until one is (`clarion up`)")
     if wait and _look(desk, posted.message_id)[0] in _NOT_WELL:
         raise click.exceptions.Exit(1)
+
+
+def _is_served(desk: Desk) -> bool:
+    from campaigns.presence import are_senders_present
+
+    with desk.database.begin() as connection:
+        return are_senders_present(connection)
 
 
 def _post(desk: Desk, order: Order) -> "Posted":

@@ -42,8 +42,7 @@ class Ended:
 
 
 def wait_for(desk: Desk, run_id: int) -> Ended:
-    """How the run ended, also told: nothing is open but what was put off, is held or waits for hours, or it was paused
-    or cancelled."""
+    """How the run ended, also told: it is over, or nothing is left but what was put off, is held or waits for hours."""
     now = _status(desk, run_id)
     ahead = now.open
     with progress("sending", ahead) as advance:
@@ -61,7 +60,8 @@ def wait_for(desk: Desk, run_id: int) -> Ended:
 
 
 def _is_over(now: "Status") -> bool:
-    return now.state in ("finished", "cancelled", "paused") or now.open == now.states["deferred"]
+    # The last answer comes a moment before its batch is closed, which ends the run.
+    return now.state in ("finished", "cancelled", "paused") or 0 < now.open == now.states["deferred"]
 
 
 def _rests(desk: Desk, run_id: int, now: "Status") -> bool:

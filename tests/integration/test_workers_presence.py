@@ -6,7 +6,8 @@ import sys
 
 from sqlalchemy import text
 
-from campaigns.presence import Present, is_present, present
+from campaigns import presence
+from campaigns.presence import Present, await_senders, is_present, present
 from core.commands import Desk
 from tests.processes import wait_for
 from workers import up_record
@@ -43,6 +44,44 @@ def test_an_idle_process_is_seen_again_after_its_connection_was_lost(database):
         assert _seen(database, "worker")
 
     assert not _seen(database, "worker")
+
+
+class _Clock:
+    """`time` of `campaigns.presence`: instead of sleeping, something happens."""
+
+    def __init__(self, deed):
+        self.deed, self.slept = deed, 0.0
+
+    def monotonic(self):
+        return self.slept
+
+    def sleep(self, seconds):
+        self.slept += seconds
+        self.deed()
+
+
+def test_a_process_that_is_being_started_again_is_waited_for(database, monkeypatch):
+    """
+    While a scheduler is there, a worker that was lost comes back; where nothing runs, nobody waits for it.
+    """
+    worker = Present(database.url, "worker", group=ME)
+
+    def comes_back():
+        worker.start()
+        wait_for(lambda: _seen(database, "worker"), "the worker to be seen")
+
+    clock = _Clock(lambda: None)
+    monkeypatch.setattr(presence, "time", clock)
+    nothing = await_senders(database), clock.slept
+    with Present(database.url, "scheduler", group=ME):
+        wait_for(lambda: _seen(database, "scheduler"), "the scheduler to be seen")
+        alone = await_senders(database), clock.slept > 5
+        clock.deed = comes_back
+        clock.slept = 0.0
+        back = await_senders(database), clock.slept > 0
+        worker.stop()
+
+    assert ((False, 0.0), (False, True), (True, True)) == (nothing, alone, back)
 
 
 def test_up_waits_for_its_own_processes_not_for_anybodys(database, make_workspace):
