@@ -217,7 +217,7 @@ def _confirm(messages: int) -> None:
         return
     typed = click.prompt(f"Type the number of messages to send ({messages:,})", err=True)
     if typed.replace(",", "").strip() != str(messages):
-        raise PlanError(f"nothing was sent (got {typed!r}, expected {messages})")
+        raise PlanError(f"nothing was sent (got {typed!r}, expected {messages:,})")
 
 
 def _tell_applied(desk: Desk, applied: "Applied", as_json: bool) -> None:
@@ -244,10 +244,10 @@ def _tell_applied(desk: Desk, applied: "Applied", as_json: bool) -> None:
 
 
 def _senders(desk: Desk) -> bool:
-    from campaigns.presence import present
+    from campaigns.presence import are_senders_present
 
     with desk.database.begin() as connection:
-        return {"worker", "scheduler"} <= present(connection)
+        return are_senders_present(connection)
 
 
 @click.command()
@@ -285,6 +285,7 @@ def send(
 
 
 def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again: bool, as_json: bool) -> None:
+    from campaigns.presence import await_senders
     from campaigns.whole_plan import to_file
 
     catalogue = _files(desk)
@@ -299,7 +300,7 @@ def _send_to_audience(desk: Desk, campaign: str, *, wait: bool, yes: bool, again
     if made.would_send and not yes:
         _confirm(made.would_send)
         catalogue = _files(desk)  # they may be others by now
-    if wait and made.pending and not _senders(desk):
+    if wait and made.pending and not await_senders(desk.database):
         raise ServiceError(
             "nothing is running that sends; nothing was started", hint="run `clarion up` in another window"
         )

@@ -2,13 +2,17 @@
 
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
+import click
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from campaigns import control
-from campaigns.presence import Present
+from campaigns import batches, control
+from campaigns.commands import waiting
+from campaigns.commands.planning import _confirm
+from campaigns.presence import Present, are_senders_present
 from campaigns.sending import Courier
 from cli import clarion
 from core.clock import SystemClock
@@ -17,6 +21,7 @@ from tests.campaign_files import FILES
 from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer, make_message, make_run
 from tests.integration.test_campaigns_sending import first_batch, serving
+from tests.processes import wait_for
 
 
 @pytest.fixture
@@ -26,7 +31,13 @@ def office(make_workspace, database):
         make_customer(connection, email="ada@firm.example", consents=("promotions",))
         make_customer(connection, email="bob@firm.example", consents=("promotions",))
     with Present(database.url, "worker"), Present(database.url, "scheduler"):
+        wait_for(lambda: _senders(database), "both to be seen")
         yield lambda port: make_workspace(database=database, files=FILES, smtp_port=port)
+
+
+def _senders(database):
+    with database.begin() as connection:
+        return are_senders_present(connection)
 
 
 def when_started(database, deed):
@@ -67,6 +78,41 @@ def test_run_that_was_sent_ends_well_with_its_counts(office, database):
     assert "spring-paper is finished: 2 accepted, 0 skipped" in result.stderr
 
 
+def test_run_is_waited_for_until_it_is_over(office, database, monkeypatch):
+    """
+    Between the last answer and the end of the run nobody is told that it is going on.
+    """
+
+    def finish(_):
+        with database.begin() as connection:
+            batches.finish_runs(connection, SystemClock().now())
+
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(sleep=finish, monotonic=lambda: 0.0))
+    with database.begin() as connection:
+        run_id = make_run(connection)
+        make_message(connection, run_id, make_customer(connection, email="eve@firm.example"))
+    desk = Desk(office(9).root)
+    ended = waiting.wait_for(desk, run_id)
+    desk.close()
+
+    assert "spring-paper is finished: 1 accepted, 0 skipped" == ended.sentence
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [("5000", ""), ("5,000", ""), ("no", "nothing was sent (got 'no', expected 5,000)")],
+)
+def test_number_is_typed_as_it_is_asked_for(typed, told):
+    """
+    With its comma or without; the refusal spells it like the question.
+    """
+    ask = click.Command("ask", callback=lambda: _confirm(5000))
+    result = CliRunner().invoke(ask, input=f"{typed}\n")
+
+    assert told == str(result.exception or "").partition("\n")[0]
+    assert "Type the number of messages to send (5,000)" in result.stderr
+
+
 def test_run_that_is_paused_ends_the_wait_with_the_reason(office, database):
     """
     Exit code 1: nobody waits for ever, and scripts notice.
@@ -83,7 +129,7 @@ def test_run_that_is_paused_ends_the_wait_with_the_reason(office, database):
 
     assert 1 == result.exit_code
     assert "spring-paper is paused: 0 accepted, 2 planned, 0 skipped" in result.stderr
-    assert "waiting: the run is paused (paused by hand); `clarion resume spring-paper` goes on" in result.stderr
+    assert "waiting: 2: the run is paused (paused by hand); `clarion resume spring-paper` goes on" in result.stderr
 
 
 def test_run_whose_messages_are_held_ends_the_wait(make_workspace, office, database):
