@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, select, true
 
 from campaigns import balance
+from campaigns.doubts import doubts
 from campaigns.events.invitation import PREFIX
 from campaigns.rollout import Place, place_of
 from campaigns.states import OPEN, State
 from campaigns.versions import SEND_STEP
 from core.errors import NotFound, TransportError
-from core.schema import batch, campaign_version, customer, event, message, run, schedule
+from core.schema import attempt, batch, campaign_version, customer, event, message, run, schedule
 from core.settings import Settings
 from delivery.routes import ways
 
@@ -176,24 +177,39 @@ def status_of(connection: Connection, run_id: int) -> Status:
     )
 
 
-def who(connection: Connection, runs: Sequence[int], asked: str) -> list[dict[str, Any]]:
+#: States that the last attempt explains.
+_TOLD: Final = (State.DEFERRED, State.FAILED, State.UNKNOWN, State.BOUNCED)
+
+
+def who(connection: Connection, rows: Sequence[Status], asked: str, secret: bytes) -> list[dict[str, Any]]:
     """The people of the runs behind a count, by external id: `customer step state reason since`. `asked`: a state, or
-    a reason why people were skipped or are held."""
-    reason = func.coalesce(message.c.skip_reason, message.c.hold_reason)
-    fits: ColumnElement[bool] = (cast(message.c.state, Text) == asked) | (reason == asked)
+    a reason why people were skipped or are held. The reason may be what a server said. Those in doubt have a
+    `message_id`, too, as it stands in the mail."""
+    words = func.concat_ws(" ", attempt.c.code, attempt.c.reply).label("words")
+    of_message = (attempt.c.message_id == message.c.id) & message.c.state.in_(_TOLD)
+    newest = (attempt.c.number.desc(), attempt.c.answered_at.desc())
+    last = select(words).where(of_message).order_by(*newest).limit(1).lateral("last_attempt")
+    kept = func.coalesce(message.c.skip_reason, message.c.hold_reason)
+    fits: ColumnElement[bool] = (cast(message.c.state, Text) == asked) | (kept == asked)
     if asked == "held":
         fits = message.c.hold_reason.is_not(None)
     since = func.coalesce(message.c.held_at, message.c.state_at)
     query = (
         select(
-            customer.c.external_id.label("customer"), message.c.step, message.c.state, reason.label("reason"),
-            since.label("since"),
+            message.c.id, customer.c.external_id.label("customer"), message.c.step, message.c.state,
+            func.coalesce(kept, func.nullif(last.c.words, "")).label("reason"), since.label("since"),
         )
         .join_from(message, customer, customer.c.id == message.c.customer_id)
-        .where(message.c.run_id.in_(runs), fits)
+        .outerjoin(last, true())
+        .where(message.c.run_id.in_([row.run for row in rows]), fits)
         .order_by(customer.c.external_id, message.c.id)
     )  # fmt: skip
-    return [dict(row) for row in connection.execute(query).mappings()]
+    people = [dict(row) for row in connection.execute(query).mappings()]
+    ids = [person.pop("id") for person in people]
+    if asked != State.UNKNOWN or not people:
+        return people
+    names = {doubt.id: f"<{doubt.message_id}>" for doubt in doubts(connection, secret, campaign=rows[0].campaign)}
+    return [person | {"message_id": names.get(id_)} for id_, person in zip(ids, people, strict=True)]
 
 
 def ways_of(connection: Connection, settings: Settings, runs: Sequence[int]) -> set[str]:

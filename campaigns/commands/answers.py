@@ -23,7 +23,7 @@ from core.errors import ConfigError, NotFound, UsageError
 from core.names import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from campaigns.status import Status
 
@@ -95,12 +95,13 @@ def _print_who(desk: Desk, rows: "list[Status]", campaign: str | None, asked: st
     if asked not in known and asked not in SENTENCES and not asked.startswith("suppressed:"):
         raise NotFound(f"no message is {asked!r}", hint=did_you_mean(asked, known))
     with desk.ledger.begin() as connection:
-        people = who(connection, [row.run for row in rows], asked)
+        people = who(connection, rows, asked, desk.workspace.secret)
     if as_json:
         print_json({"campaign": campaign, "run": rows[0].run, "who": asked, "people": people})
     else:
         step = ("step",) if rows[0].is_one_of_several else ()
-        print_table(in_zone(people, desk.zone), ("customer", *step, "state", "reason", "since"))
+        named = ("message_id",) if asked == "unknown" else ()
+        print_table(in_zone(people, desk.zone), ("customer", *step, "state", "reason", "since", *named))
 
 
 def _held(desk: Desk, rows: "list[Status] | None") -> list[str]:
@@ -164,6 +165,13 @@ def _waiting(desk: Desk, row: "Status") -> list[dict[str, Any]]:
 _UNUSUAL = frozenset({"claimed", "handed_over", "deferred", "unknown", "delivered", "bounced", "complained"})
 
 
+#: The columns of a run in a table.
+_IN_TABLE = (
+    "state", "audience", "planned", "claimed", "handed_over", "accepted", "deferred", "failed", "unknown", "held",
+    "skipped", "balanced",
+)  # fmt: skip
+
+
 def _print_steps(desk: Desk, rows: "list[Status]", documents: list[dict[str, Any]], as_json: bool) -> None:
     """The mails of an event, told apart by their step."""
     from campaigns.status import summed
@@ -181,9 +189,13 @@ def _print_steps(desk: Desk, rows: "list[Status]", documents: list[dict[str, Any
 def print_runs(rows: "Sequence[Status]") -> None:
     """The runs of several steps as a table."""
     sums = [row.document() | {"skipped": sum(row.skipped.values()), "held": sum(row.held.values())} for row in rows]
-    print_table(
-        sums, ("step", "run", "state", "audience", "planned", "accepted", "failed", "held", "skipped", "balanced")
-    )
+    print_table(sums, ("step", "run", *_counts(sums, ("deferred", "unknown"))))
+
+
+def _counts(rows: "Sequence[Mapping[str, Any]]", seldom: "Sequence[str]" = ()) -> list[str]:
+    """The columns that make up the audience; what workers have in their hands, and what is `seldom`, where any is."""
+    optional = {"claimed", "handed_over", *seldom}
+    return [name for name in _IN_TABLE if name not in optional or any(row[name] for row in rows)]
 
 
 def _print_statuses(desk: Desk, documents: list[dict[str, Any]], as_json: bool, *, single: bool) -> None:
@@ -191,23 +203,8 @@ def _print_statuses(desk: Desk, documents: list[dict[str, Any]], as_json: bool, 
         print_json(documents[0] if single else {"runs": documents, "schedules": _schedules(desk)})
         return
     if not single:
-        columns = (
-            "campaign",
-            "step",
-            "run",
-            "state",
-            "audience",
-            "planned",
-            "accepted",
-            "deferred",
-            "failed",
-            "unknown",
-            "held",
-            "skipped",
-            "balanced",
-        )
         documents = [row | {key: sum(row[key].values()) for key in ("held", "skipped")} for row in documents]
-        print_table(documents, columns)
+        print_table(documents, ("campaign", "step", "run", *_counts(documents)))
         return
     for key, value in documents[0].items():
         if isinstance(value, dict):
