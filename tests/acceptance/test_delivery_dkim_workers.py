@@ -17,7 +17,8 @@ from tests.factories import LONG_AGO, key_of
 from tests.processes import answers, clarion_process, free_port, started, wait_for
 
 NUMBER = 60
-CAMPAIGNS = {f"campaigns/{name}.yaml": CAMPAIGN for name in ("before", "after")}
+AGAIN = CAMPAIGN + "limits: {piece_memory: none}\n"
+CAMPAIGNS = {f"campaigns/{name}.yaml": AGAIN for name in ("before", "after")}
 
 
 def _populate(database):

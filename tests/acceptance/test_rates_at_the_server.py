@@ -164,7 +164,8 @@ def test_transport_that_does_not_relay_is_held_and_everybody_gets_mail(make_work
     """
     port, store, first_port = free_port(), tmp_path / "inbox", free_port()
     ways = f'first: {{{{url: "smtp://127.0.0.1:{first_port}"}}}}\n  main:'
-    settings = MINIMAL_SETTINGS.replace("main:", ways) + "routes: {{default: {{first: 3, main: 1}}}}\nduplicates: {{piece_memory: none}}\n"
+    more = "routes: {{default: {{first: 3, main: 1}}}}\nduplicates: {{piece_memory: none}}\n"
+    settings = MINIMAL_SETTINGS.replace("main:", ways) + more
     files = FILES | {"campaigns/autumn-paper.yaml": CAMPAIGN}
     workspace = make_workspace(database=database, broker=broker, smtp_port=port, files=files, settings=settings)
     populate(database, {"a.example": 3000})
