@@ -153,7 +153,7 @@ def settle_stopped(
         .with_for_update(of=batch, skip_locked=True)
     )
     for row in connection.execute(lost).all():
-        why = "the worker was found lost after the hand-over"
+        why = "the worker was lost"
         held = _Stopped(row.id, row.run_id, row.campaign, row.queue, row.worker)
         _settle_messages(connection, held, row.message_ids, why, now, policy)
         _give_back(connection, row.id, row.message_ids, now)

@@ -109,7 +109,7 @@ def claim(
         return None
     ids = list(row.message_ids)
     if row.claim_count > 1:
-        doubt(connection, ids, worker=row.previous_worker, why="the worker was found lost after the hand-over", now=now)
+        doubt(connection, ids, worker=row.previous_worker, why="the worker was lost", now=now)
     if row.was_lost and row.claim_count >= _CLAIMS_IN_VAIN:
         said = _IN_VAIN.format(batch_id=batch_id, times=row.claim_count - 1, worker=row.previous_worker)
         lost = {"run_id": row.run_id, "ids": ids, "worker": row.previous_worker}
@@ -181,23 +181,28 @@ def _moved_away() -> ColumnElement[str | None]:
 
 
 _DOUBT: Final = text("""
-    WITH lost AS (
+    WITH handed_over AS (
+        SELECT id, state_at FROM message WHERE id = ANY(:ids) AND state = 'handed_over'
+    ), lost AS (
         UPDATE message
         SET state = CASE WHEN coalesce(v.repeats, v.message_class = 'transactional')
                               AND run.state <> 'cancelled' THEN 'deferred'
                          ELSE 'unknown' END::message_state,
             state_at = :now
-        FROM run JOIN campaign_version AS v ON v.id = run.version_id
-        WHERE message.id = ANY(:ids) AND message.state = 'handed_over' AND run.id = message.run_id
-        RETURNING message.id, message.attempt_count
+        FROM handed_over CROSS JOIN run JOIN campaign_version AS v ON v.id = run.version_id
+        WHERE message.id = handed_over.id AND message.state = 'handed_over' AND run.id = message.run_id
+        RETURNING message.id, message.attempt_count, handed_over.state_at AS since
     )
     INSERT INTO attempt (message_id, number, transport, worker, outcome, reply, answered_at)
-    SELECT id, attempt_count, '', :worker, 'unknown', :why, :now FROM lost
+    SELECT id, attempt_count, '', :worker, 'unknown',
+           format('%s after the hand-over at %s UTC', CAST(:why AS text),
+                  to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')), :now
+    FROM lost
 """).bindparams(bindparam("ids", type_=Ids))
 
 
 def doubt(connection: Connection, message_ids: Sequence[int], *, worker: str, why: str, now: datetime) -> None:
-    """Those of the messages that were handed over and never answered are in doubt, with the reason on record:
+    """Those of the messages that were handed over and never answered are in doubt; when that was is on record, and why:
     bulk ones and those of a cancelled run `unknown`, transactional ones deferred, to be sent again. Repeat: safe."""
     given = {"ids": list(message_ids), "worker": worker, "why": why, "now": now}
     connection.execute(_DOUBT, given)

@@ -165,6 +165,23 @@ def test_a_late_acceptance_does_not_count_for_a_later_hand_over(database, now, m
     assert {ids[0]: "deferred"} == states(database)
 
 
+def test_the_second_of_a_hand_over_in_doubt_is_on_record(database, now, make_batch):
+    """
+    An attempt without an answer is dated when that was found; its words tell when the message was handed over.
+    """
+    batch_id, ids = make_batch(1)
+    held, handed_over_at = claim(database, batch_id, now, "w1"), now.now()
+    hand_over(database, held, held.message_ids, [], now)
+    expire_lease(database, batch_id)
+    now.step(timedelta(seconds=90))
+    claim(database, batch_id, now, "w2")
+
+    with database.begin() as connection:
+        (tried,) = connection.execute(select(attempt).where(attempt.c.message_id == ids[0])).all()
+    expected = f"the worker was lost after the hand-over at {handed_over_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert (expected, now.now()) == (tried.reply, tried.answered_at)
+
+
 def test_a_message_that_its_workers_are_lost_by_is_sent_again_once_at_once(database, now, make_batch):
     """
     A transactional message is sent again at once after its first worker was lost; after the second it waits.
