@@ -23,13 +23,14 @@ def duties() -> tuple[Duty, ...]:
 
 
 def _once(follow: _Follow) -> _Follow:
-    done: list[int] = []
+    """Done until a look finds nothing to move: what was not committed is found again."""
+    is_done = False
 
     def run(connection: Connection, around: Circumstances, now: datetime) -> int:
-        if done:
-            return 0
-        done.append(follow(connection, around, now))
-        return done[0]
+        nonlocal is_done
+        moved = 0 if is_done else follow(connection, around, now)
+        is_done = not moved
+        return moved
 
     return run
 

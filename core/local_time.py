@@ -22,6 +22,8 @@ from core.units import LONGEST, Unfit, format_duration, known_zones, local_insta
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Final[tuple[Weekday, ...]] = get_args(Weekday)
 
+#: A change of a zone's rules moves its clocks by an hour, hardly ever by two or three.
+_RULES_MOVE_AT_MOST: Final = timedelta(hours=3)
 _DAY: Final = timedelta(days=1)
 _PART: Final = re.compile(r"([0-9]+)\s*([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
@@ -125,14 +127,14 @@ def nearest_local(
     """The instant nearest to `base` at which it is `time_of_day` in `zone` on one of the weekdays (UTC).
 
     It is `base` itself where clocks there show that, and else what was meant by `base` before the zone's rules changed.
+    Where none is near enough for that, `base` had another zone: it stays.
     """
     meant = {WEEKDAYS.index(day) for day in weekdays} if weekdays is not None else set(range(7))
     today = base.astimezone(ZoneInfo(zone)).date()
     days = (today + number * _DAY for number in (-1, 0, 1))
-    near = [instant for day in days for instant in _instants(day, zone, time_of_day, meant)]
-    return min(near, key=lambda instant: abs(instant - base), default=None) or next_local(
-        base, zone, time_of_day, weekdays
-    )
+    instants = [instant for day in days for instant in _instants(day, zone, time_of_day, meant)]
+    nearest = min(instants, key=lambda instant: abs(instant - base), default=base)
+    return nearest if abs(nearest - base) <= _RULES_MOVE_AT_MOST else base
 
 
 def _instants(day: date, zone: str, time_of_day: time, meant: Collection[int]) -> list[datetime]:

@@ -1,11 +1,14 @@
 """S-8.1: a zone's rules change between planning and the time that was planned; what comes, comes at the wall time."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
 
+from campaigns import zone_rules
+from campaigns.duty import Circumstances
 from campaigns.sequences import enrol
 from core import schema
 from core.fresh_settings import FreshWorkspace
@@ -191,6 +194,63 @@ def test_what_a_held_transport_put_off_into_the_night_waits_for_no_other_morning
     scheduler(workspace)
 
     assert before == mailed(database)
+
+
+def test_whoever_moved_to_another_zone_since_is_not_mailed_a_day_early(make_workspace, database, clock, scheduler):
+    """
+    No rule has changed: a scheduler that starts leaves nine o'clock in Tokyo to whoever lives in New York by now.
+    """
+    at_nine = campaign_file(schedule="{at: 2026-03-04T09:00, zone: recipient}")
+    workspace = make_workspace(database=database, files=FILES | {"campaigns/spring-paper.yaml": at_nine})
+    with database.begin() as connection:
+        make_customer(connection, zone="Asia/Tokyo", consents=("promotions",))
+    apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+    with database.begin() as connection:
+        connection.execute(update(schema.customer).values(zone="America/New_York"))
+    before = mailed(database)
+    scheduler(workspace)
+
+    assert [at(4, 0)] == [row[1] for row in before]
+    assert before == mailed(database)
+
+
+def test_a_batch_that_a_worker_takes_meanwhile_is_left_to_it(once, database, clock, scheduler, zones):
+    """
+    One of two batches is being claimed while a scheduler looks: it goes when it was to, the other one is moved.
+    """
+    workspace = once("Europe/Berlin")
+    with database.begin() as connection:
+        whole = connection.execute(select(schema.batch)).one()
+        connection.execute(update(schema.batch).values(message_ids=whole.message_ids[:1]))
+        values = {"run_id": whole.run_id, "message_ids": whole.message_ids[1:], "not_before": whole.not_before}
+        other = connection.execute(schema.batch.insert().values(values).returning(schema.batch.c.id)).scalar_one()
+    zones.change(Europe__Berlin=LATER)
+    with database.begin() as connection:
+        connection.execute(select(schema.batch).where(schema.batch.c.id == other).with_for_update())
+        scheduler(workspace)
+
+    assert [at(4, 8), at(4, 9)] == sorted(row[2] for row in mailed(database))
+    with database.begin() as connection:
+        assert (
+            at(4, 8) == connection.execute(select(schema.batch.c.not_before).where(schema.batch.c.id == other)).scalar()
+        )
+
+
+def test_what_was_not_committed_is_followed_again(once, database, clock, zones):
+    """
+    The first commit fails: the same process moves everybody at its next round.
+    """
+    workspace = once("Europe/Berlin")
+    zones.change(Europe__Berlin=LATER)
+    (follow, *_) = zone_rules.duties()
+    around = Circumstances.of(workspace)
+    with database.begin() as connection, contextlib.suppress(ConnectionError), connection.begin_nested():
+        assert 2 == follow.run(connection, around, clock.now())
+        raise ConnectionError
+    with database.begin() as connection:
+        assert [2, 0] == [follow.run(connection, around, clock.now()) for _ in range(2)]
+
+    assert {at(4, 9)} == {row[1] for row in mailed(database)}
 
 
 # --- sequences -------------------------------------------------------------------------------------------------

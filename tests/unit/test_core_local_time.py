@@ -189,7 +189,8 @@ def test_an_instant_of_local_mean_time_is_shown_with_the_seconds_of_its_offset()
         ("2026-03-04T23:30", "Europe/Berlin", "00:00", None, "2026-03-04T23:00"),  # on the next day, by its clock
         ("2026-03-08T07:30", "America/New_York", "02:30", None, "2026-03-08T07:30"),  # skipped: half past three
         ("2026-03-01T22:40", "Europe/Berlin", "00:10", ["mon"], "2026-03-01T23:10"),  # a Monday, though Sunday still
-        ("2026-03-04T08:00", "Europe/Berlin", "09:00", ["sat"], "2026-03-07T08:00"),  # none is near: the next one
+        ("2026-03-04T08:00", "Europe/Berlin", "09:00", ["sat"], "2026-03-04T08:00"),  # none is near: it stays
+        ("2026-03-04T00:00", "America/New_York", "09:00", None, "2026-03-04T00:00"),  # meant where it is nine: in Tokyo
     ],
 )
 def test_nearest_time_of_day_is_the_one_that_was_meant(base, zone, at, days, expected):
