@@ -16,7 +16,8 @@ from delivery.smtp.steps import Step
 #: is known to have delivered nothing (S-1.7). One that fills at most this much, and half of the system's send buffer,
 #: leaves at once with its dot: nothing else is under way on the connection.
 _MOST_AT_ONCE = 65536
-_NEXT_LOOK_S = 0.001  # whether the lines have left; under TLS nobody is told
+#: How soon it is looked at whether the lines have left, then after twice as long each time: under TLS nobody is told.
+_NEXT_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.05
 
 
 class Connection(asyncio.Protocol):
@@ -194,13 +195,13 @@ class Connection(asyncio.Protocol):
             what = awaited.name if awaited is not None else "anything"
             self.fail(Trouble(TroubleKind.TIMEOUT, f"no answer to {what} within its time"))
 
-    def _write_end(self) -> None:
+    def _write_end(self, wait_s: float = _NEXT_LOOK_S) -> None:
         """The end of the message is written, or looked after again: its lines have not left yet. Never when they
         cannot any more."""
         if self._end is None or self._trouble is not None or any(one.is_closing() for one in self._transports):
             return
         if self._unwritten_now():
-            self._loop.call_later(_NEXT_LOOK_S, self._write_end)
+            self._loop.call_later(wait_s, self._write_end, min(2 * wait_s, _LONGEST_LOOK_S))
         else:
             end, self._end = self._end, None
             self.write(end)

@@ -101,10 +101,10 @@ def flaw(
     wants_confirmed: bool,
 ) -> str | None:  # fmt: skip
     """Why nobody may write; None: everybody may."""
-    heard = [(word.captured_at, place, word) for place, word in enumerate(said) if word.state != "requested"]
+    heard = [(place, word) for place, word in enumerate(said) if word.state != "requested"]
     if not heard:
         return "not_consented"
-    word = max(heard, key=lambda one: one[:2])[2]
+    _, word = max(heard, key=lambda one: (one[1].captured_at, one[1].state == "withdrawn", one[0]))
     if word.state == "withdrawn":
         return "not_consented"
     accepted = ACCEPTED.get(country or "", ("consent",)) if (country != "BR" or kind == "own") else ("consent",)
