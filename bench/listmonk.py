@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     if arguments.docs:
-        page.write(page.known())
+        page.SECTION.write(page.SECTION.known())
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every block ends what it began
     program, found = Program.find(arguments.listmonk), tools.Tools.find(arguments.tools)
@@ -55,7 +55,7 @@ def main() -> None:
     whole = _about(program) | {"near": near, "round_trip_50ms": far}
     print(*page.lines(whole), sep="\n")
     if far and not arguments.no_store:
-        page.keep(whole)
+        page.SECTION.keep(whole)
 
 
 def _far_away(program: Program, sink: tools.Sink, rounds: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     if arguments.docs:
-        page.write(page.known())
+        page.SECTION.write(page.SECTION.known())
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every block ends what it began
     found = tools.Tools.find(arguments.tools)
@@ -59,7 +59,7 @@ def main() -> None:
     setup = {"processes": shape.processes, "connections": shape.processes * shape.connections}
     print(*results.table(measured), sep="\n")
     if not (arguments.no_rivals or arguments.only_far):
-        page.write(results.stored(measured, setup | {"batch_size": shape.batch_size}))
+        page.SECTION.write(results.stored(measured, setup | {"batch_size": shape.batch_size}))
         print("\nall figures: bench/results/send.json")
 
 

@@ -1,40 +1,17 @@
 """The figures of sending in docs/performance.md, written from the results file."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from bench.sending.results import FILE, told
+from bench.measuring.section import Section
+from bench.sending.results import told
 
-PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "performance.md"
-_BEGIN: Final = "<!-- figures of sending: written by bench/send.py from bench/results/send.json -->\n"
-_END: Final = "<!-- end of the figures of sending -->\n"
 _RIVALS: Final = {
     "smtp_source": "`smtp-source`",
     "smtp_source_keeping_connections": "`smtp-source -d`",
     "smtplib": "`smtplib`",
     "aiosmtplib": "`aiosmtplib`",
 }
-
-
-def known() -> dict[str, Any] | None:
-    """What the results file holds; None: nothing was measured yet."""
-    found: dict[str, Any] | None = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else None
-    return found
-
-
-def write(whole: Mapping[str, Any] | None) -> None:
-    """The page shows these results."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), whole), encoding="utf-8")
-
-
-def filled(page: str, whole: Mapping[str, Any] | None) -> str:
-    """`page` with the tables of these results between its two marks."""
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    lines = "\n".join(_lines(whole)) if whole else "Not measured yet."
-    return f"{before}{_BEGIN}\n{lines}\n\n{_END}{after}"
 
 
 def _lines(whole: Mapping[str, Any]) -> Iterator[str]:
@@ -92,3 +69,6 @@ def _ratio(entry: Mapping[str, Any], rival: str) -> str:
 
 def _spread(values: Mapping[str, float]) -> str:
     return f"{values['median']:,.0f} ({values['min']:,.0f}–{values['max']:,.0f})"
+
+
+SECTION: Final = Section("figures of sending", "bench/send.py", "send", _lines)

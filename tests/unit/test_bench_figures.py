@@ -1,5 +1,6 @@
 """The page of figures says what was measured."""
 
+from bench.measuring.section import PAGE
 from bench.sending import page
 
 
@@ -7,6 +8,8 @@ def test_performance_page_shows_the_results_file():
     """
     The tables in docs/performance.md are those of bench/results/send.json.
     """
-    written = page.PAGE.read_text(encoding="utf-8")
+    written = PAGE.read_text(encoding="utf-8")
 
-    assert page.filled(written, page.known()) == written, "run `PYTHONPATH=. python bench/send.py --docs`"
+    assert page.SECTION.filled(written, page.SECTION.known()) == written, (
+        "run `PYTHONPATH=. python bench/send.py --docs`"
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.measuring.section import PAGE
 from bench.sending.listmonk import page
 from bench.sending.traffic import Traffic
 
@@ -18,9 +19,11 @@ def test_performance_page_shows_the_figures_beside_listmonk():
     """
     The section of docs/performance.md is that of bench/results/listmonk.json.
     """
-    written = page.PAGE.read_text(encoding="utf-8")
+    written = PAGE.read_text(encoding="utf-8")
 
-    assert page.filled(written, page.known()) == written, "run `PYTHONPATH=. python bench/listmonk.py --docs`"
+    assert page.SECTION.filled(written, page.SECTION.known()) == written, (
+        "run `PYTHONPATH=. python bench/listmonk.py --docs`"
+    )
 
 
 @pytest.mark.parametrize("file", ["offer.html", "offer.txt"])

@@ -1,15 +1,10 @@
 """The figures beside listmonk in docs/performance.md, written from the results file."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from bench.sending.page import PAGE
+from bench.measuring.section import Section
 
-FILE: Final = Path(__file__).parents[2] / "results" / "listmonk.json"
-_BEGIN: Final = "<!-- figures beside listmonk: written by bench/listmonk.py from bench/results/listmonk.json -->\n"
-_END: Final = "<!-- end of the figures beside listmonk -->\n"
 _RECORDED: Final = (
     "listmonk writes nothing about a single message: it counts in memory, and its database learns with every batch "
     "fetched and every five seconds how far the campaign is, so nobody can be told what they got, and after a crash "
@@ -18,32 +13,6 @@ _RECORDED: Final = (
     "before and are not in its figure."
 )
 _WAITED: Final = "listmonk waits for the answer to each of five commands a message, which Clarion pipelines."
-
-
-def known() -> dict[str, Any] | None:
-    """What the results file holds; None: nothing was measured yet."""
-    found: dict[str, Any] | None = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else None
-    return found
-
-
-def keep(whole: Mapping[str, Any]) -> None:
-    """The results file and the page hold these results."""
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    write(whole)
-
-
-def write(whole: Mapping[str, Any] | None) -> None:
-    """The page shows these results."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), whole), encoding="utf-8")
-
-
-def filled(page: str, whole: Mapping[str, Any] | None) -> str:
-    """`page` with these results between its two marks."""
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    content = "\n".join(lines(whole)) if whole else "Not measured yet."
-    return f"{before}{_BEGIN}\n{content}\n\n{_END}{after}"
 
 
 def lines(whole: Mapping[str, Any]) -> Iterator[str]:
@@ -87,3 +56,6 @@ def _row(name: str, entry: Mapping[str, Any], sender: tuple[str, ...]) -> str:
     own = sum(cpu.get(group, 0) for group in sender)
     others = f"{cpu['postgresql']:.0f} µs | {cpu['sink']:.0f} µs"
     return f"| {name} | {_rate(entry)} | {own:.0f} µs | {others} | {entry['message_bytes']:,.0f} |"
+
+
+SECTION: Final = Section("figures beside listmonk", "bench/listmonk.py", "listmonk", lines)
