@@ -363,11 +363,18 @@ def test_a_file_without_its_columns_is_refused(office, text):
 
 def test_no_records_or_two_kinds_are_refused(office):
     """
-    A log or a file of outcomes: one of them; and a campaign that never ran is a mistake.
+    A log or a file of outcomes: one of them; and a campaign that never ran is a mistake. Nobody is settled by it.
     """
-    office.run("reconcile", expect=2)
+    before = office.states()
     office.log.write("anvil", "statistics")
-    office.reconcile("winter", expect=1)
+    log = office.workspace.root / "mail.log"
+    log.write_text(office.log.text())
+    file = f"message-id,outcome\n{office.message_ids[0]},delivered\n"
+
+    assert "--mail-log" in office.run("reconcile", expect=2)
+    assert "--outcomes" in office.outcomes(file, "--mail-log", str(log), expect=2)
+    assert "winter" in office.reconcile("winter", expect=1)
+    assert before == office.states()
 
 
 # --- retry -----------------------------------------------------------------------------------------------
