@@ -23,8 +23,6 @@ _log = logging.getLogger("clarion.worker")
 #: New objects between two looks for those that refer to each other: a message makes hundreds, and hardly one such.
 #: Python looks after 700 of them, which took a tenth of a worker's time.
 _OBJECTS_UNLOOKED: Final = 20_000
-#: After as many messages it is looked at once: what refers to each other holds the whole batch, some 4 MB.
-_MANY: Final = 100
 
 
 class Station:
@@ -54,11 +52,8 @@ class Station:
         return self._courier
 
     def send(self, batch_id: int) -> Sent | None:
-        """As `Courier.send_batch`; of a batch of many messages nothing is left in memory. Repeat: safe."""
-        sent = self.courier.send_batch(batch_id)
-        if sent is not None and sent.messages >= _MANY:
-            gc.collect()
-        return sent
+        """As `Courier.send_batch`. Repeat: safe."""
+        return self.courier.send_batch(batch_id)
 
     def _courier_on(self, database: Database) -> Courier:
         name = f"{socket.gethostname()}:{os.getpid()}"

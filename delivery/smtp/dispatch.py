@@ -29,7 +29,7 @@ class Dispatch:
 
     def __init__(self, messages: Iterable[Outgoing | Coming], hand_over: HandOver, crew: Crew, *, ahead: int) -> None:
         self._source = iter(messages)
-        self._gate = Gate(hand_over, meanwhile=self._fetch_ahead)
+        self._gate = Gate(hand_over)
         self._ahead = ahead
         self._crew = crew
         self._queue: deque[Envelope] = deque()
@@ -197,7 +197,7 @@ class Dispatch:
     async def _pass_gate(self) -> None:
         if not self._gate.waiting:
             return  # all of them broke while the window was filled
-        window, going = await self._gate.open()
+        window, going = await self._gate.open(self._fetch_ahead)
         for session in window:
             self._let_through(session, going)
         self._woken.set()

@@ -16,16 +16,12 @@ _AT_ONCE: Final = 8
 
 
 class Gate:
-    """Sessions whose server waits for content, and answers that are not durable yet.
+    """Sessions whose server waits for content, and answers that are not durable yet."""
 
-    `meanwhile` is called again and again while a call is under way, until it returns False.
-    """
-
-    def __init__(self, hand_over: HandOver, *, meanwhile: Callable[[], bool]) -> None:
+    def __init__(self, hand_over: HandOver) -> None:
         self.waiting: list[Session] = []
         self.call_s = 0.0  # how long a call takes, smoothed
         self._hand_over = hand_over
-        self._meanwhile = meanwhile
         self._in_call: list[Session] = []
         self._answered: list[tuple[int, Outcome]] = []
         self._was_quiet = False  # no answer was reported since the last tick
@@ -53,14 +49,18 @@ class Gate:
         self._was_quiet = True
         return is_due
 
-    async def open(self) -> tuple[list[Session], frozenset[int]]:
-        """The hand-over of everything that waits is durable: the window, and the ids in it that may go."""
+    async def open(self, meanwhile: Callable[[], bool]) -> tuple[list[Session], frozenset[int]]:
+        """The hand-over of everything that waits is durable: the window, and the ids in it that may go.
+
+        `meanwhile` is called again and again until that is done, or it returns False.
+        """
         window, self.waiting = self.waiting, []
         self._in_call = window
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            going = await self._call([session.current.id for session in window if session.current is not None])
+            ids = [session.current.id for session in window if session.current is not None]
+            going = await self._call(ids, meanwhile)
         finally:
             self._in_call = []
         self.call_s += (clock() - started - self.call_s) / 2
@@ -70,11 +70,11 @@ class Gate:
         """The answers are durable; there is no window to go with them."""
         await self._hand_over(self._taken_answers(), ())
 
-    async def _call(self, ids: list[int]) -> frozenset[int]:
+    async def _call(self, ids: list[int], meanwhile: Callable[[], bool]) -> frozenset[int]:
         call = asyncio.ensure_future(self._hand_over(self._taken_answers(), ids))
         try:
             await asyncio.sleep(0)
-            while not call.done() and all(self._meanwhile() for _ in range(_AT_ONCE)):
+            while not call.done() and all(meanwhile() for _ in range(_AT_ONCE)):
                 await asyncio.sleep(0)
             return frozenset(await call)
         finally:

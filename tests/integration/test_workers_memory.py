@@ -16,7 +16,7 @@ from workers.tasks import Station
 
 def test_nothing_is_left_of_batches_but_the_last(make_workspace, database, clock, monkeypatch):
     """
-    Their people and contents are no longer in memory, though Python looks for such objects seldom.
+    Their people and contents are no longer in memory, though nobody looks for objects that refer to each other.
     """
     monkeypatch.setattr("workers.tasks.SystemClock", lambda: clock)
     with database.begin() as connection:
@@ -28,6 +28,7 @@ def test_nothing_is_left_of_batches_but_the_last(make_workspace, database, clock
         apply_of(workspace, database, clock, plan_of(workspace, database, clock))
         station = Station(workspace, lambda: False)
         threshold = gc.get_threshold()
+        gc.disable()
         try:
             with database.begin() as connection:
                 batches = connection.execute(select(schema.batch.c.id).order_by(schema.batch.c.id)).scalars().all()
@@ -35,6 +36,7 @@ def test_nothing_is_left_of_batches_but_the_last(make_workspace, database, clock
             left = [each for each in gc.get_objects() if isinstance(each, Trip)]
             station.close()
         finally:
+            gc.enable()
             gc.unfreeze()
             gc.set_threshold(*threshold)
 
