@@ -94,9 +94,9 @@ def _urlencode(value: Any) -> str:
     return quote(soft_str(value), safe="")
 
 
-@pass_environment
-def _nl2br(environment: Any, value: Any) -> str:
-    return _broken(soft_str(value), bool(environment.autoescape), type(value) is Markup)
+@pass_context
+def _nl2br(context: Context, value: Any) -> str:
+    return _broken(soft_str(value), bool(context.environment.autoescape), type(value) is Markup)
 
 
 @lru_cache(maxsize=64)  # most of what has lines is the organisation's address
@@ -110,7 +110,6 @@ _OURS: Final[Mapping[str, Filter]] = {
     "d": _default,
     "default": _default,
     "join": _join,
-    "nl2br": _nl2br,
     "replace": _replace,
     "round": _round,
     "sum": _sum,
@@ -118,7 +117,9 @@ _OURS: Final[Mapping[str, Filter]] = {
 }
 
 
-_WRITERS: Final[Mapping[str, Filter]] = {"date": date_text, "money": money_text, "number": number_text}
+_WRITERS: Final[Mapping[str, Filter]] = {
+    "date": date_text, "money": money_text, "nl2br": _nl2br, "number": number_text,
+}  # fmt: skip
 
 
 def public_filters() -> dict[str, Filter]:
@@ -129,13 +130,17 @@ def public_filters() -> dict[str, Filter]:
 
 
 def _written(function: Filter) -> Filter:
-    """`function`, which makes a short text of a number or date: quick to charge, and asked for in most mailings."""
+    """`function`, which writes one value, asked for in most mailings: charged in one go, when its text is there."""
 
     @pass_context
     def written(context: Context, value: Any, *args: Any, **kwargs: Any) -> str:
+        text: str = function(context, value, *args, **kwargs)
         budget: Budget = context.parent[BUDGET]
-        budget.spend(STEP + (len(value) if type(value) is str else 0))
-        return budget.kept(function(context, value, *args, **kwargs))  # type: ignore[no-any-return]
+        size = len(text)
+        budget.left -= STEP + size + (len(value) if type(value) is str else 0)
+        if budget.left < 0 or size > MAX_TEXT:
+            budget.refuse(size)
+        return text
 
     return written
 
