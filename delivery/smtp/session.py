@@ -31,12 +31,13 @@ class Session:
 
     `current` is the message whose envelope is under way or waits at the gate, `ending` the one whose final dot
     was written and not answered yet; there is never more than one of each. `is_stale` until the first reply
-    after a rest: such a connection may have died unnoticed. `has_served`: a message was answered on it.
+    after a rest: such a connection may have died unnoticed. `has_served`: a message was answered on it. `asked_at`:
+    when the desk last let it write, by the event loop's clock.
     """
 
     __slots__ = (
         "_answering", "_dirty", "_expected", "_is_denied", "_pending", "_quitting", "_refusal",
-        "broken_by", "current", "desk", "ending", "features", "has_served", "is_stale", "link",
+        "asked_at", "broken_by", "current", "desk", "ending", "features", "has_served", "is_stale", "link",
     )  # fmt: skip
 
     def __init__(self, link: Link, features: Features, desk: Desk) -> None:
@@ -45,6 +46,7 @@ class Session:
         self.desk = desk
         self.current: Envelope | None = None
         self.ending: Envelope | None = None
+        self.asked_at = 0.0
         self.is_stale = False
         self.has_served = False
         self.broken_by: Trouble | None = None
