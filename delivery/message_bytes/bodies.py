@@ -35,11 +35,11 @@ def _octets(subtype: str, text: str) -> bytes:
 
 
 def _encoding(body: bytes, *, eight_bit: bool) -> str:
-    plain = b"\0" not in body and _lines_fit(body)
-    if body.isascii():
-        return "7bit" if plain else "quoted-printable"
-    if eight_bit and plain:
-        return "8bit"
+    is_ascii = body.isascii()
+    if (is_ascii or eight_bit) and b"\0" not in body and _lines_fit(body):
+        return "7bit" if is_ascii else "8bit"
+    if is_ascii:
+        return "quoted-printable"
     # An octet outside ASCII takes three characters in quoted-printable; base64 takes 4/3 for every octet.
     return "base64" if len(body.translate(None, _ASCII)) * 6 > len(body) else "quoted-printable"
 
