@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from campaigns import key_accounts, ledger, refusals
 from campaigns.ledger import Claim
 from campaigns.retry_waits import retry_waits
-from campaigns.states import WAITING, State
+from campaigns.states import OPEN, WAITING, State
 from core.arrays import Ids, among
 from core.refusal_settings import Refusals
 from core.schema import batch, message, run
@@ -65,8 +65,8 @@ def close(
     for reason, not_meant in skipped.items():
         ledger.skip(connection, not_meant, reason, now)
     key_accounts.leave_to_owners(connection, held.run_id, held.topic, held.policy, now, only=ids)
-    _settle_messages(connection, held, ids, "the answer was lost", now, policy)
-    _give_back(connection, held.batch_id, ids, now + pause)
+    left = _settle_messages(connection, held, ids, "the answer was lost", now, policy)
+    _give_back(connection, held.batch_id, left, now + pause)
     answered = ids if held.token > 1 else refused
     fault = refusals.settle(connection, held, answered, now, policy) or fault
     # A run that was stopped keeps the reason, whatever batches under way then came to.
@@ -77,16 +77,8 @@ def close(
         finish_runs(connection, now, run_id=held.run_id)
 
 
-def _give_back(connection: Connection, batch_id: int, ids: list[int], not_before: datetime) -> None:
+def _give_back(connection: Connection, batch_id: int, left: list[int], not_before: datetime) -> None:
     """What is left of the batch waits in it for the next worker; with nothing left it is done."""
-    tried = message.c.attempt_count > batch.c.attempt_count
-    untried = (
-        select(message.c.id)
-        .join(batch, batch.c.id == batch_id)
-        .where(among(message.c.id, ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
-        .order_by(message.c.id)
-    )
-    left = list(connection.execute(untried).scalars())
     values: dict[str, Any] = {"state": "done"}
     if left:
         values = {"state": "ready", "message_ids": left, "not_before": not_before, "published_at": None}
@@ -122,16 +114,32 @@ _FORGET: Final = text("""
 
 def _settle_messages(
     connection: Connection, held: Claim | _Stopped, ids: list[int], why: str, now: datetime, policy: Refusals | None
-) -> None:
+) -> list[int]:
     """What was handed over is in doubt, for this reason. What was deferred in this batch waits in another one, longer
     each time, and never as long as the others to the second; after the last wait it has failed, or is in doubt for
-    good."""
-    ledger.doubt(connection, ids, worker=held.worker, why=why, now=now)
-    waits = list(retry_waits(held.message_class, (policy or Refusals()).give_up_after))
-    given = {"batch_id": held.batch_id, "ids": ids, "now": now}
-    connection.execute(_GIVE_UP, given | {"most": len(waits), "doubts": MOST_DOUBTS})
-    connection.execute(_PUT_OFF, given | {"waits": waits})
+    good. What was not tried in this batch is returned."""
+    still_open = select(message.c.id).where(among(message.c.id, ids), message.c.state.in_(OPEN))
+    left = list(connection.execute(still_open).scalars())
+    if left:  # of most batches nothing
+        ledger.doubt(connection, left, worker=held.worker, why=why, now=now)
+        waits = list(retry_waits(held.message_class, (policy or Refusals()).give_up_after))
+        given = {"batch_id": held.batch_id, "ids": left, "now": now}
+        connection.execute(_GIVE_UP, given | {"most": len(waits), "doubts": MOST_DOUBTS})
+        connection.execute(_PUT_OFF, given | {"waits": waits})
+        left = _untried(connection, held.batch_id, left)
     connection.execute(_FORGET, {"ids": ids})
+    return left
+
+
+def _untried(connection: Connection, batch_id: int, ids: list[int]) -> list[int]:
+    tried = message.c.attempt_count > batch.c.attempt_count
+    untried = (
+        select(message.c.id)
+        .join(batch, batch.c.id == batch_id)
+        .where(among(message.c.id, ids), message.c.state.in_(WAITING), ~((message.c.state == State.DEFERRED) & tried))
+        .order_by(message.c.id)
+    )
+    return list(connection.execute(untried).scalars())
 
 
 def settle_stopped(
@@ -155,8 +163,8 @@ def settle_stopped(
     for row in connection.execute(lost).all():
         why = "the worker was lost"
         held = _Stopped(row.id, row.run_id, row.campaign, row.queue, row.worker)
-        _settle_messages(connection, held, row.message_ids, why, now, policy)
-        _give_back(connection, row.id, row.message_ids, now)
+        left = _settle_messages(connection, held, row.message_ids, why, now, policy)
+        _give_back(connection, row.id, left, now)
         refusals.settle(connection, held, row.message_ids, now, policy)
     cancelled = run.c.state == "cancelled"
     if run_id is not None:
