@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from campaigns import key_accounts, ledger, refusals
 from campaigns.ledger import Claim
 from campaigns.retry_waits import retry_waits
+from campaigns.runs import WORK_CHANNEL
 from campaigns.states import OPEN, WAITING, State
 from core.arrays import Ids, among
 from core.refusal_settings import Refusals
@@ -67,6 +68,8 @@ def close(
     key_accounts.leave_to_owners(connection, held.run_id, held.topic, held.policy, now, only=ids)
     left = _settle_messages(connection, held, ids, "the answer was lost", now, policy)
     _give_back(connection, held.batch_id, left, now + pause)
+    if 0 < len(left) < len(ids) and pause == AT_ONCE:  # one that gets nowhere waits for the scheduler's next tick
+        connection.execute(text(f"NOTIFY {WORK_CHANNEL}"))
     answered = ids if held.token > 1 else refused
     fault = refusals.settle(connection, held, answered, now, policy) or fault
     # A run that was stopped keeps the reason, whatever batches under way then came to.

@@ -11,10 +11,11 @@ from psycopg.errors import AdminShutdown
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from campaigns.runs import WORK_CHANNEL
 from campaigns.sending import Courier
 from campaigns.status import status_of
 from core import schema
-from core.database import Database
+from core.database import Database, plain_link
 from core.workspace import Workspace
 from tests.campaign_files import FILES
 from tests.factories import make_customer
@@ -201,6 +202,23 @@ def test_a_worker_told_to_stop_gives_its_batch_back_at_once(office, database):
 
     assert 12 == stopped["planned"]
     assert 12 == status(database, run_id).states["accepted"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(0, ["end"]), (3, ["", "end"])])
+def test_what_is_left_of_a_batch_is_told_at_once(office, database, asked, expected):
+    """
+    The scheduler hears that a batch came back with less in it, and of one that got nowhere only at its next tick.
+    """
+    with serving() as server, plain_link(database.url, "listener") as listener:
+        courier, _, batch_id = office(server.port)
+        listener.execute(f"LISTEN {WORK_CHANNEL}")
+        asking = itertools.count()
+        courier.is_stopping = lambda: next(asking) >= asked
+        courier.send_batch(batch_id)
+        listener.execute(f"NOTIFY {WORK_CHANNEL}, 'end'")
+        told = [notice.payload for notice in listener.notifies(timeout=30, stop_after=len(expected))]
+
+    assert expected == told
 
 
 @pytest.mark.parametrize("sqlstate", ["57P01", "25006"])  # it was shut down; it no longer writes, another one does
