@@ -14,6 +14,15 @@ from suppression.policy import Policy
 #: What failed is tried again after a second, then after twice as long each time, up to this.
 _FIRST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = timedelta(minutes=1)
+#: Conditions of duties that need no look into the database.
+HOLDS: Final = "true"
+HOLDS_NOT: Final = "false"
+
+
+def not_ticked(schedule: str, at: datetime) -> str:
+    """The condition that this time of a schedule, a whole minute, is not in `schedule_tick`."""
+    tick = f"schedule = '{schedule}' AND nominal_at = to_timestamp({at.timestamp():.0f})"
+    return f"NOT EXISTS (SELECT FROM schedule_tick WHERE {tick})"
 
 
 @dataclass(slots=True)
@@ -75,8 +84,12 @@ class Duty:
     did; 0: nothing is due any more. It may run twice, in two processes at once, or be cut off anywhere: what was
     committed is not done again. It goes by the instant it is given, never by a clock. `next_at` is the instant at which
     there will be something to do, at the latest; None: not by itself.
+
+    `condition` is SQL that holds at `:now` wherever `run` would do anything then. It may hold where `run` would not: it
+    spares transactions in which nothing is done. Those of all duties are asked at once, each second.
     """
 
     name: str
     run: Callable[[Connection, Circumstances, datetime], int]
     next_at: Callable[[Connection, Circumstances, datetime], datetime | None]
+    condition: Callable[[Circumstances, datetime], str] = lambda _circumstances, _now: HOLDS

@@ -139,4 +139,5 @@ def _is_past(connection: Connection, row: RowMapping, nominal: datetime, now: da
     return True
 
 
-DUTIES: Final = (Duty("recurring campaigns", run, next_at),)
+_IS_ACTIVE: Final = "EXISTS (SELECT FROM schedule WHERE state = 'active')"
+DUTIES: Final = (Duty("recurring campaigns", run, next_at, lambda *_: _IS_ACTIVE),)

@@ -4,12 +4,13 @@ A process reads the zone database once. So each scheduler looks once, before any
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from campaigns import wall_times
-from campaigns.duty import Circumstances, Duty
+from campaigns.duty import HOLDS, HOLDS_NOT, Circumstances, Duty
 from campaigns.events import wall_times as event_times
 from campaigns.sequences import wall_times as wait_times
 
@@ -19,20 +20,24 @@ _Follow = Callable[[Connection, Circumstances, datetime], int]
 def duties() -> tuple[Duty, ...]:
     """The duties of a process that has just read the zone database: each is done once."""
     parts = {"campaigns": wall_times.follow, "sequences": wait_times.follow, "events": event_times.follow}
-    return tuple(Duty(f"rules of zones: {name}", _once(follow), _never) for name, follow in parts.items())
+    each = {name: _Once(follow) for name, follow in parts.items()}
+    return tuple(Duty(f"rules of zones: {name}", once.run, _never, once.condition) for name, once in each.items())
 
 
-def _once(follow: _Follow) -> _Follow:
+@dataclass(slots=True)
+class _Once:
     """Done until a look finds nothing to move: what was not committed is found again."""
-    is_done = False
 
-    def run(connection: Connection, around: Circumstances, now: datetime) -> int:
-        nonlocal is_done
-        moved = 0 if is_done else follow(connection, around, now)
-        is_done = not moved
+    _follow: _Follow
+    _is_done: bool = False
+
+    def run(self, connection: Connection, around: Circumstances, now: datetime) -> int:
+        moved = 0 if self._is_done else self._follow(connection, around, now)
+        self._is_done = not moved
         return moved
 
-    return run
+    def condition(self, *_: object) -> str:
+        return HOLDS_NOT if self._is_done else HOLDS
 
 
 def _never(*_: object) -> None:

@@ -29,6 +29,8 @@ class Transactions(Protocol):
 
     def begin(self) -> "contextlib.AbstractContextManager[Connection]": ...
 
+    def link(self) -> "Connection": ...
+
 
 @dataclass(frozen=True)
 class Database:

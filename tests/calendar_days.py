@@ -22,6 +22,7 @@ from tests.campaign_files import campaign_file
 from tests.conftest import MINIMAL_SETTINGS
 from tests.event_files import FILES as EVENT_FILES
 from tests.factories import make_customer
+from tests.looking_after import looked_after
 from tests.sequence_files import REMINDER, sequence
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -112,7 +113,7 @@ class Season:
         for self.clock.instant in instants:
             for duty in (*recurring.DUTIES, *sequences.DUTIES):
                 with self.database.begin() as connection:
-                    while duty.run(connection, self.circumstances, self.clock.now()):
+                    while looked_after(duty, connection, self.circumstances, self.clock.now()):
                         pass
         with self.database.begin() as connection:
             connection.execute(schema.batch.update().values(state="done"))

@@ -20,6 +20,7 @@ from core.addresses import parse_address
 from core.clock import SteppedClock
 from core.database import Database
 from core.workspace import Workspace
+from tests.looking_after import looked_after
 
 EVENT = """\
 title: {en: Paper evening, de: Papierabend}
@@ -170,7 +171,7 @@ class Hall:
         for duty in duties.DUTIES:
             while True:
                 with self.database.begin() as connection:
-                    made = duty.run(connection, self.circumstances, self.clock.now())
+                    made = looked_after(duty, connection, self.circumstances, self.clock.now())
                 done += made
                 if not made:
                     break

@@ -11,6 +11,7 @@ from campaigns.sequences import duties, records, versions
 from core import schema
 from core.workspace import Workspace
 from tests.campaign_files import FILES as BULK_FILES
+from tests.looking_after import looked_after
 
 SEQUENCE = """\
 kind: sequence
@@ -73,7 +74,7 @@ class Road:
             done = 0
             for duty in duties.DUTIES:
                 with self.database.begin() as connection:
-                    done += duty.run(connection, around, self.clock.now())
+                    done += looked_after(duty, connection, around, self.clock.now())
             total += done
             if not done:
                 return total

@@ -6,8 +6,10 @@ Before them, once: what former rules of zones had planned follows those of today
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from campaigns import zone_rules
@@ -23,10 +25,17 @@ _log = logging.getLogger("clarion.scheduler")
 _TURN_S: Final = 5.0
 #: A duty that failed is tried again after a second, then after twice as long each time, up to this.
 _LONGEST_PAUSE_S: Final = 60.0
+#: Answers are good for so long, and until a duty does something: what has become due since is not passed over.
+_GOOD_FOR_S: Final = 0.1
+#: Every duty is run this often whatever its condition: should one of them be wrong, nothing is late by more.
+_UNASKED_S: Final = 60.0
 
 
 class DutyRounds:
-    """Every duty in its order, each run a transaction of its own."""
+    """Every duty in its order, each run a transaction of its own.
+
+    Whether any would do something is asked before, in one question: 16 transactions that do nothing took 2 % of a core.
+    """
 
     def __init__(
         self, database: Transactions, workspace: FreshWorkspace, clock: Clock, duties: Sequence[Duty] | None = None,
@@ -38,6 +47,7 @@ class DutyRounds:
         self._is_stopping = is_stopping
         self._circumstances = Circumstances.of(workspace.current)
         self._failures: dict[str, tuple[int, float]] = {}
+        self._unasked_at = float("-inf")
 
     def work(self) -> int:
         """What is due is done, or each duty has had its turn; how much was done is returned. Repeat: safe.
@@ -49,7 +59,35 @@ class DutyRounds:
         """
         if self._workspace.renew():
             self._circumstances = Circumstances.of(self._workspace.current)
-        return sum(self._look_after(duty) for duty in self._duties if not self._pauses(duty))
+        done, asked_at, answers = 0, time.monotonic(), self._answers()
+        for duty, holds in zip(self._duties, answers, strict=True):
+            is_out_of_date = done or time.monotonic() > asked_at + _GOOD_FOR_S
+            if (holds or is_out_of_date) and not self._pauses(duty):
+                done += self._look_after(duty)
+        return done
+
+    def _answers(self) -> Sequence[bool]:
+        """Whether the condition of each duty holds; all do when they cannot be asked, and once a minute.
+
+        Raises:
+            ServiceError: the database cannot be reached.
+        """
+        every = (True,) * len(self._duties)
+        if time.monotonic() >= self._unasked_at + _UNASKED_S:
+            self._unasked_at = time.monotonic()
+            return every
+        try:
+            now = self._clock.now()
+            question = _question(tuple(duty.condition(self._circumstances, now) for duty in self._duties))
+            with self._database.link() as connection:
+                return connection.execute(question, {"now": now}).one()
+        except ServiceError:
+            raise
+        except Exception as error:  # logged with its traceback
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            _log.exception("whether duties are due could not be asked: each of them is looked after")
+            return every
 
     def _pauses(self, duty: Duty) -> bool:
         return time.monotonic() < self._failures.get(duty.name, (0, 0.0))[1]
@@ -78,3 +116,8 @@ class DutyRounds:
         pause_s = min(2.0 ** min(times - 1, 10), _LONGEST_PAUSE_S)
         self._failures[duty.name] = times, time.monotonic() + pause_s
         _log.exception("%s could not be looked after; it is tried again in %.0f s", duty.name, pause_s)
+
+
+@lru_cache(maxsize=4)
+def _question(conditions: tuple[str, ...]) -> TextClause:
+    return text("SELECT " + ", ".join(f"({each}) AS duty_{place}" for place, each in enumerate(conditions)))

@@ -70,6 +70,10 @@ class Lead:
         """No transaction of this lead begins any more. Repeat: safe."""
         self._is_over.set()
 
+    def link(self) -> Connection:
+        """As of the database, to ask whether there is anything to do: nothing is written on it, so it is not fenced."""
+        return self._database.link()
+
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction in which nobody else comes to lead, committed on leaving, rolled back on an error.

@@ -11,7 +11,7 @@ from campaigns.calendar import screen
 from campaigns.calendar.entries import Calendar
 from campaigns.calendar.feed import link
 from campaigns.calendar.gathering import gather
-from campaigns.duty import Circumstances
+from campaigns.duty import HOLDS_NOT, Circumstances, not_ticked
 from core.calendar_settings import WeeklyDigest
 from core.cron import last_due, next_time
 from core.schema import schedule_tick
@@ -47,6 +47,13 @@ def next_at(connection: Connection, circumstances: Circumstances, now: datetime)
         return None
     is_due = _due(connection, circumstances, now) is not None
     return now if is_due else next_time(_cron(digest), _zone(circumstances, digest), now)
+
+
+def condition(circumstances: Circumstances, now: datetime) -> str:
+    """Holds while a time of the last week has come, and it was not done."""
+    digest = circumstances.settings.calendar.digest
+    at = last_due(_cron(digest), _zone(circumstances, digest), now - _WEEK, now) if digest is not None else None
+    return HOLDS_NOT if at is None else not_ticked(TICK, at)
 
 
 def _due(connection: Connection, circumstances: Circumstances, now: datetime) -> datetime | None:

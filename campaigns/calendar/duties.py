@@ -5,4 +5,4 @@ from typing import Final
 from campaigns.calendar import digest
 from campaigns.duty import Duty
 
-DUTIES: Final = (Duty("weekly digest", digest.run, digest.next_at),)
+DUTIES: Final = (Duty("weekly digest", digest.run, digest.next_at, digest.condition),)

@@ -19,7 +19,7 @@ _LATE_CHECK_INS: Final = timedelta(hours=1)
 #: A follow-up that could not go for so long does not go.
 _TOO_OLD: Final = timedelta(days=7)
 #: Nothing follows an event that is over for so long.
-_LONG_AGO: Final = timedelta(days=400)
+LONG_AGO: Final = timedelta(days=400)
 _MOST: Final = 500
 
 
@@ -91,7 +91,7 @@ def _to_follow_up(connection: Connection, now: datetime) -> list[HeldEvent]:
 def _closed(connection: Connection, now: datetime) -> list[tuple[HeldEvent, datetime]]:
     """Events that are over and have follow-ups, with when these are due."""
     lately = event.c.definition["event"]["follow_up"].is_not(None) & (event.c.state == "closed")
-    lately &= event.c.ends_at > now - _LONG_AGO
+    lately &= event.c.ends_at > now - LONG_AGO
     rows = connection.execute(select(event).where(lately).order_by(event.c.ends_at)).all()
     found = [HeldEvent.of(row) for row in rows]
     return [(held, held.ends_at + held.definition.follow_up.after) for held in found if held.definition.follow_up]

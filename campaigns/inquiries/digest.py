@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns import notices
-from campaigns.duty import Circumstances
+from campaigns.duty import HOLDS_NOT, Circumstances, not_ticked
 from campaigns.tasks import TaskState
 from core.cron import last_due, next_time
 from core.inquiry_settings import Digest
@@ -58,6 +58,14 @@ def next_at(connection: Connection, circumstances: Circumstances, now: datetime)
     if at is not None and _day(at, zone) == _day(now, zone) and connection.execute(done).first() is None:
         return now
     return next_time(_cron(digest), zone, now)
+
+
+def condition(circumstances: Circumstances, now: datetime) -> str:
+    """Holds while today's time has come, and it was not done."""
+    settings = circumstances.settings
+    digest = settings.tasks.digest
+    at = last_due(_cron(digest), _zone(digest, settings), now - _DAY, now) if digest is not None else None
+    return HOLDS_NOT if at is None else not_ticked(TICK, at)
 
 
 def _zone(digest: Digest, settings: Settings) -> str:

@@ -76,12 +76,18 @@ def read(connection: Connection, around: Circumstances, now: datetime) -> int:
     return 0  # they are read again
 
 
+#: There is an activity nobody read.
+IS_BEHIND: Final = f"""
+    coalesce((SELECT max(id) FROM activity), 0)
+        > coalesce((SELECT activity_id FROM activity_mark WHERE reader = '{READER}'), -1)
+"""  # noqa: S608  a constant
+_IS_BEHIND: Final = text(f"SELECT {IS_BEHIND}")
+
+
 def next_read(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
     """Now, when there is an activity nobody read."""
     del around
-    newest = select(func.max(activity.c.id)).scalar_subquery()
-    mark = select(activity_mark.c.activity_id).where(activity_mark.c.reader == READER).scalar_subquery()
-    is_behind = connection.execute(select(func.coalesce(newest, 0) > func.coalesce(mark, -1))).scalar_one()
+    is_behind = connection.execute(_IS_BEHIND).scalar_one()
     return now if is_behind and records.known(connection) else None
 
 

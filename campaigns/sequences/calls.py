@@ -111,22 +111,18 @@ _END: Final = text(f"""
         LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
     )
 """)  # noqa: S608  see above
-_LEFT: Final = text(f"""
-    SELECT EXISTS (
+#: A cancelled sequence has calls that were not made.
+ARE_LEFT: Final = f"""
+    EXISTS (
         SELECT FROM webhook_call AS c
         WHERE (state = 'planned' OR state = 'handed_over' AND not_before <= :now) AND {_STANDS.format("= 'cancelled'")}
     )
-""")  # noqa: S608  see above
+"""
 
 
 def end_cancelled(connection: Connection, now: datetime, most: int) -> int:
     """Some of the calls that cancelled sequences ordered are not made any more; how many. Repeat: safe."""
     return connection.execute(_END, {"now": now, "most": most}).rowcount
-
-
-def are_left(connection: Connection, now: datetime) -> bool:
-    """Whether a cancelled sequence has calls that were not made."""
-    return bool(connection.execute(_LEFT, {"now": now}).scalar())
 
 
 def is_due(connection: Connection, now: datetime) -> bool:

@@ -23,11 +23,13 @@ def _next_step(connection: Connection, around: Circumstances, now: datetime) -> 
     return at
 
 
-WHO_ENTERS: Final = Duty("sequences: who enters", looking.look, looking.next_look)
-STEPS: Final = Duty("sequences: steps", engine.advance, _next_step)
+#: What people did may begin or wake passages though it is read again: they go on in the same round.
+_MAY_GO_ON: Final = f"({engine.IS_DUE} OR {activities.IS_BEHIND})"
+WHO_ENTERS: Final = Duty("sequences: who enters", looking.look, looking.next_look, lambda *_: looking.IS_LOOKING)
+STEPS: Final = Duty("sequences: steps", engine.advance, _next_step, lambda *_: _MAY_GO_ON)
 DUTIES: Final[tuple[Duty, ...]] = (
-    Duty("sequences: what people did", activities.read, activities.next_read),
+    Duty("sequences: what people did", activities.read, activities.next_read, lambda *_: activities.IS_BEHIND),
     WHO_ENTERS,
     STEPS,
-    Duty("sequences: cancelled ones", ending.end_cancelled, ending.is_left),
+    Duty("sequences: cancelled ones", ending.end_cancelled, ending.is_left, lambda *_: ending.IS_LEFT),
 )

@@ -16,10 +16,13 @@ _END: Final = text("""
         WHERE s.state = 'cancelled' AND e.state = 'active' LIMIT :most FOR NO KEY UPDATE OF e SKIP LOCKED
     )
 """)
-_LEFT: Final = text("""
-    SELECT EXISTS (SELECT FROM sequence AS s JOIN enrolment AS e ON e.sequence = s.name
-                   WHERE s.state = 'cancelled' AND e.state = 'active')
-""")
+_PASSAGES_LEFT: Final = """
+    EXISTS (SELECT FROM sequence AS s JOIN enrolment AS e ON e.sequence = s.name
+            WHERE s.state = 'cancelled' AND e.state = 'active')
+"""
+#: Somebody passes through a cancelled sequence, or a call of it was not made.
+IS_LEFT: Final = f"({_PASSAGES_LEFT} OR {calls.ARE_LEFT})"
+_LEFT: Final = text(f"SELECT {IS_LEFT}")
 
 
 def end_cancelled(connection: Connection, around: Circumstances, now: datetime) -> int:
@@ -32,4 +35,4 @@ def end_cancelled(connection: Connection, around: Circumstances, now: datetime) 
 def is_left(connection: Connection, around: Circumstances, now: datetime) -> datetime | None:
     """Now, while somebody passes through a cancelled sequence, or a call of it was not made."""
     del around
-    return now if connection.execute(_LEFT).scalar() or calls.are_left(connection, now) else None
+    return now if connection.execute(_LEFT, {"now": now}).scalar() else None

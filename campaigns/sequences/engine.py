@@ -33,13 +33,15 @@ _ACTING: Final = frozenset({"send", "task", "update", "webhook"})
 
 # A sequence that is being paused at this instant, or is in another pass's hands, is left alone; one that was claimed is
 # paused after this pass. The lock is the one that noting its fault needs: two that raise a weaker one wait for ever.
-_DUE: Final = text("""
-    SELECT name FROM sequence
+_OF_DUE: Final = """
+    FROM sequence
     WHERE state = 'active'
       AND (EXISTS (SELECT FROM enrolment AS e WHERE e.sequence = name AND e.state = 'active' AND e.due_at <= :now)
            OR EXISTS (SELECT FROM sequence_look AS l WHERE l.sequence = name AND l.look_at <= :now))
-    ORDER BY name FOR NO KEY UPDATE SKIP LOCKED
-""")
+"""
+_DUE: Final = text(f"SELECT name {_OF_DUE} ORDER BY name FOR NO KEY UPDATE SKIP LOCKED")
+#: A passage is due, or a rule that is waited for is to be asked.
+IS_DUE: Final = f"EXISTS (SELECT {_OF_DUE})"
 
 
 def advance(connection: Connection, around: Circumstances, now: datetime) -> int:

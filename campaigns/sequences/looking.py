@@ -51,10 +51,13 @@ def next_look(connection: Connection, around: Circumstances, now: datetime) -> d
 
 
 # Asked each second: of a sequence that people enter otherwise no version is read.
-_LOOKING: Final = text("""
-    SELECT s.name FROM sequence AS s JOIN sequence_version AS v ON v.id = s.version_id
+_OF_SEGMENTS: Final = """
+    FROM sequence AS s JOIN sequence_version AS v ON v.id = s.version_id
     WHERE s.state = 'active' AND v.definition #> '{file,enrol,segment}' IS NOT NULL
-""")
+"""
+_LOOKING: Final = text(f"SELECT s.name {_OF_SEGMENTS}")
+#: There is a sequence that goes on, and that people enter from a segment.
+IS_LOOKING: Final = f"EXISTS (SELECT {_OF_SEGMENTS})"
 
 
 def _looking(connection: Connection) -> list[Record]:

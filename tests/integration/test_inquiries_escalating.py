@@ -22,6 +22,7 @@ from core.workspace import Workspace
 from tests.factories import make_customer
 from tests.inquiry_files import FILES, SETTINGS, asked, settings
 from tests.integration.test_campaigns_replies import mail_server
+from tests.looking_after import looked_after
 
 #: Friday, 30 October 2026, 15:30 in Berlin (CET since the 25th): half past five of working time is Monday morning.
 FRIDAY = datetime(2026, 10, 30, 14, 30, tzinfo=UTC)
@@ -43,7 +44,7 @@ class World:
         while True:
             with self.database.begin() as connection:
                 now = self.clock.now()
-                while sum(duty.run(connection, self.circumstances, now) for duty in DUTIES):
+                while sum(looked_after(duty, connection, self.circumstances, now) for duty in DUTIES):
                     pass
                 times = [duty.next_at(connection, self.circumstances, now) for duty in DUTIES]
             following = min((at for at in times if at is not None and at > now), default=until)

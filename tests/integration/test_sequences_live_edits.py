@@ -21,6 +21,7 @@ from core.errors import ConfigError
 from core.workspace import Workspace
 from tests.factories import make_customer
 from tests.live_edits import EDITS, text_of
+from tests.looking_after import looked_after
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "live-edits.md"
 BEGIN, END = "<!-- the table -->", "<!-- end of the table -->"
@@ -89,7 +90,7 @@ class Town:
     def _run(self, around: Circumstances) -> None:
         for duty in duties.DUTIES:
             with self.database.begin() as connection:
-                duty.run(connection, around, self.clock.now())
+                looked_after(duty, connection, around, self.clock.now())
         with self.database.begin() as connection:  # there are no workers: what was made has arrived
             sent = "UPDATE message SET state = 'accepted', accepted_at = :now WHERE state = 'planned'"
             connection.execute(text(sent), {"now": self.clock.now()})

@@ -208,6 +208,71 @@ def test_a_duty_that_never_goes_well_holds_up_no_other(rounds, monkeypatch):
     assert {"faulty": 1100, "sound": 1100} == calls
 
 
+def counted(name, calls, condition, done=0):
+    """A duty that counts its runs in `calls`, and does so much each time."""
+
+    def run(_connection, _circumstances, _now):
+        calls[name] += 1
+        return done if calls[name] % 2 else 0
+
+    return Duty(name, run, lambda *_: None, lambda *_: condition)
+
+
+def test_a_duty_whose_condition_does_not_hold_is_run_once_a_minute_all_the_same(rounds, monkeypatch):
+    """
+    The first round runs every duty, and so does one a minute later; those between ask.
+    """
+    calls = Counter()
+    both = rounds(counted("idle", calls, "false"), counted("due", calls, ":now > '2001-01-01'"))
+    for _ in range(5):
+        both.work()
+
+    assert {"idle": 1, "due": 5} == calls
+    monkeypatch.setattr(duty_rounds, "_UNASKED_S", 0.0)
+    both.work()
+    assert {"idle": 2, "due": 6} == calls
+
+
+def test_after_a_duty_that_did_something_the_others_are_not_asked(rounds):
+    """
+    What it did may be what they wait for: they are run in the same round.
+    """
+    calls = Counter()
+    some = rounds(
+        counted("before", calls, "false"), counted("busy", calls, "true", 3), counted("after", calls, "false")
+    )
+    for _ in range(2):
+        some.work()
+
+    assert {"before": 1, "busy": 4, "after": 2} == calls
+
+
+def test_an_answer_is_out_of_date_after_a_moment(rounds, monkeypatch):
+    """
+    A duty that has its turn later than that is run, whatever its condition was.
+    """
+    monkeypatch.setattr(duty_rounds, "_GOOD_FOR_S", -1.0)
+    calls = Counter()
+    one = rounds(counted("idle", calls, "false"))
+    for _ in range(3):
+        one.work()
+
+    assert {"idle": 3} == calls
+
+
+def test_duties_that_cannot_be_asked_are_run(rounds, caplog):
+    """
+    A condition that the database refuses is logged, and none of them is passed over.
+    """
+    calls = Counter()
+    both = rounds(counted("damaged", calls, "no_such_column"), counted("idle", calls, "false"))
+    for _ in range(3):
+        both.work()
+
+    assert {"damaged": 3, "idle": 3} == calls
+    assert 2 == caplog.text.count("whether duties are due could not be asked")
+
+
 def test_a_stopping_scheduler_begins_no_further_run(rounds):
     """
     A duty that always finds more to do is left after the run in which the order to stop came.
