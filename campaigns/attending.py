@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, or_, select, text
 
 from campaigns import key_accounts, notices
 from campaigns.feedback import Receiver, catch_up, gmail
@@ -12,13 +12,13 @@ from core.clock import Clock
 from core.database import Database
 from core.workspace import Workspace
 
-_IS_PENDING: Final = text("SELECT EXISTS (SELECT 1 FROM feedback WHERE pending)")
+_IS_PENDING: Final = text("EXISTS (SELECT FROM feedback WHERE pending)")
+_IS_WAITING: Final = select(or_(_IS_PENDING, text(notices.IS_DUE), key_accounts.IS_UNWRITTEN))
 
 
 def is_waiting(connection: Connection, now: datetime) -> bool:
     """Whether there is something for `attend_to`. Costs three looks into small indexes."""
-    pending = bool(connection.execute(_IS_PENDING).scalar())
-    return pending or notices.is_due(connection, now) or key_accounts.is_unwritten(connection)
+    return bool(connection.execute(_IS_WAITING, {"now": now}).scalar())
 
 
 def attend_to(workspace: Workspace, database: Database, clock: Clock, *, looks: bool = False) -> None:

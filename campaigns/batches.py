@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, Interval, bindparam, func, select, text, update
+from sqlalchemy import Connection, Interval, bindparam, func, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from campaigns import key_accounts, ledger, refusals
@@ -145,6 +145,22 @@ def _untried(connection: Connection, batch_id: int, ids: list[int]) -> list[int]
     return list(connection.execute(untried).scalars())
 
 
+_WITH_RUN: Final = batch.join(run, run.c.id == batch.c.run_id)
+#: Batches of stopped runs whose worker was lost, and open ones of cancelled runs.
+_LOST: Final = (
+    select(batch.c.id, batch.c.run_id, run.c.campaign, batch.c.message_ids, batch.c.worker, batch.c.queue)
+    .select_from(_WITH_RUN)
+    .where(run.c.state.in_(["paused", "cancelled"]), batch.c.state == "claimed", batch.c.lease_until < func.now())
+)
+_CALLED_OFF: Final = (
+    select(batch.c.id, batch.c.message_ids)
+    .select_from(_WITH_RUN)
+    .where(run.c.state == "cancelled", batch.c.state == "ready")
+)
+#: Whether `settle_stopped` has anything to do.
+IS_STOPPED: Final = or_(_LOST.exists(), _CALLED_OFF.exists())
+
+
 def settle_stopped(
     connection: Connection, now: datetime, *, run_id: int | None = None, policy: Refusals | None = None
 ) -> None:
@@ -153,35 +169,24 @@ def settle_stopped(
     A worker lost while its run was stopped is found here: nobody claims a batch of a run that does not run. Locks
     batches before messages, as claims do.
     """
-    stopped = select(run.c.id).where(run.c.state.in_(["paused", "cancelled"]))
-    if run_id is not None:
-        stopped = stopped.where(run.c.id == run_id)
-    lost = (
-        select(batch.c.id, batch.c.run_id, run.c.campaign, batch.c.message_ids, batch.c.worker, batch.c.queue)
-        .join(run, run.c.id == batch.c.run_id)
-        .where(batch.c.run_id.in_(stopped), batch.c.state == "claimed", batch.c.lease_until < func.now())
-        .order_by(batch.c.id)
-        .with_for_update(of=batch, skip_locked=True)
-    )
+    of_one = true() if run_id is None else run.c.id == run_id
+    lost = _LOST.where(of_one).order_by(batch.c.id).with_for_update(of=batch, skip_locked=True)
     for row in connection.execute(lost).all():
         why = "the worker was lost"
         held = _Stopped(row.id, row.run_id, row.campaign, row.queue, row.worker)
         left = _settle_messages(connection, held, row.message_ids, why, now, policy)
         _give_back(connection, row.id, left, now)
         refusals.settle(connection, held, row.message_ids, now, policy)
-    cancelled = run.c.state == "cancelled"
-    if run_id is not None:
-        cancelled &= run.c.id == run_id
-    ready = (
-        select(batch.c.id, batch.c.message_ids)
-        .join(run, run.c.id == batch.c.run_id)
-        .where(cancelled, batch.c.state == "ready")
-        .order_by(batch.c.id)
-        .with_for_update(of=batch, skip_locked=True)
-    )
+    ready = _CALLED_OFF.where(of_one).order_by(batch.c.id).with_for_update(of=batch, skip_locked=True)
     for batch_id, message_ids in connection.execute(ready).all():
         ledger.skip(connection, message_ids, "cancelled", now)
         connection.execute(update(batch).where(batch.c.id == batch_id).values(state="done"))
+
+
+_OPEN_BATCHES: Final = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
+_OVER: Final = select(run.c.id).where(run.c.state == "running", ~run.c.open_ended, ~_OPEN_BATCHES)
+#: Whether `finish_runs` has anything to do.
+IS_OVER: Final = _OVER.exists()
 
 
 def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
@@ -191,34 +196,40 @@ def finish_runs(connection: Connection, now: datetime, *, run_id: int | None = N
     the last two batches at once may each see the other's open: the next call ends the run. Runs are locked before their
     batches are looked at once more: who adds a batch holds the run.
     """
-    open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()
-    over = select(run.c.id).where(run.c.state == "running", ~run.c.open_ended, ~open_batches)
-    if run_id is not None:
-        over = over.where(run.c.id == run_id)
+    over = _OVER if run_id is None else _OVER.where(run.c.id == run_id)
     over = over.order_by(run.c.id).with_for_update(of=run, key_share=True, skip_locked=True)
     ids = list(connection.execute(over).scalars())
     if not ids:
         return []
-    ended = update(run).where(run.c.id.in_(ids), ~open_batches).values(state="finished", finished_at=now, fault=None)
+    ended = update(run).where(run.c.id.in_(ids), ~_OPEN_BATCHES).values(state="finished", finished_at=now, fault=None)
     return list(connection.execute(ended.returning(run.c.id)).scalars())
 
 
 #: One whose worker was lost is told again, though its queue holds work: nobody else has a task of it. First come the
 #: ones that were due first: a batch that asks in vain again and again gets behind those that are due since.
-_DUE: Final = text("""
-    WITH due AS (
-        SELECT batch.id FROM batch JOIN run ON run.id = batch.run_id
+_OF_DUE: Final = """
+        FROM batch JOIN run ON run.id = batch.run_id
         WHERE run.state = 'running' AND batch.state <> 'done' AND batch.not_before <= :now
           AND batch.stage <= run.stage
           AND (batch.state = 'ready' OR batch.lease_until < now())
           AND (batch.published_at IS NULL OR batch.published_at < now() - CAST(:again AS interval)
                OR (batch.state = 'claimed' AND batch.published_at < batch.lease_until))
+"""
+_IS_DUE: Final = text(f"SELECT EXISTS (SELECT {_OF_DUE})")
+_DUE: Final = text(f"""
+    WITH due AS (
+        SELECT batch.id {_OF_DUE}
           AND (CAST(:queue AS text) IS NULL OR batch.queue = :queue)
         ORDER BY batch.not_before, batch.id LIMIT :most FOR NO KEY UPDATE OF batch SKIP LOCKED
     )
     UPDATE batch SET published_at = now() FROM due WHERE batch.id = due.id
     RETURNING batch.id, batch.queue, batch.not_before
-""")
+""")  # noqa: S608  constants
+
+
+def is_due(connection: Connection, *, now: datetime, again_after: timedelta) -> bool:
+    """Whether there is a batch that a worker should be told of now, be it once more."""
+    return bool(connection.execute(_IS_DUE, {"now": now, "again": again_after}).scalar())
 
 
 def due_batches(

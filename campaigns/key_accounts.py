@@ -95,9 +95,13 @@ def _has_elder() -> ColumnElement[bool]:
 # --- what the mailing would have said ----------------------------------------------------------------------------
 
 
+#: A task waits for its text.
+IS_UNWRITTEN: Final = select(task.c.id).where(_UNWRITTEN).exists()
+
+
 def is_unwritten(connection: Connection) -> bool:
     """Whether a task waits for its text. Costs a look into an index that is empty else."""
-    return bool(connection.execute(select(select(task.c.id).where(_UNWRITTEN).exists())).scalar())
+    return bool(connection.execute(select(IS_UNWRITTEN)).scalar())
 
 
 def write_texts(connection: Connection, workspace: Workspace, now: datetime) -> int:

@@ -83,9 +83,10 @@ class Notice:
     content: bytes
 
 
-_IS_DUE: Final = text("""
-    SELECT EXISTS (SELECT 1 FROM staff_notice WHERE state IN ('planned', 'handed_over') AND not_before <= :now)
-""")
+#: A notice waits to be sent at `:now`.
+IS_DUE: Final = """
+    EXISTS (SELECT FROM staff_notice WHERE state IN ('planned', 'handed_over') AND not_before <= :now)
+"""
 _CLAIM: Final = text(f"""
     WITH due AS MATERIALIZED (
         SELECT id FROM staff_notice WHERE state IN ('planned', 'handed_over') AND not_before <= :now
@@ -94,11 +95,6 @@ _CLAIM: Final = text(f"""
     UPDATE staff_notice AS n SET state = 'handed_over', attempt_count = attempt_count + 1, not_before = :again_at
     FROM due WHERE n.id = due.id RETURNING n.id, n.recipient, n.content
 """)  # noqa: S608  a constant
-
-
-def is_due(connection: Connection, now: datetime) -> bool:
-    """Whether a notice waits to be sent now."""
-    return bool(connection.execute(_IS_DUE, {"now": now}).scalar())
 
 
 def claim(connection: Connection, now: datetime) -> list[Notice]:

@@ -73,7 +73,7 @@ class Figures:
 
 def staged(connection: Connection) -> list[int]:
     """The running runs that have a stage ahead of them."""
-    return list(connection.execute(select(run.c.id).where(_IS_STAGED).order_by(run.c.id)).scalars())
+    return list(connection.execute(_AHEAD.order_by(run.c.id)).scalars())
 
 
 def advance(connection: Connection, now: datetime, *, run_id: int | None = None) -> list[int]:
@@ -89,6 +89,9 @@ def advance(connection: Connection, now: datetime, *, run_id: int | None = None)
 _IS_STAGED: Final = (run.c.state == "running") & (
     select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done", batch.c.stage > run.c.stage).exists()
 )
+_AHEAD: Final = select(run.c.id).where(_IS_STAGED)
+#: Whether `staged` finds any.
+IS_AHEAD: Final = _AHEAD.exists()
 _CAMPAIGN: Final = campaign_version.c.definition["campaign"]
 #: The definition is read for staged runs alone, and a row another scheduler is at is left to it.
 _STAGED: Final = (

@@ -209,21 +209,26 @@ def gather(connection: Connection, batch_id: int, now: datetime) -> None:
     connection.execute(_GATHER, {"batch_id": batch_id, "now": now, "most": _MOST_GATHERED})
 
 
+_newer = run.alias("newer")
+_IS_NEWER: Final = (_newer.c.campaign == run.c.campaign) & (_newer.c.step == run.c.step) & (_newer.c.id > run.c.id)
+_FORMER: Final = (
+    select(run.c.id)
+    .join(campaign_version, campaign_version.c.id == run.c.version_id)
+    .where(
+        campaign_version.c.message_class == TRANSACTIONAL, run.c.state == "running",
+        select(_newer.c.id).where(_IS_NEWER).exists(),
+    )
+)  # fmt: skip
+#: Whether `finish_superseded` may have anything to do.
+IS_FORMER: Final = _FORMER.exists()
+
+
 def finish_superseded(connection: Connection, now: datetime) -> list[int]:
     """Runs of former versions that have nothing open are finished; their ids are returned. Repeat: safe.
 
     They are locked before their batches are looked at: an order in the making holds its run.
     """
-    newer = run.alias("newer")
-    is_newer = (newer.c.campaign == run.c.campaign) & (newer.c.step == run.c.step) & (newer.c.id > run.c.id)
-    followed = select(newer.c.id).where(is_newer).exists()
-    former = (
-        select(run.c.id)
-        .join(campaign_version, campaign_version.c.id == run.c.version_id)
-        .where(campaign_version.c.message_class == TRANSACTIONAL, run.c.state == "running", followed)
-        .with_for_update(of=run, skip_locked=True)
-    )
-    ids = list(connection.execute(former).scalars())
+    ids = list(connection.execute(_FORMER.with_for_update(of=run, skip_locked=True)).scalars())
     if not ids:
         return []
     open_batches = select(batch.c.id).where(batch.c.run_id == run.c.id, batch.c.state != "done").exists()

@@ -16,7 +16,7 @@ import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseGone
 
@@ -46,6 +46,8 @@ _CALL_AGAIN_S: Final = 5.0
 #: How often what is sent is looked at as a whole (`campaigns.attending`).
 _LOOK_EVERY_S: Final = 600.0
 _CHORES_S: Final = 600.0
+#: Whether each of the steps of `Ticks.settle` has anything to do.
+_TO_SETTLE: Final = select(batches.IS_STOPPED, rollout.IS_AHEAD, batches.IS_OVER, transactional.IS_FORMER)
 
 
 class Ticks:
@@ -67,6 +69,8 @@ class Ticks:
         with self._one_at_a_time:
             try:
                 told = self._tell(TRANSACTIONAL)
+                if not self._may(partial(batches.is_due, again_after=AGAIN_AFTER)):
+                    return told
                 waiting = self._waiting()
                 told += self._tell(TRANSACTIONAL, again=not waiting[TRANSACTIONAL])
                 return told + self._tell_bulk(_AHEAD - waiting[BULK], again=not waiting[BULK])
@@ -112,13 +116,22 @@ class Ticks:
     def settle(self) -> None:
         """Runs with nothing left are finished, stopped ones have nothing in a lost worker's hands, and roll-outs go on
         when their stage went well. One run's fault does not hold up the others. Repeat: safe."""
-        self._step("stopped runs could not be settled", partial(batches.settle_stopped, policy=self._policy))
+        with self._database.link() as connection:
+            stopped, ahead, over, former = connection.execute(_TO_SETTLE).one()
+        if stopped:
+            self._step("stopped runs could not be settled", partial(batches.settle_stopped, policy=self._policy))
+        if ahead:
+            self._roll_out()
+        if over:
+            self._step("runs could not be finished", batches.finish_runs)
+        if former:
+            self._step("runs of former versions could not be finished", transactional.finish_superseded)
+
+    def _roll_out(self) -> None:
         with self._database.begin() as connection:
             staged = rollout.staged(connection)
         for run_id in staged:
             self._step(f"the roll-out of run {run_id} could not go on", partial(rollout.advance, run_id=run_id))
-        self._step("runs could not be finished", batches.finish_runs)
-        self._step("runs of former versions could not be finished", transactional.finish_superseded)
 
     def attend(self) -> bool:
         """A worker is told when something came back that waits, or a notice to the staff, and every ten minutes;
@@ -126,6 +139,8 @@ class Ticks:
         if time.monotonic() < self._attended_at + _ATTEND_AGAIN_S:
             return False
         looks = time.monotonic() > self._looked_at + _LOOK_EVERY_S
+        if not looks and not self._may(is_waiting):
+            return False
         with self._database.begin() as connection:
             if not looks and not is_waiting(connection, self._clock.now()):
                 return False
@@ -140,7 +155,7 @@ class Ticks:
 
     def call(self) -> bool:
         """A worker is told when other systems are to be called; whether one was. Repeat: safe, as of `attend`."""
-        if time.monotonic() < self._called_at + _CALL_AGAIN_S:
+        if time.monotonic() < self._called_at + _CALL_AGAIN_S or not self._may(calls.is_due):
             return False
         with self._database.begin() as connection:
             if not calls.is_due(connection, self._clock.now()):
@@ -152,6 +167,11 @@ class Ticks:
             return False
         self._called_at = time.monotonic()
         return True
+
+    def _may(self, asked: Callable[..., bool]) -> bool:
+        """Whether it is so: a question outside of the fence costs a third of a transaction within it."""
+        with self._database.link() as connection:
+            return asked(connection, now=self._clock.now())
 
     def _step(self, fault: str, step: Callable[[Connection, datetime], object]) -> None:
         """The step is committed; or `fault` is logged with its traceback, and it is tried again at the next tick."""
