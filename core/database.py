@@ -45,7 +45,13 @@ class Database:
     @cached_property
     def engine(self) -> "Engine":
         """The process's engine. Call `dispose` after a fork."""
-        return _engine(self.url, f"clarion {self.process}", pool_size=5, max_overflow=10, pool_pre_ping=True)
+        return _engine(
+            self.url, f"clarion {self.process}", pool_size=5, max_overflow=10, pool_pre_ping=True,
+            # The connection that was used last knows the statements. A worker sends each of a few dozen once a batch:
+            # prepared from the second time on, they are not planned anew for ten batches.
+            pool_use_lifo=True,
+            connect_args={"prepare_threshold": 1} if self.process == "worker" else None,
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def begin(self) -> "Iterator[Connection]":
