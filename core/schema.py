@@ -215,6 +215,9 @@ import_run = Table(
 
 # --- permission --------------------------------------------------------------------------------------
 
+#: As `core.latest_word` orders words: the one that counts is the first in the index.
+_NEWEST_FIRST = (text("captured_at DESC"), text("(state = 'withdrawn') DESC"), text("id DESC"))
+
 consent = Table(
     "consent",
     metadata,
@@ -232,13 +235,12 @@ consent = Table(
     _at("expires_at"),
     CheckConstraint("state IN ('requested', 'granted', 'confirmed', 'withdrawn')", name="state"),
     UniqueConstraint("customer_id", "channel", "topic", "captured_at", "state", "source", name="uq_consent_fact"),
-    Index("ix_consent_latest", "customer_id", "channel", "topic", text("captured_at DESC"), text("id DESC")),
+    Index("ix_consent_latest", "customer_id", "channel", "topic", *_NEWEST_FIRST),
     Index(
         "ix_consent_watching",
         "customer_id",
         "channel",
-        text("captured_at DESC"),
-        text("id DESC"),
+        *_NEWEST_FIRST,
         postgresql_where=text("channel IN ('tracking', 'profiling')"),
     ),
     comment="append-only; the latest row of a customer, channel and topic counts, requests aside",
