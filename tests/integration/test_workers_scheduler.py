@@ -162,6 +162,22 @@ def test_an_unreachable_broker_loses_nothing(database, clock):
     application.close()
 
 
+def test_the_broker_is_not_asked_while_nothing_is_due(database, clock, caplog):
+    """
+    A batch that workers were told of lately, or that comes later, is no reason to reach for it.
+    """
+    with database.begin() as connection:
+        for later, told in ((timedelta(), func.now()), (timedelta(hours=1), None)):
+            held = {"run_id": make_run(connection), "message_ids": [1]}
+            values = {"not_before": clock.now() + later, "published_at": told}
+            connection.execute(insert(schema.batch).values(**held, **values))
+    application = make_app("unix:///nowhere/valkey.sock")
+
+    assert 0 == Ticks(database, application, clock).publish()
+    assert "" == caplog.text
+    application.close()
+
+
 def test_one_scheduler_leads(database, ticks):
     """
     While one process holds the lock a second is not elected; when the first is gone it is.
