@@ -95,6 +95,7 @@ class Courier:
             journey.fault = error.message
             journey.transport_fault = error if isinstance(error, TransportFault) else None
             journey.pause = error.wait if isinstance(error, routes.AllHeld) else journey.pause
+            error.with_traceback(None)  # its frames hold the whole batch, which holds the error
         except DBAPIError as error:
             if not is_gone(error):
                 raise

@@ -47,7 +47,8 @@ class DutyRounds:
         self._is_stopping = is_stopping
         self._circumstances = Circumstances.of(workspace.current)
         self._failures: dict[str, tuple[int, float]] = {}
-        self._unasked_at = float("-inf")
+        self._unasked_at = float("-inf")  # when every duty was run last
+        self._unanswered_at = float("-inf")  # when the question could not be answered
 
     def work(self) -> int:
         """What is due is done, or each duty has had its turn; how much was done is returned. Repeat: safe.
@@ -59,23 +60,24 @@ class DutyRounds:
         """
         if self._workspace.renew():
             self._circumstances = Circumstances.of(self._workspace.current)
-        done, asked_at, answers = 0, time.monotonic(), self._answers()
+        done, asked_at = 0, time.monotonic()
+        is_unasked = asked_at >= self._unasked_at + _UNASKED_S
+        is_unasked |= asked_at < self._unanswered_at + _UNASKED_S
+        answers = (True,) * len(self._duties) if is_unasked else self._answers()
         for duty, holds in zip(self._duties, answers, strict=True):
             is_out_of_date = done or time.monotonic() > asked_at + _GOOD_FOR_S
             if (holds or is_out_of_date) and not self._pauses(duty):
                 done += self._look_after(duty)
+        if is_unasked:
+            self._unasked_at = asked_at
         return done
 
     def _answers(self) -> Sequence[bool]:
-        """Whether the condition of each duty holds; all do when they cannot be asked, and once a minute.
+        """Whether the condition of each duty holds; all do when they cannot be asked, which is not tried for a minute.
 
         Raises:
             ServiceError: the database cannot be reached.
         """
-        every = (True,) * len(self._duties)
-        if time.monotonic() >= self._unasked_at + _UNASKED_S:
-            self._unasked_at = time.monotonic()
-            return every
         try:
             now = self._clock.now()
             question = _question(tuple(duty.condition(self._circumstances, now) for duty in self._duties))
@@ -87,7 +89,8 @@ class DutyRounds:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
             _log.exception("whether duties are due could not be asked: each of them is looked after")
-            return every
+            self._unanswered_at = time.monotonic()
+            return (True,) * len(self._duties)
 
     def _pauses(self, duty: Duty) -> bool:
         return time.monotonic() < self._failures.get(duty.name, (0, 0.0))[1]

@@ -189,7 +189,8 @@ class Dispatch:
         wait_s = min(self._gate.call_s, _LONGEST_WAIT)
         if wait_s < _SHORTEST_WAIT:
             return
-        self._full_count = len(self._sessions) - self._gate.far_off_count(self._sessions, wait_s)
+        busy = self._sessions.difference(self._idle)
+        self._full_count = len(self._sessions) - self._gate.far_off_count(busy, wait_s)
         if self._is_window_full():
             return
         self._is_gathering = True

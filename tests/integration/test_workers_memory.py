@@ -11,7 +11,36 @@ from tests.conftest import MINIMAL_SETTINGS
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
 from tests.integration.test_campaigns_sending import serving
+from tests.processes import free_port
 from workers.tasks import Station
+
+
+def test_nothing_is_left_of_a_batch_that_no_server_took(make_workspace, database, clock, monkeypatch):
+    """
+    The fault that ends its trip holds none of its people and contents, though nobody looks for circles.
+    """
+    monkeypatch.setattr("workers.tasks.SystemClock", lambda: clock)
+    with database.begin() as connection:
+        make_customer(connection, email="p@firm.example", consents=("promotions",))
+    workspace = make_workspace(database=database, files=FILES, smtp_port=free_port())  # where nobody listens
+    apply_of(workspace, database, clock, plan_of(workspace, database, clock))
+    station = Station(workspace, lambda: False)
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        with database.begin() as connection:
+            batch_id = connection.execute(select(schema.batch.c.id)).scalar_one()
+        sent = station.send(batch_id)
+        left = [each for each in gc.get_objects() if isinstance(each, Trip)]
+        station.close()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+
+    assert sent.fault is not None
+    assert [] == left
 
 
 def test_nothing_is_left_of_batches_but_the_last(make_workspace, database, clock, monkeypatch):
