@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, false, func, literal, or_, select, text, true, update
+from sqlalchemy import Connection, and_, false, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core import schema
@@ -275,10 +275,17 @@ def _stop(
     connection: Connection, key: UUID, topic: str | None, channel: str, source: str,
     evidence: Mapping[str, Any], now: datetime,
 ) -> bool:  # fmt: skip
-    """An opt-out for good keeps the topic (None: every one) of the channel from the address; True: it is new.
-
-    It is on record beside a wider one, which may be lifted some day.
-    """
+    """An opt-out for good keeps the topic (None: every one) of the channel from the address; True: it is new."""
+    entry = _suppression.c
+    within = entry.scope == "channel"
+    if topic is not None:
+        within = or_(within, and_(entry.scope == "topic", entry.scope_name == topic))
+    there = select(entry.id).where(
+        entry.address_key == key, entry.reason == UNSUBSCRIBED, entry.lifted_at.is_(None), entry.expires_at.is_(None),
+        or_(entry.scope == "global", and_(entry.channel == channel, within)),
+    )  # fmt: skip
+    if connection.execute(there.limit(1)).first() is not None:
+        return False
     return suppress(
         connection, key, scope="channel" if topic is None else "topic", scope_name=topic or "", reason=UNSUBSCRIBED,
         source=source, channel=channel, evidence=evidence, now=now,
