@@ -275,13 +275,17 @@ def _stop(
     connection: Connection, key: UUID, topic: str | None, channel: str, source: str,
     evidence: Mapping[str, Any], now: datetime,
 ) -> bool:  # fmt: skip
-    """An opt-out for good keeps the topic (None: every one) of the channel from the address; True: it is new."""
+    """An opt-out for good keeps the topic (None: every one) of the channel from the address; True: it is new.
+
+    It is on record beside a wider one, which may be lifted some day, unless both are the same word.
+    """
     entry = _suppression.c
     within = entry.scope == "channel"
-    if topic is not None:
+    if topic is not None:  # who says no to everything once more has said so before
         within = or_(within, and_(entry.scope == "topic", entry.scope_name == topic))
     there = select(entry.id).where(
         entry.address_key == key, entry.reason == UNSUBSCRIBED, entry.lifted_at.is_(None), entry.expires_at.is_(None),
+        entry.source == source, true() if topic is None else entry.created_at == now,
         or_(entry.scope == "global", and_(entry.channel == channel, within)),
     )  # fmt: skip
     if connection.execute(there.limit(1)).first() is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select, text
 
@@ -207,6 +207,10 @@ def make_world(connection: Connection) -> World:
 
 @settings(max_examples=100)
 @given(steps=steps)
+@example(steps=[
+    ("withdraw", ADDRESSES[1], None), ("withdraw", ADDRESSES[1], "promotions"),
+    ("lift", ADDRESSES[1], ("channel", ""), None),
+])  # fmt: skip
 def test_gate_equals_the_reference(module_database: Database, steps: list[tuple[object, ...]]) -> None:
     """
     After any sequence, for every customer, topic, campaign and channel, gate and reference give one answer, for bulk
