@@ -18,7 +18,7 @@ from campaigns.enclosures import NO_ENCLOSURES, Enclosures, enclosures_of
 from campaigns.events.invitation import calendar_of, files_of
 from campaigns.inquiries.states import ANSWERS
 from campaigns.message_ids import feedback_id, identity_of, message_id_of, sender_domain
-from campaigns.subject_labels import labelled
+from campaigns.subject_labels import label_countries, labelled
 from campaigns.versions import Version
 from core.arrays import Ids
 from core.schema import customer, customer_metrics, message, run
@@ -57,6 +57,23 @@ class Letter:
             "campaign": {"name": self.version.campaign, "topic": self.version.definition.consent_topic},
             "sender": {"name": sender.name, "email": sender.email},
         }
+
+    @cached_property
+    def is_transactional(self) -> bool:
+        """Its messages are owed to their recipients."""
+        return self.version.is_transactional
+
+    @cached_property
+    def is_open_ended(self) -> bool:
+        """Something may come with each order to send it."""
+        return self.version.is_open_ended
+
+    @cached_property
+    def list_headers(self) -> tuple[tuple[str, str], ...]:
+        """What tells of the list; the same for everybody."""
+        topic, sender = self.version.definition.consent_topic, self.version.sender.email
+        list_id, feedback = f"<{topic}.{sender_domain(sender)}>", feedback_id(self.version.campaign, topic, sender)
+        return ("List-Id", list_id), ("Feedback-ID", feedback)
 
     @classmethod
     def of(cls, connection: Connection, version: Version) -> "Letter":
@@ -115,7 +132,7 @@ class Studio:
         self._timed = TimedTokens(workspace.token_secret)
         self._pages = PublicLinks(self._base_url, self._timed)
         self._preferences_life = workspace.settings.pages.links.mailings
-        self._policy = Policy.of(workspace.settings)
+        self._label_countries = label_countries(Policy.of(workspace.settings))
         self._letters: dict[int, Letter] = {}
 
     def letter(self, connection: Connection, version_id: int) -> Letter:
@@ -135,7 +152,7 @@ class Studio:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
         rendered = letter.mailing.render(self._context(letter, recipient), self._urls(letter.version, recipient))
-        subject = self._labelled(letter.version, rendered.subject, recipient.customer)
+        subject = self._labelled(letter, rendered.subject, recipient.customer)
         return rendered if subject is rendered.subject else replace(rendered, subject=subject)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
@@ -175,7 +192,7 @@ class Studio:
         letter, recipient, draft = sheet.letter, sheet.recipient, sheet.draft
         version, sender = letter.version, letter.version.sender
         known = recipient.customer
-        name = " ".join(part for part in (known["first_name"], known["last_name"]) if part)
+        name = " ".join([part for part in (known["first_name"], known["last_name"]) if part])
         calendar = calendar_of(version.campaign, recipient.given)
         sheet.mail = Mail(
             message_id=message_id_of(self._secret, recipient.identity, sender.email),
@@ -185,19 +202,19 @@ class Studio:
             reply_to=sender.reply_to,
             recipient_email=recipient.email,
             recipient_name=name,
-            subject=self._labelled(version, draft.subject, known),
+            subject=self._labelled(letter, draft.subject, known),
             text=draft.text,
             html=draft.html,
-            headers=_headers(version, sheet.urls.unsubscribe, recipient.given),
+            headers=_headers(letter, sheet.urls.unsubscribe, recipient.given),
             images=letter.enclosures.images_in(draft.html),
             attachments=(*letter.enclosures.attachments, *files_of(version.campaign, calendar, recipient.given)),
             calendar=calendar,
         )
 
-    def _labelled(self, version: Version, subject: str, known: Mapping[str, Any]) -> str:
-        if version.is_transactional:
+    def _labelled(self, letter: Letter, subject: str, known: Mapping[str, Any]) -> str:
+        if letter.is_transactional:
             return subject
-        return labelled(subject, known["country"], known["language"], self._policy)
+        return labelled(subject, known["country"], known["language"], self._label_countries)
 
     def _urls(self, version: Version, recipient: Recipient) -> TrackedUrls:
         ends_at = recipient.not_before + self._preferences_life
@@ -211,17 +228,15 @@ class Studio:
 
     @staticmethod
     def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
-        ordered = {"given": recipient.given} if letter.version.is_open_ended else {}
-        return {**ordered, "customer": recipient.customer, **letter.records}
+        known = {"customer": recipient.customer, **letter.records}
+        return {"given": recipient.given, **known} if letter.is_open_ended else known
 
 
-def _headers(version: Version, unsubscribe: str, given: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+def _headers(letter: Letter, unsubscribe: str, given: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """What kind of mail it is: owed to one person (S-2.22), perhaps in answer to theirs, or to many who may leave."""
-    if version.is_transactional:
+    if letter.is_transactional:
         return REPLY_HEADERS if given and given.get(ANSWERS) == "mail" else AUTOMATIC_HEADERS
-    topic, sender = version.definition.consent_topic, version.sender.email
-    list_id, feedback = f"<{topic}.{sender_domain(sender)}>", feedback_id(version.campaign, topic, sender)
-    return (*bulk_headers(unsubscribe), ("List-Id", list_id), ("Feedback-ID", feedback))
+    return (*bulk_headers(unsubscribe), *letter.list_headers)
 
 
 #: What templates may know of a customer: columns of both tables under the names marketers use.

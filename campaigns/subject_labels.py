@@ -14,12 +14,17 @@ _FEIGNED: Final = re.compile(
 )
 
 
-def labelled(subject: str, country: str | None, language: str | None, policy: Policy) -> str:
-    """The subject of bulk mail as a customer of this country gets it: a label in front where its law wants one.
+def label_countries(policy: Policy) -> frozenset[str]:
+    """The countries whose law wants a label in the subject of bulk mail."""
+    return frozenset(country for profile in policy.profiles if profile.labelled for country in profile.countries)
+
+
+def labelled(subject: str, country: str | None, language: str | None, countries: frozenset[str]) -> str:
+    """The subject of bulk mail as a customer gets it: a label in front where they live in one of `countries`.
 
     Repeat: safe, a subject that begins with the label stays as it is.
     """
-    if not any(profile.labelled and country in profile.countries for profile in policy.profiles):
+    if country not in countries:
         return subject
     if _LABELLED.match(subject):
         return subject.lstrip()

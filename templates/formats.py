@@ -37,6 +37,7 @@ _DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
     "M": lambda day, _: f"{getattr(day, 'minute', 0):02d}",
     "%": lambda _, __: "%",
 }
+_TIMES: Final = frozenset({"H", "-H", "M"})
 
 
 def _locale(context: Context) -> Locale:
@@ -81,10 +82,11 @@ def date_text(context: Context, value: Any, pattern: str | None = None) -> str:
     """`value` by `pattern` (%Y %y %m %-m %d %-d %B %b %A %a %H %-H %M %%) in the customer's zone and language."""
     if value is None or isinstance(value, Undefined):
         raise RenderError("date: there is no date", hint="test it first: {% if … %}")
+    locale = _locale(context)
     day = _local(context, value)
-    if isinstance(day, datetime):
-        day = day.replace(tzinfo=None)  # one instant has one hash, whatever the clocks that show it
-    return dated(day, pattern, _locale(context))
+    if isinstance(day, datetime):  # shown by what it says: thousands of instants are one day
+        day = day.replace(tzinfo=None) if _tells_time(pattern or locale.date) else day.date()
+    return dated(day, pattern, locale)
 
 
 @lru_cache(maxsize=4096)
@@ -93,6 +95,11 @@ def dated(day: date, pattern: str | None, locale: Locale) -> str:
     return "".join([
         piece if isinstance(piece, str) else piece(day, locale) for piece in _pieces(pattern or locale.date)
     ])  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _tells_time(pattern: str) -> bool:
+    return not _TIMES.isdisjoint(_DIRECTIVE.findall(pattern))
 
 
 @lru_cache(maxsize=256)
@@ -120,12 +127,10 @@ def _decimal(value: Any, filter_name: str) -> Decimal:
     return number
 
 
-@lru_cache(maxsize=4096)  # the text part prints what the HTML part printed
 def _grouped(number: Decimal, digits: int, locale: Locale) -> str:
     if not 0 <= digits <= 9:
         raise RenderError(f"number takes 0 to 9 digits (got {digits})")
-    rounded = number.quantize(_UNITS[digits], rounding=ROUND_HALF_UP)
-    return _in_signs(f"{rounded:,.{digits}f}", locale)
+    return _in_signs(f"{number.quantize(_UNITS[digits], ROUND_HALF_UP):,f}", locale)
 
 
 def _in_signs(text: str, locale: Locale) -> str:
@@ -151,7 +156,6 @@ def money_text(context: Context, value: Any, currency: str = "EUR", digits: int 
     return _amount(_decimal(value, "money"), str(currency), digits, _locale(context))
 
 
-@lru_cache(maxsize=4096)
 def _amount(number: Decimal, currency: str, digits: int | None, locale: Locale) -> str:
     places = digits if digits is not None else 0 if currency in _WITHOUT_CENTS else 2
     text = _grouped(abs(number), places, locale)

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from markupsafe import escape
-
 from core.errors import RenderError
 from core.settings import Organisation
 from templates.budget import BUDGET, Budget
-from templates.characters import in_ascii
+from templates.characters import escaped, in_ascii
 from templates.compiling import compile_parts
 from templates.definition import TemplateSource
 from templates.files import NO_FILES, Asset, Attachment, Shelf
-from templates.page_links import functions
+from templates.page_links import FUNCTIONS, functions
 from templates.program import Program
 from templates.remembering import SAID, in_html
 from templates.sandbox import GLOBALS
@@ -103,6 +101,7 @@ class Mailing:
     text: Program = field(repr=False)
     constants: Mapping[str, Any] = field(repr=False)
     has_plain_styles: bool = True  # its style sheets hold ASCII only
+    names_pages: bool = True  # it calls a function for a link to a page of ours
 
     def render(self, context: Mapping[str, object], urls: Urls) -> Rendered:
         """The mailing for one customer. Values are printed, never read as templates.
@@ -125,8 +124,8 @@ class Mailing:
             "unsubscribe_url": urls.unsubscribe,
             "preferences_url": urls.preferences,
             "view_url": urls.view,
-            **functions(urls.survey, urls.registration),
-            "_pixel": str(escape(urls.pixel)) if urls.pixel else None,
+            **(functions(urls.survey, urls.registration) if self.names_pages else {}),
+            "_pixel": escaped(urls.pixel) if urls.pixel else None,
             "_urls": urls,
             "_clicks": urls.clicks(self.links),
             BUDGET: Budget(),
@@ -153,7 +152,7 @@ class Mailing:
         if self.html is None:
             return
         values = draft.values
-        values["_clicks"] = [str(escape(url)) if "&" in url else url for url in values["_clicks"]]
+        values["_clicks"] = escaped("\0".join(values["_clicks"])).split("\0")  # no address holds it
         values[SAID] = in_html(values[SAID], as_ascii=self.has_plain_styles)
         html = self.html.run(values)
         draft.html = in_ascii(html) if self.has_plain_styles else html
@@ -221,6 +220,7 @@ def compile_mailing(
         name, sources, organisation=organisation, opens=opens, clicks=clicks, subject=subject,
         transactional=transactional, given=given, files=files,
     )  # fmt: skip
+    programs = (parts.subject, parts.preheader, parts.html, parts.text)
     constants = {**GLOBALS, "_language": organisation.language, "_zone": organisation.zone}
     return Mailing(
         name=name,
@@ -236,4 +236,5 @@ def compile_mailing(
         text=parts.text,
         constants=constants,
         has_plain_styles=all(style.isascii() for style in _STYLES.findall(parts.outline or "")),
+        names_pages=any(name in program.script.text for program in programs if program for name in FUNCTIONS),
     )

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from jinja2 import nodes
-from markupsafe import escape
 
-from templates.characters import in_ascii
+from templates.characters import escaped, in_ascii
 
 #: The texts printed so far stand in the context under a name no template can write; those of HTML are escaped.
 SAID: Final = " said"
@@ -78,6 +77,6 @@ def in_html(said: Mapping[str, str], *, as_ascii: bool) -> dict[str, str]:
 
     All at once: one by one they would take three times as long.
     """
-    words = str(escape("\0".join(said.values())))
+    words = escaped("\0".join(said.values()))
     parts = (in_ascii(words) if as_ascii else words).split("\0")
     return dict(zip(said, parts, strict=True)) if len(parts) == len(said) else {}

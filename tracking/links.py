@@ -17,6 +17,8 @@ from tracking.tokens import Purpose, Signer
 
 #: A tracked URL longer than this is not made (S-6.3): some mail readers and gateways cut longer ones.
 MAX_URL: Final = 500
+#: What every message has a link for.
+_OWN: Final = (Purpose.UNSUBSCRIBE, Purpose.VIEW, Purpose.OPEN)
 #: Control characters, and the backslash that browsers read as a slash.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")
 #: Every visible ASCII character stays as it is written, so that the target arrives exactly.
@@ -63,10 +65,10 @@ class TrackedUrls:
     pixel: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        sign, base = self.signer.sign, self.base_url
-        self.unsubscribe = f"{base}/u/{sign(Purpose.UNSUBSCRIBE, self.message_id)}"
-        self.view = f"{base}/v/{sign(Purpose.VIEW, self.message_id)}"
-        self.pixel = f"{base}/o/{sign(Purpose.OPEN, self.message_id)}.gif" if self.opens and self.tracked else None
+        base = self.base_url
+        unsubscribe, view, pixel = self.signer.sign_each(_OWN, self.message_id)
+        self.unsubscribe, self.view = f"{base}/u/{unsubscribe}", f"{base}/v/{view}"
+        self.pixel = f"{base}/o/{pixel}.gif" if self.opens and self.tracked else None
 
     def survey(self, name: str) -> str:
         """The page of the survey for whoever gets the message."""

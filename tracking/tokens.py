@@ -18,6 +18,9 @@ from tracking.keyring import MAC_SIZE, Keyring, decoded, encoded, mac_of
 _ID_SIZE: Final = 6
 _LINK_SIZE: Final = 2
 _HEAD_SIZE: Final = 1 + _ID_SIZE
+#: Of a token without link and target: what fills it up to whole groups of three bytes, and its characters.
+_FILLER: Final = bytes(-(_HEAD_SIZE + MAC_SIZE) % 3)
+_LENGTH: Final = -(-(_HEAD_SIZE + MAC_SIZE) * 8 // 6)
 #: Longer texts are not looked at: they are no tokens of ours (`tracking.links.MAX_URL`).
 _MAX_TOKEN: Final = 4096
 
@@ -56,6 +59,13 @@ class Signer:
         if link or url is not None:
             body += link.to_bytes(_LINK_SIZE, "big") + (url or "").encode()
         return encoded(body + mac_of(self._keys.own[purpose], body))
+
+    def sign_each(self, purposes: Iterable[Purpose], message_id: int) -> list[str]:
+        """The tokens of one message for these purposes, as `sign` makes them one by one; encoded all at once."""
+        body = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big")
+        tokens = [body + mac_of(self._keys.own[purpose], body) + _FILLER for purpose in purposes]
+        text = encoded(b"".join(tokens))
+        return [text[at : at + _LENGTH] for at in range(0, len(text), _LENGTH + len(_FILLER))]
 
     def sign_links(self, message_id: int, count: int) -> list[str]:
         """The click tokens of links 0 to `count` - 1, as `sign` makes them one by one; encoded all at once."""

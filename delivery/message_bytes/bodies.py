@@ -18,30 +18,33 @@ def text_part(subtype: str, text: str, *, eight_bit: bool, parameters: str = "")
     Raises:
         RenderError: the text holds half of a surrogate pair, which no charset can carry.
     """
-    body = _octets(subtype, text)
-    encoding = _encoding(body, eight_bit=eight_bit)
+    octets = _octets(subtype, text)
+    body = _in_crlf_lines(octets)
+    encoding = _encoding(body, more=len(octets) - len(text), eight_bit=eight_bit)
     head = f"Content-Type: text/{subtype}; charset=utf-8{parameters}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return head.encode() + _ENCODERS[encoding](body)
 
 
 def _octets(subtype: str, text: str) -> bytes:
     try:
-        body = text.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         raise RenderError(f"the {subtype} part holds a character that cannot be sent ({error.reason})") from None
-    if b"\r" in body:
-        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return body.replace(b"\n", b"\r\n")
 
 
-def _encoding(body: bytes, *, eight_bit: bool) -> str:
-    is_ascii = body.isascii()
-    if (is_ascii or eight_bit) and b"\0" not in body and _lines_fit(body):
-        return "7bit" if is_ascii else "8bit"
-    if is_ascii:
-        return "quoted-printable"
+def _in_crlf_lines(octets: bytes) -> bytes:
+    if b"\r" in octets:
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return octets.replace(b"\n", b"\r\n")
+
+
+def _encoding(body: bytes, *, more: int, eight_bit: bool) -> str:
+    """`more`: octets that UTF-8 takes more than there are characters; those outside ASCII are at most twice as many."""
+    if (not more or eight_bit) and b"\0" not in body and _lines_fit(body):
+        return "8bit" if more else "7bit"
     # An octet outside ASCII takes three characters in quoted-printable; base64 takes 4/3 for every octet.
-    return "base64" if len(body.translate(None, _ASCII)) * 6 > len(body) else "quoted-printable"
+    is_mostly_ascii = more * 12 <= len(body) or len(body.translate(None, _ASCII)) * 6 <= len(body)
+    return "quoted-printable" if is_mostly_ascii else "base64"
 
 
 def _lines_fit(body: bytes) -> bool:

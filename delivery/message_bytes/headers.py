@@ -46,7 +46,7 @@ def text_field(name: str, text: str) -> str:
     text = one_line(name, text)
     if text.isascii() and "=?" not in text:
         field = _folded(name, text)
-        if max(map(len, field.split("\r\n"))) <= _WANTED_LINE:
+        if len(field) <= _WANTED_LINE or max(map(len, field.split("\r\n"))) <= _WANTED_LINE:
             return field
     if not text:
         return f"{name}: \r\n"
@@ -94,10 +94,6 @@ def further_field(name: str, value: str) -> str:
     return field
 
 
-#: Most of them are the same for a whole campaign.
-constant_further_field = lru_cache(maxsize=256)(further_field)
-
-
 def one_line(name: str, text: str) -> str:
     """The text without surrounding blanks.
 
@@ -130,7 +126,7 @@ def _encoded_phrase(name: str, value: str) -> str:
 
 
 def _folded(name: str, value: str) -> str:
-    if len(name) + 2 + len(value) <= _WANTED_LINE:
+    if len(name) + 2 + len(value) <= _WANTED_LINE or " " not in value:
         return f"{name}: {value}\r\n"
     start = line = f"{name}:"
     lines = []

@@ -13,7 +13,6 @@ from delivery.message_bytes.files import EncodedFile
 from delivery.message_bytes.headers import (
     address_field,
     constant_address_field,
-    constant_further_field,
     date_field,
     further_field,
     text_field,
@@ -38,7 +37,7 @@ _RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "resent-")
-#: The one header among `Mail.headers` that is another one in each message of a campaign.
+#: The header among `Mail.headers`, the first of them, that is another one in each message of a campaign.
 _PERSONAL = "List-Unsubscribe"
 
 
@@ -59,7 +58,7 @@ def write_message(mail: Mail, *, eight_bit: bool = False) -> bytes:
         address_field("To", mail.recipient_name, mail.recipient_email),
         text_field("Subject", mail.subject),
         f"Message-ID: <{message_id}>\r\n",
-        *_further_fields(mail.headers),
+        _further_fields(mail.headers),
         "MIME-Version: 1.0\r\n",
     ]
     head = "".join(fields).encode()
@@ -121,19 +120,19 @@ def _mark(message_id: str) -> bytes:
     return hashlib.blake2b(message_id.encode(), digest_size=12).hexdigest().encode()
 
 
-def _further_fields(headers: tuple[tuple[str, str], ...]) -> list[str]:
-    _check_names(tuple([name for name, _ in headers]))
-    return [
-        further_field(name, value) if name == _PERSONAL else constant_further_field(name, value)
-        for name, value in headers
-    ]
+def _further_fields(headers: tuple[tuple[str, str], ...]) -> str:
+    """The fields as they stand in the message; all but the personal one are written once for a whole campaign."""
+    if headers and headers[0][0] == _PERSONAL:
+        return further_field(*headers[0]) + _constant_fields(headers[1:], (_PERSONAL,))
+    return _constant_fields(headers)
 
 
-@lru_cache(maxsize=64)
-def _check_names(names: tuple[str, ...]) -> None:
-    seen = set(_RESERVED)
-    for name in names:
+@lru_cache(maxsize=256)
+def _constant_fields(headers: tuple[tuple[str, str], ...], beside: tuple[str, ...] = ()) -> str:
+    seen = _RESERVED | {name.lower() for name in beside}
+    for name, _ in headers:
         folded = name.lower()
         if folded in seen or folded.startswith(_RESERVED_PREFIXES):
             raise RenderError(f"{name}: given twice, or written by Clarion itself")
-        seen.add(folded)
+        seen |= {folded}
+    return "".join([further_field(name, value) for name, value in headers])

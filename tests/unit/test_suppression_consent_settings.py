@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from campaigns.subject_labels import feigns_an_answer, labelled
+from campaigns.subject_labels import feigns_an_answer, label_countries, labelled
 from core.consent_evidence import lacks, proof_of
 from core.consent_settings import BUILT_IN, ConsentSettings, profile_of
 from core.settings import Topic
@@ -188,8 +188,10 @@ def test_mail_to_china_says_that_it_is_advertising(subject, country, language, e
     """
     The label stands in front for customers in China alone, once, in words they read (S-5.10).
     """
-    assert expected == labelled(subject, country, language, Policy())
-    assert expected == labelled(expected, country, language, Policy())
+    countries = label_countries(Policy())
+
+    assert expected == labelled(subject, country, language, countries)
+    assert expected == labelled(expected, country, language, countries)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
+from markupsafe import escape
 
+from templates.characters import escaped
 from tests.unit.templates_support import PlainUrls, compiled, context_of
 
 
@@ -66,3 +70,11 @@ def test_no_zero_has_a_sign():
     ]
 
     assert [True, True] == ["[0.0]" in text for text in written]
+
+
+@given(text())
+def test_escaped_is_what_the_library_writes(written):
+    """
+    Every character that means something in HTML becomes the reference that `markupsafe` writes for it.
+    """
+    assert escaped(written) == str(escape(written))

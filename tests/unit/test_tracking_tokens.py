@@ -28,6 +28,17 @@ def test_token_says_what_was_signed(purpose: Purpose, message_id: int, link: int
     assert token == Signer(SECRET).sign(purpose, message_id, link, url)
 
 
+@given(st.integers(0, 2**48 - 1), st.integers(0, 30))
+def test_tokens_signed_together_are_those_signed_one_by_one(message_id: int, count: int) -> None:
+    """
+    A message's own links and its tracked ones are made at once, and say the same.
+    """
+    links = [SIGNER.sign(Purpose.CLICK, message_id, link) for link in range(count)]
+
+    assert [SIGNER.sign(purpose, message_id) for purpose in Purpose] == SIGNER.sign_each(Purpose, message_id)
+    assert links == SIGNER.sign_links(message_id, count)
+
+
 @pytest.mark.parametrize("url", [None, "https://shop.example/a?b=c#d"])
 def test_token_with_any_character_changed_is_refused(url: str | None) -> None:
     """
