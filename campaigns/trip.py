@@ -172,19 +172,22 @@ class Trip:
         return [(person, contents[person.message_id]) for person in people if person.message_id in contents]
 
     def _do(self, steps: Iterable[Callable[[Sheet], None]], sheets: list[Sheet]) -> None:
-        """Each step for all of them before the next one."""
+        """Each step for all of them before the next one, which those who failed do not come to."""
         for step in steps:
-            sheets = [sheet for sheet in sheets if self._has_done(step, sheet)]
+            done: list[Sheet] = []
+            for sheet in sheets:
+                try:
+                    step(sheet)
+                except Exception as error:  # noqa: BLE001  one person's values must not keep all others waiting
+                    self._fail(sheet.recipient.message_id, error)
+                else:
+                    done.append(sheet)
+            sheets = done
 
-    def _has_done(self, step: Callable[[Sheet], None], sheet: Sheet) -> bool:
-        """False, and one more failed, when this person's mailing cannot be rendered."""
-        try:
-            step(sheet)
-        except RenderError as error:
-            _log.warning("message %d was not rendered: %s", sheet.recipient.message_id, error.message)
-        except Exception:  # noqa: BLE001  a bug met by one person's values must not keep all others waiting for ever
-            _log.exception("message %d was not rendered", sheet.recipient.message_id)
+    def _fail(self, message_id: int, error: Exception) -> None:
+        """This person's mailing cannot be rendered; a bug keeps its traceback."""
+        if isinstance(error, RenderError):
+            _log.warning("message %d was not rendered: %s", message_id, error.message)
         else:
-            return True
-        self.render_failed.append(sheet.recipient.message_id)
-        return False
+            _log.error("message %d was not rendered", message_id, exc_info=error)
+        self.render_failed.append(message_id)

@@ -69,11 +69,12 @@ class Signer:
 
     def sign_links(self, message_id: int, count: int) -> list[str]:
         """The click tokens of links 0 to `count` - 1, as `sign` makes them one by one; encoded all at once."""
-        head, hasher = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big"), self._keys.own[Purpose.CLICK]
+        head, keyed = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big"), self._keys.own[Purpose.CLICK].copy
         parts: list[bytes] = []
         for number, filler, _ in _links(count):
-            body = head + number
-            parts += (body, mac_of(hasher, body), filler)
+            body, mac = head + number, keyed()
+            mac.update(body)
+            parts += (body, mac.digest(), filler)
         text = encoded(b"".join(parts))
         return [text[place] for _, _, place in _links(count)]
 

@@ -10,6 +10,8 @@ from core.errors import RenderError
 AUTOMATIC_HEADERS = (("Auto-Submitted", "auto-generated"),)
 #: Of those that answer a mail.
 REPLY_HEADERS = (("Auto-Submitted", "auto-replied"),)
+_OTHERWISE = (("Precedence", "bulk"),)
+_BY_POST = (("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"), *_OTHERWISE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _UNFIT = re.compile(r'[<>, "\\]')
 
@@ -37,11 +39,9 @@ def bulk_headers(unsubscribe_url: str, *, mailto: str | None = None) -> tuple[tu
         raise RenderError(f"not an unsubscribe address (got {unsubscribe_url!r}, expected https://…)")
     if mailto is not None and not mailto.startswith("mailto:"):
         raise RenderError(f"not a mail address for unsubscribing (got {mailto!r}, expected mailto:…)")
-    uris = [uri for uri in (unsubscribe_url, mailto) if uri is not None]
+    uris = [unsubscribe_url] if mailto is None else [unsubscribe_url, mailto]
     for uri in uris:
         if not uri.isascii() or _UNFIT.search(uri):
             raise RenderError(f"List-Unsubscribe: the URI holds a character that must be escaped (got {uri!r})")
-    fields = [("List-Unsubscribe", ", ".join(f"<{uri}>" for uri in uris))]
-    if may_be_posted:
-        fields.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
-    return (*fields, ("Precedence", "bulk"))
+    field = "List-Unsubscribe", f"<{'>, <'.join(uris)}>"
+    return (field, *_BY_POST) if may_be_posted else (field, *_OTHERWISE)

@@ -93,7 +93,8 @@ def xtext(octets: bytes) -> bytes:
 
 def _envelope_id(text: str) -> bytes:
     """The id as xtext; nothing for one that is too long, because half of it would name nobody."""
-    encoded = xtext(text.encode())
+    octets = text.encode()
+    encoded = octets if octets.isalnum() else xtext(octets)
     return encoded if len(encoded) <= _LONGEST_ENVELOPE_ID else b""
 
 
