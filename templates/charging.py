@@ -12,7 +12,7 @@ from jinja2.visitor import NodeTransformer
 
 from templates.budget import STEP
 from templates.built_in import COMPARED, PRINTED, REMEMBERED, SHOWN
-from templates.remembering import SAID, SHORT, key_of, own_names
+from templates.remembering import SAID, SHORT, field_of, key_of, own_names
 
 
 class Escaping(CodeGenerator):
@@ -27,6 +27,11 @@ class Escaping(CodeGenerator):
 
     _page: str | None = None  # the name of that list
     _said: str | None = None  # the name of what was printed before
+    _records: dict[tuple[str, ...], str]  # the names of records, by where they stand
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._records = {}
 
     def blockvisit(self, nodes: Iterable[nodes.Node], frame: Any) -> None:
         if self._page is not None or not frame.rootlevel:
@@ -35,6 +40,8 @@ class Escaping(CodeGenerator):
         self.buffer(frame)
         self._page, self._said = frame.buffer, self.temporary_identifier()
         self.writeline(f"{self._said} = context.parent[{SAID!r}]")
+        if not self.environment.autoescape:
+            self._find_records(nodes)
         super().blockvisit(nodes, frame)
         self.writeline(f"yield concat({self._page})")
 
@@ -49,14 +56,30 @@ class Escaping(CodeGenerator):
             self._remember(node, node.node, frame)
         self.write(")")
 
+    def _find_records(self, body: Iterable[nodes.Node]) -> None:
+        """The records whose fields may be remembered are at hand; where one is none, an empty one is."""
+        remembered = [each for node in body for each in node.find_all(nodes.Filter) if each.name == REMEMBERED]
+        for *path, _ in filter(None, map(field_of, remembered)):
+            source = "context.parent"
+            for place in (tuple(path[:end]) for end in range(1, len(path) + 1)):
+                if place not in self._records:
+                    self._records[place] = record = self.temporary_identifier()
+                    self.writeline(f"{record} = {source}.get({place[-1]!r})")
+                    self.writeline(f"if type({record}) is not dict: {record} = {{}}")
+                source = self._records[place]
+
     def _remember(self, node: nodes.Filter, value: nodes.Expr, frame: Any) -> None:
         """A short text in plain text is what it is: calling `remembered` for it took three times as long."""
         name, key = (argument.as_const() for argument in node.args)
         found = self.temporary_identifier()
-        self.write(f"({self._said}.setdefault({key!r}, {found}) if type({found} := ")
+        is_short_text = f"is str and 0 < len({found}) <= {SHORT} and not {found}.isspace()"
+        self.write(f"({self._said}.setdefault({key!r}, {found}) if ")
+        *path, field = field_of(node) or ("",)
+        if record := self._records.get(tuple(path)):
+            self.write(f"type({found} := {record}.get({field!r})) {is_short_text} or ")
+        self.write(f"type({found} := ")
         self.visit(value, frame)
-        self.write(f") is str and 0 < len({found}) <= {SHORT} and not {found}.isspace() else ")
-        self.write(f"{self.filters[REMEMBERED]}(context, {found}, {name!r}, {key!r}))")
+        self.write(f") {is_short_text} else {self.filters[REMEMBERED]}(context, {found}, {name!r}, {key!r}))")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Any) -> None:  # noqa: N802
         found = self.temporary_identifier()
