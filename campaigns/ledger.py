@@ -167,8 +167,8 @@ def _sendable(
     repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
     tried_at_once = row.waits_from + 1 if repeats else 0
     given = {"ids": list(row.message_ids), "most": max(row.attempt_count, tried_at_once), "now": now}
-    reasons: dict[int, str | None] = {found.id: found.reason for found in connection.execute(asked, given).all()}
-    for reason in {reason for reason in reasons.values() if reason is not None}:
+    reasons = dict(connection.execute(asked, given).tuples().all())
+    for reason in {*reasons.values()} - {None}:
         skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
     return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))
 
