@@ -8,7 +8,7 @@ again by itself; a transactional one is owed to its recipient, and is sent again
 Leases use the database's clock; `claim_count` is the fencing token of a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -167,8 +167,9 @@ def _sendable(
     repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
     tried_at_once = row.waits_from + 1 if repeats else 0
     given = {"ids": list(row.message_ids), "most": max(row.attempt_count, tried_at_once), "now": now}
-    reasons = dict(connection.execute(asked, given).tuples().all())
-    for reason in {*reasons.values()} - {None}:
+    rows: Iterable[Any] = connection.execute(asked, given).all()
+    reasons: dict[int, str | None] = dict(rows)
+    for reason in {reason for reason in reasons.values() if reason is not None}:
         skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
     return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))
 

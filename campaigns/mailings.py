@@ -228,7 +228,7 @@ class Studio:
 
     @staticmethod
     def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
-        known = {"customer": recipient.customer, **letter.records}
+        known: dict[str, object] = {"customer": recipient.customer, **letter.records}
         return {"given": recipient.given, **known} if letter.is_open_ended else known
 
 
