@@ -37,6 +37,8 @@ BODIES = (
     "<p>{% set whole %}" + COMPANY + "{% endset %}{{ whole }}" + COMPANY + "</p>",
     "<p>{{ customer.phone or '' }}{{ customer.phone or '' }}{{ customer.company | e }}{{ customer.company }}</p>",
     "<p>{{ organisation.postal_address | nl2br }}{{ organisation.postal_address }}{{ customer.order_count > 2 }}</p>",
+    "<p>{{ customer.company.name or 'none' }}{{ customer.company.name or 'none' }}</p>",
+    "<p>{{ customer.attributes.keys or 'none' }}{{ customer.attributes.colour or customer.company }}</p>",
     "<style>p { color: {{ customer.attributes.colour }} }</style><p>{{ customer.attributes.colour }}</p>",
     "<style>p::before { content: '→' }</style><p>{{ customer.company }} – {{ customer.company }}</p>",
 )
