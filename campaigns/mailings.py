@@ -59,16 +59,6 @@ class Letter:
         }
 
     @cached_property
-    def is_transactional(self) -> bool:
-        """Its messages are owed to their recipients."""
-        return self.version.is_transactional
-
-    @cached_property
-    def is_open_ended(self) -> bool:
-        """Something may come with each order to send it."""
-        return self.version.is_open_ended
-
-    @cached_property
     def list_headers(self) -> tuple[tuple[str, str], ...]:
         """What tells of the list; the same for everybody."""
         topic, sender = self.version.definition.consent_topic, self.version.sender.email
@@ -212,7 +202,7 @@ class Studio:
         )
 
     def _labelled(self, letter: Letter, subject: str, known: Mapping[str, Any]) -> str:
-        if letter.is_transactional:
+        if letter.version.is_transactional:
             return subject
         return labelled(subject, known["country"], known["language"], self._label_countries)
 
@@ -229,12 +219,12 @@ class Studio:
     @staticmethod
     def _context(letter: Letter, recipient: Recipient) -> dict[str, object]:
         known: dict[str, object] = {"customer": recipient.customer, **letter.records}
-        return {"given": recipient.given, **known} if letter.is_open_ended else known
+        return {"given": recipient.given, **known} if letter.version.is_open_ended else known
 
 
 def _headers(letter: Letter, unsubscribe: str, given: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """What kind of mail it is: owed to one person (S-2.22), perhaps in answer to theirs, or to many who may leave."""
-    if letter.is_transactional:
+    if letter.version.is_transactional:
         return REPLY_HEADERS if given and given.get(ANSWERS) == "mail" else AUTOMATIC_HEADERS
     return (*bulk_headers(unsubscribe), *letter.list_headers)
 

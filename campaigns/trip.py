@@ -29,9 +29,9 @@ _LONGEST_URGENT_S: Final = 10.0
 #: Messages that are being signed while others are sent; fewer where they have so many octets together.
 _SIGNED_AHEAD: Final = 20
 _OCTETS_AHEAD: Final = 4 << 20
-#: Messages that are made together, step by step: a processor that does one thing a hundred times in a row takes less
-#: than two thirds of the time. The event loop waits for it, some 15 ms. Their files are not in them yet.
-_TOGETHER: Final = 100
+#: Messages that are made together, step by step: a processor that does one thing fifty times in a row takes two
+#: thirds of the time. The event loop waits for it, some 8 ms. Their files are not in them yet.
+_TOGETHER: Final = 50
 
 
 #: A journal for these attempts before the trip, and these contents under way (`campaigns.journal`).

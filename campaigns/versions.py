@@ -49,12 +49,12 @@ class Version:
     assets: Mapping[str, Asset] = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def is_transactional(self) -> bool:
         """Its messages are owed to their recipients."""
         return self.definition.message_class == TRANSACTIONAL
 
-    @property
+    @cached_property
     def is_open_ended(self) -> bool:
         """Messages are added to its run while it goes on."""
         return self.is_transactional or self.definition.is_sequence

@@ -57,7 +57,7 @@ class Escaping(CodeGenerator):
         self.write(")")
 
     def _find_records(self, body: Iterable[nodes.Node]) -> None:
-        """The records whose fields may be remembered are at hand; where one is none, an empty one is."""
+        """The records whose fields may be remembered are at hand; an empty one stands for what is no record."""
         remembered = [each for node in body for each in node.find_all(nodes.Filter) if each.name == REMEMBERED]
         for *path, _ in filter(None, map(field_of, remembered)):
             source = "context.parent"

@@ -17,7 +17,7 @@ from tracking.tokens import Purpose, Signer
 
 #: A tracked URL longer than this is not made (S-6.3): some mail readers and gateways cut longer ones.
 MAX_URL: Final = 500
-#: What every message has a link for.
+#: Tokens of the message itself: they are made together.
 _OWN: Final = (Purpose.UNSUBSCRIBE, Purpose.VIEW, Purpose.OPEN)
 #: Control characters, and the backslash that browsers read as a slash.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")

@@ -18,8 +18,9 @@ class Mail(NamedTuple):
 
     `message_id` is `unique@own.domain`, with or without its angle brackets; `date` is aware. `html` None means
     one plain part. `headers` are further header lines in order; none of them may be one that the writer writes
-    itself, and no name may occur twice. `images` are those that `html` shows, `attachments` go beside the text;
-    `calendar` is one more form of what they say, the last and richest.
+    itself, and no name may occur twice. A List-Unsubscribe, which is another one in each message, is the first of
+    them: the others are kept from message to message. `images` are those that `html` shows, `attachments` go beside
+    the text; `calendar` is one more form of what they say, the last and richest.
     """
 
     message_id: str

@@ -10,8 +10,8 @@ from core.errors import RenderError
 AUTOMATIC_HEADERS = (("Auto-Submitted", "auto-generated"),)
 #: Of those that answer a mail.
 REPLY_HEADERS = (("Auto-Submitted", "auto-replied"),)
-_OTHERWISE = (("Precedence", "bulk"),)
-_BY_POST = (("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"), *_OTHERWISE)
+_BULK = (("Precedence", "bulk"),)
+_BY_POST = (("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"), *_BULK)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _UNFIT = re.compile(r'[<>, "\\]')
 
@@ -44,4 +44,4 @@ def bulk_headers(unsubscribe_url: str, *, mailto: str | None = None) -> tuple[tu
         if not uri.isascii() or _UNFIT.search(uri):
             raise RenderError(f"List-Unsubscribe: the URI holds a character that must be escaped (got {uri!r})")
     field = "List-Unsubscribe", f"<{'>, <'.join(uris)}>"
-    return (field, *_BY_POST) if may_be_posted else (field, *_OTHERWISE)
+    return (field, *_BY_POST) if may_be_posted else (field, *_BULK)

@@ -129,10 +129,10 @@ def _further_fields(headers: tuple[tuple[str, str], ...]) -> str:
 
 @lru_cache(maxsize=256)
 def _constant_fields(headers: tuple[tuple[str, str], ...], beside: tuple[str, ...] = ()) -> str:
-    seen = _RESERVED | {name.lower() for name in beside}
+    seen = {*_RESERVED, *(name.lower() for name in beside)}
     for name, _ in headers:
         folded = name.lower()
         if folded in seen or folded.startswith(_RESERVED_PREFIXES):
             raise RenderError(f"{name}: given twice, or written by Clarion itself")
-        seen |= {folded}
+        seen.add(folded)
     return "".join([further_field(name, value) for name, value in headers])

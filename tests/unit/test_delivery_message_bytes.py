@@ -65,6 +65,7 @@ def test_from_is_one_mailbox_of_one_domain_whatever_the_name(name: str) -> None:
         (("Bcc", "b@customers.example"),), (("subject", "again"),), (("Content-Type", "text/plain"),),
         (("Resent-To", "b@customers.example"),), (("X-Note", "a"), ("x-note", "b")), (("X Note", "a"),),
         (("X-Note:", "a"),), (("X-Note", "x" * 999),), (("List-Unsubscribe", "<https://paper.example/ü>"),),
+        (("List-Unsubscribe", "<https://paper.example/u>"), ("list-unsubscribe", "<https://paper.example/v>")),
     ],
 )  # fmt: skip
 def test_header_that_cannot_be_sent_as_meant_is_refused(headers: tuple[tuple[str, str], ...]) -> None:
@@ -159,6 +160,8 @@ def test_long_subject_of_chinese_is_cut_between_characters() -> None:
         ("a" * 998 + "\n" + "b" * 998, False, "7bit"),
         ("a" * 998 + "\n" + "b" * 999, False, "quoted-printable"),
         ("a\0b", False, "quoted-printable"),
+        ("ü" + "a" * 9, False, "base64"),
+        ("ü" + "a" * 10, False, "quoted-printable"),
     ],
 )
 def test_transfer_encoding_is_the_cheapest_that_carries_the_text(html: str, eight_bit: bool, encoding: str) -> None:

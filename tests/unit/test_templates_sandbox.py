@@ -284,6 +284,8 @@ FORMATS: tuple[tuple[str, dict[str, object], str], ...] = (
     ("customer.last_order_at | date", {"language": "en", "zone": "Asia/Tokyo"}, "2 March 2026"),
     ("customer.last_order_at | date('%d.%m.%Y %H:%M')", {"zone": "America/New_York"}, "01.03.2026 15:30"),
     ("customer.last_order_at | date('%H:%M')", {"zone": "No/Where"}, "20:30"),
+    ("customer.last_order_at | date('%M')", {"zone": "UTC"}, "30"),
+    ("customer.last_order_at | date('%-H')", {"zone": "UTC"}, "20"),
     ("customer.last_order_at | date('%A')", {"language": "zh", "zone": None}, "星期日"),
     ("customer.attributes.born | date('%-d. %B')", {"language": "de"}, "5. Mai"),
     ("customer.attributes.day | date('%y%%')", {}, "99%"),
