@@ -8,7 +8,7 @@ again by itself; a transactional one is owed to its recipient, and is sent again
 Leases use the database's clock; `claim_count` is the fencing token of a batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -142,7 +142,7 @@ def claim(
 @lru_cache(maxsize=256)
 def _asked(
     topic: str, campaign: str, message_class: str, policy: Policy, *, by_behaviour: bool
-) -> Select[tuple[int, str | None]]:
+) -> Select[int, str | None]:
     """Those of the messages `ids` that wait, each with what stands against it. One that a lost worker's server put off
     waits its time: at `most` so many attempts were made. Put together once, which took 3 ms a batch."""
     gate = skip_reason(
@@ -156,9 +156,7 @@ def _asked(
     )
 
 
-def _sendable(
-    connection: Connection, asked: Select[tuple[int, str | None]], row: Row[Any], now: datetime
-) -> tuple[int, ...]:
+def _sendable(connection: Connection, asked: Select[int, str | None], row: Row[Any], now: datetime) -> tuple[int, ...]:
     """Those of the claimed batch's messages that nothing stands against; the others are skipped.
 
     One in doubt that is sent again waits its time too, but for its first: a message may be what its workers are lost
@@ -167,8 +165,7 @@ def _sendable(
     repeats = row.message_class == TRANSACTIONAL if row.repeats is None else row.repeats
     tried_at_once = row.waits_from + 1 if repeats else 0
     given = {"ids": list(row.message_ids), "most": max(row.attempt_count, tried_at_once), "now": now}
-    rows: Iterable[Any] = connection.execute(asked, given).all()
-    reasons: dict[int, str | None] = dict(rows)
+    reasons = dict(connection.execute(asked, given).all())
     for reason in {reason for reason in reasons.values() if reason is not None}:
         skip(connection, [message_id for message_id, found in reasons.items() if found == reason], reason, now)
     return tuple(sorted(message_id for message_id, reason in reasons.items() if reason is None))

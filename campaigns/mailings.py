@@ -142,7 +142,7 @@ class Studio:
             RenderError: a value is missing, or a limit was exceeded; this recipient's mailing alone fails.
         """
         rendered = letter.mailing.render(self._context(letter, recipient), self._urls(letter.version, recipient))
-        subject = self._labelled(letter, rendered.subject, recipient.customer)
+        subject = self._labelled(letter.version, rendered.subject, recipient.customer)
         return rendered if subject is rendered.subject else replace(rendered, subject=subject)
 
     def mail(self, letter: Letter, recipient: Recipient) -> Mail:
@@ -192,7 +192,7 @@ class Studio:
             reply_to=sender.reply_to,
             recipient_email=recipient.email,
             recipient_name=name,
-            subject=self._labelled(letter, draft.subject, known),
+            subject=self._labelled(version, draft.subject, known),
             text=draft.text,
             html=draft.html,
             headers=_headers(letter, sheet.urls.unsubscribe, recipient.given),
@@ -201,8 +201,8 @@ class Studio:
             calendar=calendar,
         )
 
-    def _labelled(self, letter: Letter, subject: str, known: Mapping[str, Any]) -> str:
-        if letter.version.is_transactional:
+    def _labelled(self, version: Version, subject: str, known: Mapping[str, Any]) -> str:
+        if version.is_transactional:
             return subject
         return labelled(subject, known["country"], known["language"], self._label_countries)
 

@@ -21,6 +21,11 @@ _BIG: Final = 10**18
 _UNITS: Final = tuple(Decimal(1).scaleb(-digits) for digits in range(10))
 _DIRECTIVE = re.compile(r"%(-?.?)")
 #: No other directive, and no width: the C library pads `%999999999d` to a gigabyte.
+_OF_THE_DAY: Final[dict[str, Callable[[date, Locale], str]]] = {
+    "H": lambda day, _: f"{getattr(day, 'hour', 0):02d}",
+    "-H": lambda day, _: str(getattr(day, "hour", 0)),
+    "M": lambda day, _: f"{getattr(day, 'minute', 0):02d}",
+}
 _DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
     "Y": lambda day, _: f"{day.year:04d}",
     "y": lambda day, _: f"{day.year % 100:02d}",
@@ -32,12 +37,9 @@ _DIRECTIVES: Final[dict[str, Callable[[date, Locale], str]]] = {
     "b": lambda day, locale: locale.months[day.month - 1][:3],
     "A": lambda day, locale: locale.weekdays[day.weekday()],
     "a": lambda day, locale: locale.weekdays[day.weekday()][:3],
-    "H": lambda day, _: f"{getattr(day, 'hour', 0):02d}",
-    "-H": lambda day, _: str(getattr(day, "hour", 0)),
-    "M": lambda day, _: f"{getattr(day, 'minute', 0):02d}",
     "%": lambda _, __: "%",
+    **_OF_THE_DAY,
 }
-_TIMES: Final = frozenset({"H", "-H", "M"})
 
 
 def _locale(context: Context) -> Locale:
@@ -99,7 +101,7 @@ def dated(day: date, pattern: str | None, locale: Locale) -> str:
 
 @lru_cache(maxsize=256)
 def _tells_time(pattern: str) -> bool:
-    return not _TIMES.isdisjoint(_DIRECTIVE.findall(pattern))
+    return not _OF_THE_DAY.keys().isdisjoint(_DIRECTIVE.findall(pattern))
 
 
 @lru_cache(maxsize=256)

@@ -35,13 +35,13 @@ def key_of(node: nodes.Node, own: Collection[str]) -> str | None:
         return None
 
 
-def field_of(remembered: nodes.Filter) -> tuple[str, ...] | None:
-    """Where the field stands that is printed, `("customer", "city")`; of `a or b`, where `a` does; None: it is none."""
+def field_of(remembered: nodes.Filter) -> tuple[str, ...]:
+    """Where the field stands that is printed, `("customer", "city")`; of `a or b`, where `a` does; `()`: it is none."""
     value = remembered.node.left if isinstance(remembered.node, nodes.Or) else remembered.node
     path: tuple[str, ...] = ()
     while isinstance(value, nodes.Getattr):
         path, value = (value.attr, *path), value.node
-    return (value.name, *path) if isinstance(value, nodes.Name) and path else None
+    return (value.name, *path) if isinstance(value, nodes.Name) and path else ()
 
 
 class _Changing(Exception):

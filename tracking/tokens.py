@@ -71,7 +71,7 @@ class Signer:
         """The click tokens of links 0 to `count` - 1, as `sign` makes them one by one; encoded all at once."""
         head, keyed = self._keys.key_id + message_id.to_bytes(_ID_SIZE, "big"), self._keys.own[Purpose.CLICK].copy
         parts: list[bytes] = []
-        for number, filler, _ in _links(count):
+        for number, filler, _ in _links(count):  # `mac_of`, written out: a mailing has more links than anything else
             body, mac = head + number, keyed()
             mac.update(body)
             parts += (body, mac.digest(), filler)

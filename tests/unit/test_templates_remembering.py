@@ -38,6 +38,7 @@ BODIES = (
     "<p>{{ customer.phone or '' }}{{ customer.phone or '' }}{{ customer.company | e }}{{ customer.company }}</p>",
     "<p>{{ organisation.postal_address | nl2br }}{{ organisation.postal_address }}{{ customer.order_count > 2 }}</p>",
     "<p>{{ customer.company.name or 'none' }}{{ customer.company.name or 'none' }}</p>",
+    "<p>{{ customer.attributes.company }}{{ customer.company }}{{ customer.attributes.company or 'none' }}</p>",
     "<p>{{ customer.attributes.keys or 'none' }}{{ customer.attributes.colour or customer.company }}</p>",
     "<style>p { color: {{ customer.attributes.colour }} }</style><p>{{ customer.attributes.colour }}</p>",
     "<style>p::before { content: '→' }</style><p>{{ customer.company }} – {{ customer.company }}</p>",
@@ -52,7 +53,7 @@ def said(body: str) -> list[Rendered | str]:
 
 
 def _said(mailing: Mailing, company: object) -> Rendered | str:
-    context = context_of(company=company, attributes={"size": 42, "colour": "green"})
+    context = context_of(company=company, attributes={"size": 42, "colour": "green", "company": "Attribute"})
     try:
         return mailing.render(context, PlainUrls())
     except RenderError as error:
