@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from core.errors import RenderError
 from templates.addresses import is_web, rendered_target
 from templates.budget import BUDGET, LOOKED_AT, MAX_NUMBER, MAX_TEXT, SCALARS, Budget, size_checked
+from templates.characters import escaped
 from templates.filters import is_empty, joined
 from templates.formats import shown_value
 from templates.remembering import SAID, SHORT
@@ -30,8 +31,6 @@ COMPARED: Final = " compared"
 #: What a value inside CSS may be: words, numbers, lengths and colours. It can end neither the declaration, the rule
 #: nor a string, and it can fetch nothing.
 _proper_css = re.compile(r"(?:[A-Za-z0-9#%.,+ -]|\brgba?\([0-9., %]*\))*").fullmatch
-#: Most values hold none of these; a search costs a third of `escape`.
-_special = re.compile(r"[&<>\"']").search
 
 
 @pass_context
@@ -165,7 +164,7 @@ def _writers(*, html: bool) -> tuple[Filter, Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
+        return escaped(value) if html and type(value) is not Markup else value
 
     @pass_context
     def printed(context: Context, value: Any, name: str) -> str:
@@ -178,13 +177,13 @@ def _writers(*, html: bool) -> tuple[Filter, Filter, Filter]:
         budget.left -= size
         if budget.left < 0 or size > MAX_TEXT:
             budget.refuse(size)
-        return str(escape(value)) if html and _special(value) and type(value) is not Markup else value
+        return escaped(value) if html and type(value) is not Markup else value
 
     @pass_context
     def remembered(context: Context, value: Any, name: str | None, key: str) -> str:
         """`value` as `printed` writes it, or without `name` as `shown` does; if it is short, remembered by `key`."""
         if type(value) is str and 0 < len(value) <= SHORT and not value.isspace():
-            text = str(escape(value)) if html and _special(value) else value
+            text = escaped(value) if html else value
         elif type(value) is int and -MAX_NUMBER < value < MAX_NUMBER:
             text = str(value)
         else:
