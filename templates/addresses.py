@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 from core.errors import RenderError
 
 PLAIN_SCHEMES: Final = ("mailto", "tel")
-_PROPER = re.compile(r"(?i)https?://[^\s/?#@\\<>\"]+(?:[/?#][^\s\\<>\"\x00-\x1f\x7f]*)?")
+_PROPER = re.compile(r"(?i)https?://[^\s/?#@\\<>\"\x00-\x1f\x7f]+(?:[/?#][^\s\\<>\"\x00-\x1f\x7f]*)?")
 _NEEDS_QUOTING = re.compile(r"[\s<>\"{}|\\^`\x00-\x20\x7f]")
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis.strategies import text
 from markupsafe import escape
 
+from templates.addresses import is_web
 from templates.characters import escaped
 from tests.unit.templates_support import PlainUrls, compiled, context_of
 
@@ -78,3 +79,12 @@ def test_escaped_is_what_the_library_writes(written):
     Every character that means something in HTML becomes the reference that `markupsafe` writes for it.
     """
     assert escaped(written) == str(escape(written))
+
+
+@pytest.mark.parametrize("place", ["https://a{}b.example/", "https://a.example/{}", "https://a.example?b{}"])
+def test_no_address_holds_a_control_character(place):
+    """
+    Neither in its host nor behind it: the links of a message are escaped together, parted by such a character.
+    """
+    assert is_web(place.format("c"))
+    assert [] == [sign for sign in map(chr, (*range(0x20), 0x7F)) if is_web(place.format(sign))]
