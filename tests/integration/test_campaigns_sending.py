@@ -11,12 +11,14 @@ from psycopg.errors import AdminShutdown
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from campaigns import trip
 from campaigns.runs import WORK_CHANNEL
 from campaigns.sending import Courier
 from campaigns.status import status_of
 from core import schema
 from core.database import Database, plain_link
 from core.workspace import Workspace
+from delivery.message_bytes import write_message
 from tests.campaign_files import FILES
 from tests.factories import make_customer
 from tests.integration.test_campaigns_plan import apply_of, plan_of
@@ -305,6 +307,28 @@ def test_a_database_that_gives_way_before_the_trip_is_no_bug(office, database, c
         courier.database.dispose()
 
     assert ("finished", None) == (status(database, run_id).state, status(database, run_id).fault)
+
+
+def test_a_bug_met_by_one_person_keeps_its_traceback_and_stops_nobody_else(office, database, monkeypatch, caplog):
+    """
+    What no value should bring about fails that one message, and the log says where; everybody else gets theirs.
+    """
+
+    def write(mail):
+        if "Firm 3" in mail.text:
+            raise ZeroDivisionError("a mistake of ours")
+        return write_message(mail)
+
+    monkeypatch.setattr(trip, "write_message", write)
+    with serving() as server:
+        courier, run_id, batch_id = office(server.port)
+        sent = courier.send_batch(batch_id)
+
+    assert (1, None) == (sent.render_failed, sent.fault)
+    assert 11 == status(database, run_id).states["accepted"]
+    told = [record for record in caplog.records if "was not rendered" in record.getMessage()]
+    assert [("ERROR", ZeroDivisionError)] == [(record.levelname, record.exc_info[0]) for record in told]
+    assert "a mistake of ours" in caplog.text
 
 
 class OneCannotBeSigned:

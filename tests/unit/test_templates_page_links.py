@@ -44,6 +44,20 @@ def test_links_are_printed_as_they_are() -> None:
     )
 
 
+@pytest.mark.parametrize("field", ["subject", "preheader"])
+def test_links_may_stand_in_every_part(field: str) -> None:
+    """
+    A mailing that names a page in its subject or its preheader alone can be made.
+    """
+    lines = {"subject": "A", field: "See {{ registration_url('fair') }}"}
+    front = "".join(f'{name}: "{line}"\n' for name, line in lines.items())
+    mailing = compiled({"a.html": f"---\n{front}---\n<html><body><p>a</p></body></html>"})
+
+    rendered = mailing.render(context_of(), PlainUrls())
+
+    assert getattr(rendered, field) == "See https://news.example/events/fair"
+
+
 def test_link_needs_a_name() -> None:
     """
     A mailing whose link names nothing fails by itself.
