@@ -315,7 +315,7 @@ def test_a_bug_met_by_one_person_keeps_its_traceback_and_stops_nobody_else(offic
     """
 
     def write(mail):
-        if "Firm 3" in mail.text:
+        if "Firm 3" in mail.subject:
             raise ZeroDivisionError("a mistake of ours")
         return write_message(mail)
 
